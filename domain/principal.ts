@@ -1,0 +1,30 @@
+import type { TaskId } from "./ids.ts";
+
+/** Verified claims of evidence: plain JSON, parsed with duplicate members refused. */
+export type Claims = Readonly<Record<string, unknown>>;
+
+/** How often, and until when, a piece of evidence may still be used; the store counts (CORE, Evidence). */
+export interface EvidenceUse {
+  /** SHA-256 of the compact token, base64url: names the evidence without holding it. */
+  readonly hash: string;
+  /** When the evidence itself ends (`exp`), in milliseconds. */
+  readonly expiresAt: number;
+  /** 1 for single use, 100 for cached presets; undefined when the evidence is a task token of ours, which may be used at will. */
+  readonly maxUses: number | undefined;
+}
+
+/** Who attestation says is asking. */
+export interface Principal {
+  /** Name of the Trust that vouched. */
+  readonly trust: string;
+  /** `<trust>:<id>`: immutable, keys budgets, locks and marks; `sub` and `client_id` of issued tokens. */
+  readonly subject: string;
+  /** What people see, for example `github/acme/shop`. */
+  readonly workload: string;
+  /** The trust's `task` template, rendered; undefined when a claim it needs is missing (then every request opens a task of its own). */
+  readonly taskValue: string | undefined;
+  readonly claims: Claims;
+  readonly evidence: EvidenceUse;
+  /** Set when the evidence was a task token: the request belongs to this task. */
+  readonly taskId?: TaskId;
+}
