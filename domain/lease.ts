@@ -46,6 +46,8 @@ export interface Lease {
   readonly revocation: RevocationClass;
   readonly attempts: number;
   readonly lastError: string | undefined;
+  /** What was asked beyond the grant's defaults, as `OpenOrder.terms` gave it; a renewal is decided on it again. */
+  readonly terms?: string | undefined;
 }
 
 /** What became of one lease, as a receipt says it. */

@@ -59,6 +59,11 @@ export interface OpenOrder {
   /** What a repeated request needs to be signed again (never a credential); JSON, kept with the idempotency record. */
   readonly replay: string | undefined;
   readonly purpose: string | undefined;
+  /**
+   * What was asked beyond the grant's defaults (scope, purpose, resource, environment), JSON of at most 2 KiB: a renewal is decided
+   * on the same request again and may not widen it. Undefined when nothing was; the script keeps it on the lease as `terms`.
+   */
+  readonly terms?: string | undefined;
   /** Of the success; the script adds lease, task, expires_at and limited_by. */
   readonly audit: AuditFacts;
   /** Written by the script when it refuses, with the code it found. */
