@@ -192,7 +192,7 @@ export interface TokenService {
 
 // ---------------------------------------------------------------------------------------------------------------- revocations
 
-/** Which leases a revocation covers; exactly one. `credential` is the token itself or the hex SHA-256 of it. */
+/** Which leases a revocation covers; exactly one. `credential` is the token itself or `sha256:<hex>` of it. */
 export type Selector =
   | { readonly kind: "lease" | "task" | "workload" | "grant" | "issuer" | "trust"; readonly name: string }
   | { readonly kind: "credential"; readonly name: Secret }
@@ -213,16 +213,15 @@ export interface Revocation {
   readonly receipt: Receipt;
 }
 
-/** What a revocation would do. `leases` lists at most 1,000. */
+/** What a revocation would do. `leases` lists at most 100; `truncated` says that the walk stopped at its bound. */
 export interface DryRun {
   readonly selector: Readonly<Record<string, unknown>>;
   readonly matched: number;
-  readonly byRevocation: Readonly<Record<RevocationClass, number>>;
-  readonly byIssuer: Readonly<Record<string, number>>;
   readonly tasks: number;
-  /** When the last of those that only expire would die. */
-  readonly deadBy: number | undefined;
+  /** By issuer and class; `deadBy` is when the last of them would be dead, undefined where a target decides. */
+  readonly byIssuer: readonly { readonly issuer: string; readonly leases: number; readonly revocation: RevocationClass; readonly deadBy: number | undefined }[];
   readonly leases: readonly Lease[];
+  readonly truncated: boolean;
 }
 
 export interface RevocationRequest {
@@ -286,8 +285,10 @@ export interface KeyView {
 
 export interface KeyService {
   list(): Promise<readonly KeyView[]>;
-  /** Announces the next key, or activates the announced one when `now` is asked for. */
-  rotate(request: { readonly immediately: boolean; readonly operator: Operator; readonly origin: Origin }): Promise<readonly KeyView[]>;
+  /** Announces a successor of this algorithm; it signs once every verifier had time to learn of it. */
+  rotate(request: { readonly alg: string | undefined; readonly reason: string | undefined; readonly operator: Operator; readonly origin: Origin }): Promise<readonly KeyView[]>;
+  /** Seals private keys and handles anew under the first master key. */
+  reseal(operator: Operator, origin: Origin): Promise<{ readonly resealed: number }>;
   /** A compromised key: out of the JWKS at once, every lease it signed is marked. */
   withdraw(kid: string, operator: Operator, reason: string, origin: Origin): Promise<{ readonly keys: readonly KeyView[]; readonly revocation: Revocation | undefined }>;
   /** Public keys, as `/.well-known/jwks.json` serves them. */
@@ -372,6 +373,7 @@ export interface AuditQuery {
   readonly lease?: string | undefined;
   readonly decision?: string | undefined;
   readonly code?: string | undefined;
+  readonly denial?: string | undefined;
   readonly traceId?: string | undefined;
   readonly since?: number | undefined;
   readonly until?: number | undefined;

@@ -1,0 +1,95 @@
+import type { LeaseId, RevocationId, TaskId } from "../../domain/ids.ts";
+import type { EndedBy, Lease, LeaseOutcome } from "../../domain/lease.ts";
+import type { LeaseEnding } from "../../store/api.ts";
+import type { Receipt, ReceiptLease } from "../services.ts";
+
+/** A receipt names at most this many leases; beyond them it counts. */
+export const RECEIPT_LEASES = 1_000;
+
+const UNSETTLED: ReadonlySet<LeaseOutcome> = new Set<LeaseOutcome>(["revoking", "stuck"]);
+
+/**
+ * One lease as a receipt says it. A token that offline verifiers may honour is never called revoked before its `exp`: its outcome is
+ * `dead_by`. A target that has not confirmed has no time of death.
+ */
+export function receiptLease(ending: LeaseEnding, now: number): ReceiptLease {
+  const outcome = honestOutcome(ending, now);
+  return {
+    leaseId: ending.leaseId,
+    issuer: ending.issuer,
+    outcome,
+    revocation: ending.revocation,
+    deadBy: deadByOf(ending, outcome),
+    tookMs: ending.tookMs,
+    reason: ending.reason,
+  };
+}
+
+function honestOutcome(ending: LeaseEnding, now: number): LeaseOutcome {
+  if (ending.outcome !== "revoked" && ending.outcome !== "dead_by") return ending.outcome;
+  if (ending.revocation !== "expiry_only") return "revoked";
+  return ending.expiresAt <= now ? "revoked" : "dead_by";
+}
+
+/** What only expires dies at its expiry, whoever ended the lease. What a verifier checks, or a target confirmed, died when it ended. */
+function deadByOf(ending: LeaseEnding, outcome: LeaseOutcome): number | undefined {
+  if (outcome === "revoking" || outcome === "stuck") return undefined;
+  if (outcome === "forced" || ending.revocation === "expiry_only") return ending.expiresAt;
+  const ended = ending.endedAt ?? ending.expiresAt;
+  // A target confirms later than the lease ended: it was dead once it had confirmed.
+  return ending.revocation === "immediate" ? ended + (ending.tookMs ?? 0) : Math.min(ended, ending.expiresAt);
+}
+
+/** The receipt of a task or a revocation as it stands at `now`. `more` counts ended leases that are not among `endings`. */
+export function receiptOf(
+  what: { readonly task?: TaskId; readonly revocation?: RevocationId; readonly endedBy: EndedBy | undefined },
+  endings: readonly LeaseEnding[],
+  now: number,
+  beyond: { readonly more: number; readonly settled: boolean } = { more: 0, settled: true },
+): Receipt {
+  const all = endings.map((ending) => receiptLease(ending, now));
+  const settled = beyond.settled && all.every((lease) => !UNSETTLED.has(lease.outcome));
+  let deadBy: number | undefined;
+  for (const lease of all) if (lease.deadBy !== undefined && (deadBy === undefined || lease.deadBy > deadBy)) deadBy = lease.deadBy;
+  return {
+    task: what.task,
+    revocation: what.revocation,
+    endedBy: what.endedBy,
+    settled,
+    leases: all.slice(0, RECEIPT_LEASES),
+    deadBy: settled ? deadBy : undefined,
+    more: beyond.more + Math.max(0, all.length - RECEIPT_LEASES),
+  };
+}
+
+/** The ending of a lease that is read by itself (releasing, revoking one). */
+export function endingOf(lease: Lease): LeaseEnding {
+  return {
+    leaseId: lease.id,
+    issuer: lease.issuer,
+    outcome: outcomeOfState(lease),
+    revocation: lease.revocation,
+    endedAt: lease.endedAt,
+    expiresAt: lease.expiresAt,
+    tookMs: undefined,
+    reason: lease.lastError,
+  };
+}
+
+function outcomeOfState(lease: Lease): LeaseOutcome {
+  switch (lease.state) {
+    case "stuck":
+      return "stuck";
+    case "forced":
+      return "forced";
+    case "revoked":
+      return "revoked";
+    case "pending":
+    case "active":
+    case "revoking":
+      return "revoking";
+  }
+}
+
+/** Ids only, for the audit. */
+export const leaseIdsOf = (endings: readonly LeaseEnding[]): readonly LeaseId[] => endings.map((ending) => ending.leaseId);
