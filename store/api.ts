@@ -64,7 +64,7 @@ export interface OpenOrder {
    * on the same request again and may not widen it. Undefined when nothing was; the script keeps it on the lease as `terms`.
    */
   readonly terms?: string | undefined;
-  /** Of the success; the script adds lease, task, expires_at and limited_by. */
+  /** Of the success; the script adds lease, task, expires_at and limited_by. A task it opens gets a `task.opened` record of its own. */
   readonly audit: AuditFacts;
   /** Written by the script when it refuses, with the code it found. */
   readonly denial: DenialRecord;
@@ -74,7 +74,7 @@ export interface OpenOrder {
 /** Refusals that only the store can find. */
 export type StoreRefusal = Extract<
   ErrorCode,
-  | "superseded" | "evidence_spent" | "locked" | "task_ended" | "limit_active" | "limit_rate" | "in_flight"
+  | "evidence_spent" | "locked" | "task_ended" | "limit_active" | "limit_rate" | "in_flight"
   | "idempotency_mismatch" | "already_issued" | "clock_disagrees" | "on_hold" | "audit_unavailable" | "not_found" | "lease_ended" | "not_renewable"
 >;
 export interface Refused {
@@ -90,6 +90,8 @@ export interface Refused {
 export type OpenReply =
   | { readonly outcome: "opened"; readonly lease: Lease; readonly limitedBy: LimitedBy; readonly task: Task; readonly taskOpened: boolean }
   | { readonly outcome: "replayed"; readonly lease: Lease; readonly limitedBy: LimitedBy; readonly task: Task; readonly replay: string }
+  /** A mark covers this instant: come back once with an id later than `mark`. */
+  | { readonly outcome: "superseded"; readonly mark: number }
   | Refused;
 
 export interface DueLease {
@@ -137,6 +139,8 @@ export interface LeaseStore {
   renew(order: {
     readonly id: LeaseId;
     readonly taskId: TaskId;
+    /** Signing key of the new token. */
+    readonly keyId: string | undefined;
     readonly ttlMs: number;
     readonly limitedBy: LimitedBy;
     readonly audit: AuditFacts;
@@ -150,7 +154,9 @@ export interface LeaseStore {
   /** Ends one lease: computing issuers at once, others become `revoking` and due. Ending twice is success. */
   end(id: LeaseId, by: EndedBy, audit: AuditFacts): Promise<Lease | undefined>;
   /** Up to `limit` due leases of a bucket: expiries that need no call are ended here, the rest are claimed for a minute. */
-  claimDue(bucket: number, limit: number): Promise<{ readonly expired: number; readonly claimed: readonly DueLease[]; readonly more: boolean }>;
+  claimDue(bucket: number, limit: number, calls: "allowed" | "on_hold"): Promise<{ readonly expired: number; readonly claimed: readonly DueLease[]; readonly more: boolean }>;
+  /** Buckets in which a lease or a task is due now; one pipeline over all buckets, whatever exists. */
+  dueBuckets(): Promise<{ readonly leases: readonly number[]; readonly tasks: readonly number[] }>;
   /** One lease, claimed now (for completing and releasing, which try at once). Undefined when there is nothing to do. */
   claim(id: LeaseId): Promise<DueLease | undefined>;
   settle(id: LeaseId, epoch: number, how: "revoked" | "already_gone"): Promise<"settled" | "superseded">;
@@ -182,14 +188,19 @@ export interface TaskStore {
   list(filter: { readonly workload?: string | undefined; readonly state?: string | undefined }, cursor: string | undefined, limit: number): Promise<Page<Task>>;
   heartbeat(id: TaskId): Promise<Task | undefined>;
   /**
-   * Ends the task: no lease can be opened under it from here on, its leases end in batches, its children are returned for the
-   * caller to end too. Call again until `remaining` is 0; ending an ended task changes nothing and answers the same.
+   * Ends the task and its children: no lease can be opened under them from the first script on; their leases end in batches of a
+   * hundred. `revoking` are those that still need a call at their target. Ending an ended task changes nothing and answers the same.
+   * By `deadline` or `heartbeat` it ends only if that has really passed (else the task comes back open).
    */
-  end(id: TaskId, by: EndedBy, outcome: TaskOutcome | undefined, audit: AuditFacts): Promise<
-    { readonly task: Task; readonly children: readonly TaskId[]; readonly remaining: number; readonly revoking: readonly LeaseId[] } | undefined
-  >;
-  /** Ids of tasks of a bucket past their deadline or heartbeat, with which it was. */
-  due(bucket: number, limit: number): Promise<readonly { readonly id: TaskId; readonly by: "deadline" | "heartbeat" }[]>;
+  end(
+    id: TaskId,
+    by: EndedBy,
+    outcome: TaskOutcome | undefined,
+    audit: AuditFacts,
+    retentionMs: number,
+  ): Promise<{ readonly task: Task; readonly children: readonly TaskId[]; readonly revoking: readonly LeaseId[] } | undefined>;
+  /** Ids of tasks of a bucket past their deadline or heartbeat, with which it was; and of those whose ending was interrupted. */
+  due(bucket: number, limit: number): Promise<readonly { readonly id: TaskId; readonly by: EndedBy }[]>;
   /** How every lease of the task stands, for its receipt. */
   endings(id: TaskId): Promise<readonly LeaseEnding[]>;
 }
@@ -227,26 +238,30 @@ export interface RevocationJob {
 export interface RevocationStore {
   /** Subjects a workload selector stands for: itself if it is a subject, else every subject that bore the display name. */
   subjectsOf(workload: string): Promise<readonly string[]>;
-  create(job: RevocationJob): Promise<void>;
+  create(job: RevocationJob, retentionMs: number): Promise<void>;
   get(id: RevocationId): Promise<RevocationJob | undefined>;
   list(cursor: string | undefined, limit: number): Promise<Page<RevocationJob>>;
   /** Jobs that are not done, for whichever broker finds them. */
   unfinished(): Promise<readonly RevocationJob[]>;
-  progress(id: RevocationId, change: { readonly state?: RevocationJob["state"]; readonly matched?: number; readonly ended?: number; readonly inForceAt?: number; readonly endings?: readonly LeaseEnding[] }): Promise<void>;
-  /** Writes the mark into one bucket. */
-  mark(bucket: number, scope: MarkScope, at: number, audit: AuditFacts): Promise<void>;
+  progress(id: RevocationId, retentionMs: number, change: { readonly state?: RevocationJob["state"]; readonly matched?: number; readonly ended?: number; readonly inForceAt?: number; readonly endings?: readonly LeaseEnding[] }): Promise<void>;
+  /** Writes the mark into one bucket; answers the instant it holds there, never earlier than `at`. */
+  mark(bucket: number, scope: MarkScope, at: number, audit: AuditFacts): Promise<number>;
   /** Ends up to `limit` leases of a bucket that the mark covers. */
-  endMarked(bucket: number, scope: MarkScope, at: number, by: RevocationId, limit: number, cursor: string | undefined): Promise<{ readonly endings: readonly LeaseEnding[]; readonly revoking: readonly LeaseId[]; readonly nextCursor: string | undefined }>;
+  endMarked(bucket: number, scope: MarkScope, at: number, audit: AuditFacts, limit: number, cursor: string | undefined): Promise<{ readonly endings: readonly LeaseEnding[]; readonly revoking: readonly LeaseId[]; readonly nextCursor: string | undefined }>;
   /** How many live leases a scope covers now, and their classes; for dry runs. Bounded walk of one bucket. */
   count(bucket: number, scope: MarkScope, cursor: string | undefined): Promise<{ readonly leases: readonly Lease[]; readonly nextCursor: string | undefined }>;
-  addLock(lock: Lock, buckets: readonly number[], audit: AuditFacts): Promise<void>;
+  /** In force when it returns: written into every bucket it concerns. For a workload give its subjects too. */
+  addLock(lock: Lock, subjects: readonly string[], audit: AuditFacts): Promise<void>;
   removeLock(id: LockId, audit: AuditFacts): Promise<Lock | undefined>;
   locks(): Promise<readonly Lock[]>;
 }
 
 export interface DenialStore {
-  /** A refusal that the decision made: its record and its audit record, one script. */
-  record(denial: DenialRecord, audit: AuditFacts, retentionMs: number): Promise<void>;
+  /**
+   * A refusal that the decision made: its record and its audit record, one script. `spent`: twenty refusals or a use have spent the
+   * evidence, so the caller is told `evidence_spent` and nothing more.
+   */
+  record(denial: DenialRecord, audit: AuditFacts, retentionMs: number, evidence: EvidenceUse | undefined): Promise<"recorded" | "spent">;
   get(id: DenialId): Promise<DenialRecord | undefined>;
   /** Refusals of unverified evidence, in batches into one capped stream; beyond 1,000 a second only counted. */
   recordUnverified(batch: readonly DenialRecord[], uncounted: number): Promise<void>;
@@ -267,4 +282,49 @@ export interface AuditStream {
   unlock(holder: string): Promise<void>;
 }
 
-export type EvidenceSpend = EvidenceUse;
+/** The time that scripts are given. */
+export interface StoreClock {
+  /** The broker's estimate of Redis TIME, milliseconds. */
+  now(): number;
+  /** False while the broker's clock and Redis's differ by more than two seconds, or have not been compared lately. */
+  agreed(): boolean;
+  /** How far the broker's clock is from Redis's, milliseconds. */
+  offsetMs(): number;
+}
+
+/** What the store found out about its Redis. */
+export interface StoreFacts {
+  readonly version: string;
+  readonly mode: "single" | "sentinel" | "cluster";
+  readonly aof: boolean;
+  readonly fsync: string;
+  /** Anything but `noeviction` is refused at start and stops issuing at run time. */
+  readonly evictionPolicy: string;
+}
+
+export interface HoldStore {
+  /** Puts every bucket on hold: nothing is issued or renewed. */
+  set(audit: AuditFacts): Promise<void>;
+  /** Takes every bucket off hold and lets go of time marks ahead of the clock. */
+  clear(audit: AuditFacts): Promise<void>;
+  show(): Promise<{ readonly onHold: boolean; readonly buckets: readonly number[]; readonly aheadMs: number }>;
+}
+
+/** Everything the broker remembers. */
+export interface Store {
+  /** Made at first start, kept in Redis: tells this store from another. */
+  readonly id: string;
+  readonly firstStart: boolean;
+  readonly clock: StoreClock;
+  readonly leases: LeaseStore;
+  readonly tasks: TaskStore;
+  readonly revocations: RevocationStore;
+  readonly denials: DenialStore;
+  readonly audit: AuditStream;
+  readonly hold: HoldStore;
+  /** Last facts found; looked at again each minute. */
+  facts(): StoreFacts;
+  /** Writes and reads back; for readiness. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}

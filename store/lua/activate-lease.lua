@@ -1,0 +1,24 @@
+-- pending -> active. A lease that has ended meanwhile stays ended: whoever made the credential revokes it.
+read_facts()
+local at = instant(now, agreed)
+local lease = read_lease(id)
+if not lease then return { "already_ended" } end
+if lease[STATE] == "a" then return { "activated" } end
+if lease[STATE] ~= "p" then return { "already_ended" } end
+local task = read_task(lease[TASK])
+if marked(lease) or not task or task.state ~= "open" or lease[EXPIRES] <= at or at >= lease[OPENED] + 30000 then
+  put(lease, HANDLE, handle)
+  put(lease, NAME, name)
+  finish(id, lease, at, "issue_failed")
+  record(at, ended, { lease = "lease_" .. id })
+  save_facts()
+  return { "already_ended" }
+end
+move(lease, "a")
+put(lease, HANDLE, handle)
+put(lease, NAME, name)
+write_lease(id, lease)
+redis.call("ZADD", P .. ":due", lease[EXPIRES], id)
+record(at, said, { lease = "lease_" .. id, task = "task_" .. lease[TASK] })
+save_facts()
+return { "activated" }

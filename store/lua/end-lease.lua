@@ -1,0 +1,10 @@
+-- Ends one lease. Ending twice is success and changes nothing.
+read_facts()
+local at = instant(now, agreed)
+local lease = read_lease(id)
+if not lease then return { "unknown" } end
+if finish(id, lease, at, by) then
+  record(at, said, { lease = "lease_" .. id, task = "task_" .. lease[TASK], ended_by = by, state = lease[STATE] == "d" and "revoked" or "revoking" })
+  save_facts()
+end
+return { "ended", redis.call("GET", lease_key(id)) }

@@ -1,0 +1,40 @@
+-- Ends a task: from the first call on nothing can be opened under it. Ends up to about a hundred of its leases a call; the task
+-- stays in the due set until the caller has also ended its children and says so (finish-task).
+read_facts()
+local at = instant(now, agreed)
+local task = read_task(id)
+if not task then return { "unknown" } end
+if task.state == "open" then
+  local late = (by == "deadline" and task.expiresAt > at) or (by == "heartbeat" and (not task.heartbeatBy or task.heartbeatBy > at))
+  if late then return { "alive", cjson.encode(task) } end
+  task.state = "ended"
+  task.endedAt = at
+  task.endedBy = by
+  if outcome ~= "" then task.outcome = outcome end
+  task.heartbeatBy = nil
+  write_task(id, task)
+  redis.call("ZADD", P .. ":tdue", at, id)
+  local ended = P .. ":tended"
+  redis.call("ZADD", ended, at, id)
+  redis.call("ZREMRANGEBYSCORE", ended, "-inf", at - retention)
+  record(at, said, { task = "task_" .. id, ended_by = by, outcome = outcome ~= "" and outcome or nil })
+end
+local page = redis.call("HSCAN", P .. ":tl:" .. id, cursor, "COUNT", 100)
+local reply = { "ended", cjson.encode(task), page[1] }
+local closed, revoking = {}, {}
+for i = 1, #page[2], 2 do
+  if page[2][i + 1] == "" then
+    local lease_id = page[2][i]
+    local lease = read_lease(lease_id)
+    if lease then
+      local how = finish(lease_id, lease, at, task.endedBy)
+      if how == "closed" then closed[#closed + 1] = "lease_" .. lease_id end
+      if how == "revoking" then revoking[#revoking + 1] = "lease_" .. lease_id end
+      if lease[STATE] == "r" or lease[STATE] == "s" then reply[#reply + 1] = lease_id end
+    end
+  end
+end
+if #closed > 0 then record(at, '{"action":"lease.ended","principal":"broker"}', { leases = closed, task = "task_" .. id, ended_by = task.endedBy }) end
+if #revoking > 0 then record(at, '{"action":"lease.ending","principal":"broker"}', { leases = revoking, task = "task_" .. id, ended_by = task.endedBy }) end
+save_facts()
+return reply

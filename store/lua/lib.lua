@@ -1,0 +1,193 @@
+-- What all scripts share; the loader puts it in front of each. KEYS[1] is the bucket: a hash of its own facts, and the prefix of
+-- every other key of it. KEYS[2] never exists: while a cluster moves the bucket's slot, Redis refuses the script (TRYAGAIN) before
+-- it has done anything, because one declared key is there and the other is not.
+local P = KEYS[1]
+
+local FACTS = { "hw", "seq", "locks", "marks", "hold", "opened", "p", "a", "r", "s", "d", "f" }
+local facts, changed = {}, {}
+
+local function read_facts()
+  local got = redis.call("HMGET", P, unpack(FACTS))
+  for i, name in ipairs(FACTS) do facts[name] = tonumber(got[i] or 0) or 0 end
+end
+
+local function set_fact(name, value)
+  facts[name] = value
+  changed[name] = value
+end
+
+local function save_facts()
+  local args = {}
+  for name, value in pairs(changed) do
+    args[#args + 1] = name
+    args[#args + 1] = string.format("%.0f", value)
+  end
+  if #args > 0 then redis.call("HSET", P, unpack(args)) end
+end
+
+-- The bucket's time: never goes back. Only an agreed clock moves it on.
+local function instant(now, agreed)
+  if agreed == 1 and now > facts.hw then set_fact("hw", now) end
+  if facts.hw > now then return facts.hw end
+  return now
+end
+
+-- One audit record, with the next number of the bucket. `said` is JSON from the broker, `found` what only the script knows.
+local function record(at, said, found)
+  set_fact("seq", facts.seq + 1)
+  redis.call("XADD", P .. ":au", string.format("%.0f-0", facts.seq), "a", said, "x", found and cjson.encode(found) or "", "t", at)
+end
+
+-- A lease is a JSON array; these are its places.
+local STATE, SUBJECT, WORKLOAD, TRUST, GRANT, ISSUER, TASK, OPENED, EXPIRES, MAX_EXPIRES, CLASS, COMPUTES, KEY =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
+local TERMS, ATTEMPTS, ERROR, EPOCH, ENDED, ENDED_BY, HANDLE, NAME, SETTLED, HOW = 14, 15, 16, 17, 18, 19, 20, 21, 22, 23
+local EMPTY = { [TERMS] = "", [ATTEMPTS] = 0, [ERROR] = "", [EPOCH] = 0, [ENDED] = 0, [ENDED_BY] = "", [HANDLE] = "", [NAME] = "", [SETTLED] = 0, [HOW] = "" }
+
+local function put(lease, place, value)
+  for gap = #lease + 1, place - 1 do lease[gap] = EMPTY[gap] end
+  lease[place] = value
+end
+
+local function at_place(lease, place)
+  local value = lease[place]
+  if value == nil then return EMPTY[place] end
+  return value
+end
+
+local function lease_key(id) return P .. ":l:" .. id end
+local function task_key(id) return P .. ":t:" .. id end
+
+local function read_lease(id)
+  local text = redis.call("GET", lease_key(id))
+  if text then return cjson.decode(text) end
+  return nil
+end
+
+local function write_lease(id, lease) redis.call("SET", lease_key(id), cjson.encode(lease)) end
+
+local function move(lease, to)
+  local from = lease[STATE]
+  if from ~= to then
+    set_fact(from, facts[from] - 1)
+    set_fact(to, facts[to] + 1)
+    lease[STATE] = to
+  end
+end
+
+-- A lease has come to its end for good: out of the due set, out of the indexes, kept readable until an hour after its `exp`.
+local function close(id, lease, at, state, how)
+  move(lease, state)
+  put(lease, SETTLED, at)
+  put(lease, HOW, how)
+  put(lease, HANDLE, "")
+  redis.call("ZREM", P .. ":due", id)
+  redis.call("SREM", P .. ":w:" .. lease[SUBJECT], id)
+  local budget = P .. ":b:" .. lease[SUBJECT]
+  if redis.call("HINCRBY", budget, lease[GRANT], -1) <= 0 then redis.call("HDEL", budget, lease[GRANT]) end
+  local took = at - lease[ENDED]
+  local of_task = P .. ":tl:" .. lease[TASK]
+  if redis.call("HEXISTS", of_task, id) == 1 then -- a task long forgotten is not remembered again
+    redis.call("HSET", of_task, id, cjson.encode({ lease[ISSUER], how, lease[CLASS], lease[ENDED], lease[EXPIRES], took, string.sub(at_place(lease, ERROR), 1, 200) }))
+  end
+  write_lease(id, lease)
+  if state == "f" then
+    redis.call("SADD", P .. ":forced", id)
+  else
+    redis.call("PEXPIRE", lease_key(id), math.max(lease[EXPIRES] + 3600000 - at, 3600000))
+  end
+end
+
+-- Begins or completes an ending. A computing issuer needs no call: closed at once. Answers "closed", "revoking" or nil (had ended).
+local function finish(id, lease, at, by, due)
+  local state = lease[STATE]
+  if state ~= "p" and state ~= "a" then return nil end
+  put(lease, ENDED, at)
+  put(lease, ENDED_BY, by)
+  if lease[COMPUTES] == 1 then
+    close(id, lease, at, "d", "revoked")
+    return "closed"
+  end
+  move(lease, "r")
+  redis.call("ZADD", P .. ":due", due or at, id)
+  write_lease(id, lease)
+  return "revoking"
+end
+
+-- The latest mark over these names, 0 when there is none.
+local function mark_over(subject, grant, issuer, trust, key)
+  if facts.marks == 0 then return 0 end
+  local got = redis.call("HMGET", P .. ":marks", "all", "workload:" .. subject, "grant:" .. grant, "issuer:" .. issuer, "trust:" .. trust, "key:" .. key)
+  local latest = 0
+  for i = 1, 6 do
+    local mark = tonumber(got[i] or 0)
+    if mark > latest then latest = mark end
+  end
+  return latest
+end
+
+local function marked(lease)
+  return lease[OPENED] <= mark_over(lease[SUBJECT], lease[GRANT], lease[ISSUER], lease[TRUST], lease[KEY] or "")
+end
+
+-- A lock over these names that still holds, decoded; nil when there is none.
+local function lock_over(at, subject, workload, grant, issuer, trust)
+  if facts.locks == 0 then return nil end
+  local got = redis.call("HMGET", P .. ":locks", "all", "workload:" .. subject, "workload:" .. workload, "grant:" .. grant, "issuer:" .. issuer, "trust:" .. trust)
+  for i = 1, 6 do
+    if got[i] then
+      local lock = cjson.decode(got[i])
+      if lock["until"] > at then return lock end
+    end
+  end
+  return nil
+end
+
+-- Evidence is spent by what it opens, and by twenty refusals. `max` 0: may be used at will.
+local function evidence_left(evidence, max)
+  if max == 0 then return true end
+  return tonumber(redis.call("GET", P .. ":e:" .. evidence) or 0) < max
+end
+
+local function spend(evidence, max, ttl)
+  if max == 0 then return end
+  local key = P .. ":e:" .. evidence
+  if redis.call("INCR", key) == 1 then redis.call("PEXPIRE", key, ttl) end
+end
+
+local function count_refusal(evidence, max, ttl)
+  if max == 0 or evidence == "" then return end
+  local key = P .. ":er:" .. evidence
+  local refusals = redis.call("INCR", key)
+  if refusals == 1 then redis.call("PEXPIRE", key, ttl) end
+  if refusals == 20 then redis.call("SET", P .. ":e:" .. evidence, max, "PX", ttl) end
+end
+
+-- A refusal: its record for operators (7 days, at most 1,000 per subject) and its audit record.
+local function deny(at, id, subject, body, said, retention, code, message)
+  local key = P .. ":d:" .. id
+  if redis.call("EXISTS", key) == 1 then return end
+  redis.call("SET", key, code .. "\n" .. (message or "") .. "\n" .. body, "PX", retention)
+  local list = P .. ":ds:" .. subject
+  if redis.call("LPUSH", list, id) > 1000 then
+    local oldest = redis.call("RPOP", list)
+    if oldest then redis.call("UNLINK", P .. ":d:" .. oldest) end
+  end
+  redis.call("PEXPIRE", list, retention)
+  record(at, said, { code = code })
+end
+
+-- A task is a JSON object. Its clock: the nearer of deadline and heartbeat.
+local function read_task(id)
+  local text = redis.call("GET", task_key(id))
+  if text then return cjson.decode(text) end
+  return nil
+end
+
+local function write_task(id, task) redis.call("SET", task_key(id), cjson.encode(task)) end
+
+local function watch_task(id, task)
+  local due = task.expiresAt
+  if task.heartbeatBy and task.heartbeatBy < due then due = task.heartbeatBy end
+  redis.call("ZADD", P .. ":tdue", due, id)
+end

@@ -1,0 +1,18 @@
+-- Revokes at once, in constant work, everything in this bucket that was opened at or before the mark. Answers the instant it holds.
+read_facts()
+local at = instant(now, agreed)
+local instant_of_mark = math.max(mark, at)
+local marks = P .. ":marks"
+local before = tonumber(redis.call("HGET", marks, scope) or 0)
+if instant_of_mark > before then redis.call("HSET", marks, scope, string.format("%.0f", instant_of_mark)) end
+-- No lease outlives its opening by more than a day: older marks cover nothing.
+if scope ~= "all" then
+  local all = redis.call("HSCAN", marks, 0, "COUNT", 200)[2]
+  for i = 1, #all, 2 do
+    if tonumber(all[i + 1]) < at - 90000000 then redis.call("HDEL", marks, all[i]) end
+  end
+end
+set_fact("marks", redis.call("HLEN", marks))
+record(at, said, { mark = scope, at = instant_of_mark })
+save_facts()
+return string.format("%.0f", math.max(instant_of_mark, before))

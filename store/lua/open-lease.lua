@@ -1,0 +1,116 @@
+-- Opens a lease, and its task when there is none yet; or refuses. All of it or nothing.
+-- Everything is read before anything is written.
+read_facts()
+local at = instant(now, agreed)
+
+local known = read_lease(id)
+if known then -- our own earlier call, whose reply was lost
+  return { "opened", redis.call("GET", lease_key(id)), redis.call("GET", task_key(known[TASK])), limited_by, 0 }
+end
+
+local function refuse(code, message, number, text)
+  deny(at, denial, subject, denial_body, denied, retention, code, message)
+  count_refusal(evidence, evidence_max, evidence_ttl)
+  save_facts()
+  return { "refused", code, message or "", number or 0, text or "" }
+end
+
+if idem ~= "" then
+  local seen = redis.call("GET", P .. ":i:" .. idem)
+  if seen then
+    local before = cjson.decode(seen)
+    if before.body ~= idem_body then return refuse("idempotency_mismatch") end
+    local lease = read_lease(before.lease)
+    if not lease or marked(lease) or (lease[STATE] ~= "p" and lease[STATE] ~= "a") or lease[EXPIRES] <= at then return refuse("lease_ended", nil, 0, before.lease) end
+    if lease[STATE] == "p" then return refuse("in_flight", nil, 1000, before.lease) end
+    if lease[COMPUTES] ~= 1 then return refuse("already_issued", nil, 0, before.lease) end
+    return { "replayed", redis.call("GET", lease_key(before.lease)), redis.call("GET", task_key(lease[TASK])), before.limited_by, before.lease, before.replay }
+  end
+end
+
+if facts.hold == 1 then return refuse("on_hold", nil, 30000) end
+if agreed ~= 1 or facts.hw > now + 60000 then return refuse("clock_disagrees", nil, 5000) end
+
+local lock = lock_over(at, subject, workload, grant, issuer, trust)
+if lock then return refuse("locked", lock.message, lock["until"] - at) end
+
+-- Not a refusal for the caller: the broker comes back with a later id.
+local mark = mark_over(subject, grant, issuer, trust, key)
+if opened <= mark then return { "superseded", string.format("%.0f", mark) } end
+
+if not evidence_left(evidence, evidence_max) then return refuse("evidence_spent") end
+
+-- The task: named, implicit (joined or opened), or the request's own.
+local task, task_is_new = nil, false
+local task_id = task_ref
+if task_kind == "implicit" then
+  local joined = redis.call("GET", P .. ":tk:" .. task_hash)
+  if joined then
+    local found = read_task(joined)
+    if found and found.expiresAt > at then
+      if found.state ~= "open" then return refuse("task_ended", nil, 0, joined) end
+      task, task_id = found, joined
+    end
+  end
+elseif task_kind == "task" then
+  task = read_task(task_ref)
+  if not task or task.subject ~= subject then return refuse("task_ended", nil, 0, task_ref) end
+  if task.state ~= "open" or task.expiresAt <= at then return refuse("task_ended", nil, 0, task_ref) end
+end
+if not task then
+  task_is_new = true
+  task = { state = "open", subject = subject, workload = workload, trust = trust, openedAt = opened, expiresAt = opened + task_ttl }
+  if task_kind == "implicit" then task.value = task_value end
+  if purpose ~= "" then task.purpose = purpose end
+end
+
+local expires, limit = opened + ttl, limited_by
+if task.expiresAt < expires then expires, limit = task.expiresAt, "task" end
+if expires - at < 1000 then return refuse("task_ended", nil, 0, task_id) end
+
+local budget = P .. ":b:" .. subject
+if limit_active >= 0 then
+  local live = tonumber(redis.call("HGET", budget, grant) or 0)
+  if live >= limit_active then return refuse("limit_active", nil, 5000, string.format("%.0f", live)) end
+end
+local window_key, window = P .. ":n:" .. subject .. "|" .. grant, nil
+if limit_hour >= 0 then
+  local text = redis.call("GET", window_key)
+  window = text and cjson.decode(text) or { opened, 0 }
+  if at >= window[1] + 3600000 then window = { opened, 0 } end
+  if window[2] >= limit_hour then return refuse("limit_rate", nil, window[1] + 3600000 - at) end
+end
+
+-- Nothing refuses any more: write.
+if window then
+  window[2] = window[2] + 1
+  redis.call("SET", window_key, cjson.encode(window), "PX", 3600000)
+end
+spend(evidence, evidence_max, evidence_ttl)
+if task_is_new then
+  write_task(task_id, task)
+  watch_task(task_id, task)
+  if task_kind == "implicit" then redis.call("SET", P .. ":tk:" .. task_hash, task_id, "PX", task_ttl) end
+end
+
+local computes = state == "active" and 1 or 0
+local lease = { computes == 1 and "a" or "p", subject, workload, trust, grant, issuer, task_id, opened, expires, opened + max_ttl, class, computes, key }
+if terms ~= "" then lease[TERMS] = terms end
+local packed = cjson.encode(lease)
+redis.call("SET", lease_key(id), packed)
+redis.call("ZADD", P .. ":due", computes == 1 and expires or opened + 30000, id)
+redis.call("SADD", P .. ":w:" .. subject, id)
+redis.call("HSET", P .. ":tl:" .. task_id, id, "")
+redis.call("HINCRBY", budget, grant, 1)
+local names = P .. ":wn:" .. workload
+redis.call("SADD", names, subject)
+redis.call("PEXPIRE", names, 691200000)
+set_fact("opened", facts.opened + 1)
+set_fact(lease[STATE], facts[lease[STATE]] + 1)
+if idem ~= "" then
+  redis.call("SET", P .. ":i:" .. idem, cjson.encode({ body = idem_body, lease = id, limited_by = limit, replay = replay }), "PX", 86400000)
+end
+if task_is_new then record(at, task_said, { task = "task_" .. task_id, expires_at = task.expiresAt }) end
+record(at, said, { task = "task_" .. task_id, lease = "lease_" .. id, expires_at = expires, limited_by = limit })
+save_facts()
+return { "opened", packed, cjson.encode(task), limit, task_is_new and 1 or 0 }

@@ -1,0 +1,8 @@
+-- A refusal that the decision made: its record and its audit record. "spent": the evidence had no use left, so its caller learns nothing more.
+read_facts()
+local at = instant(now, agreed)
+local left = evidence == "" or evidence_left(evidence, evidence_max)
+deny(at, denial, subject, denial_body, said, retention, left and code or "evidence_spent", message)
+count_refusal(evidence, evidence_max, evidence_ttl)
+save_facts()
+return left and "recorded" or "spent"
