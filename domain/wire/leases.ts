@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { ENDED_BY, LEASE_STATES, REVOCATIONS } from "../lease.ts";
 import { WireDuration, WireLeaseId, WireName, WireReason, WireSha256, WireTaskId, WireTime, WireWorkload, pageOf, paging, text } from "./common.ts";
+import { ReceiptView } from "./tasks.ts";
 
 export const LeaseView = z
   .strictObject({
@@ -46,6 +47,10 @@ export type RenewBody = z.infer<typeof RenewBody>;
 /** POST /v1/leases/{id}/close: an admin declares a lease over that could not be revoked. */
 export const CloseBody = z.strictObject({ reason: WireReason }).meta({ id: "CloseLease" });
 export type CloseBody = z.infer<typeof CloseBody>;
+
+/** What releasing answers: the lease, and what became of it. */
+export const ReleasedView = z.strictObject({ lease: LeaseView, receipt: ReceiptView.shape.leases.element }).meta({ id: "Released" });
+export type ReleasedView = z.infer<typeof ReleasedView>;
 
 /** A body that says nothing: `{}` or none at all. */
 export const EmptyBody = z.strictObject({}).meta({ id: "Empty" });

@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { AUDIT_ACTIONS } from "../audit-event.ts";
+import { ERROR_CODES } from "../errors.ts";
 import { REVOCATIONS } from "../lease.ts";
 import { MAX_TOKEN_CHARS } from "./oauth.ts";
 import {
-  WireDenialId, WireDuration, WireLeaseId, WireLockId, WireName, WireReason, WireRevocationId, WireTaskId, WireTime, WireWorkload, pageOf, paging, text,
+  WireDuration, WireLeaseId, WireLockId, WireName, WireReason, WireRevocationId, WireTaskId, WireTime, WireWorkload, pageOf, paging, text,
 } from "./common.ts";
 import { LeaseView } from "./leases.ts";
 import { ReceiptView } from "./tasks.ts";
@@ -47,16 +48,17 @@ export type RevocationView = z.infer<typeof RevocationView>;
 export const RevocationPage = pageOf(RevocationView, "RevocationPage");
 export type RevocationPage = z.infer<typeof RevocationPage>;
 
-/** What `dry_run` answers: what would end, by issuer, and some of the leases. */
+/** What `dry_run` answers: what would end, by issuer and by how it dies, and some of the leases. */
 export const RevocationPlanView = z
   .strictObject({
     dry_run: z.literal(true),
     selector: z.record(z.string(), z.unknown()),
     matched: z.int().nonnegative(),
     tasks: z.int().nonnegative(),
-    by_issuer: z.array(z.strictObject({ issuer: z.string(), leases: z.int(), revocation: z.enum(REVOCATIONS), dead_by: WireTime.nullable() })),
-    leases: z.array(LeaseView).max(100),
-    truncated: z.boolean().meta({ description: "The walk stopped at its bound: there are at least this many." }),
+    by_revocation: z.record(z.enum(REVOCATIONS), z.int().nonnegative()),
+    by_issuer: z.record(z.string(), z.int().nonnegative()),
+    dead_by: WireTime.nullable().meta({ description: "When the last of those that only expire would die." }),
+    leases: z.array(LeaseView).max(1000),
   })
   .meta({ id: "RevocationPlan" });
 export type RevocationPlanView = z.infer<typeof RevocationPlanView>;
@@ -82,18 +84,20 @@ export type LockView = z.infer<typeof LockView>;
 export const LockPage = pageOf(LockView, "LockPage");
 export type LockPage = z.infer<typeof LockPage>;
 
-/** GET /v1/audit. Newest last; `q` is free words over the record. */
+/** GET /v1/audit, newest first. `since` is an instant, or a span back from now. */
 export const AuditQuery = z.strictObject({
   since: z.union([WireTime, WireDuration]).optional(),
   until: WireTime.optional(),
   action: z.enum(AUDIT_ACTIONS).optional(),
   decision: z.enum(["allow", "deny", "error"]).optional(),
+  code: z.enum(ERROR_CODES).optional(),
   principal: text(512).optional(),
   workload: WireWorkload.optional(),
+  subject: WireWorkload.optional(),
   grant: WireName.optional(),
   task: WireTaskId.optional(),
   lease: WireLeaseId.optional(),
-  denial: WireDenialId.optional(),
+  trace_id: z.string().regex(/^[0-9a-f]{32}$/, "expected a trace id").optional(),
   ...paging,
 });
 export type AuditQuery = z.infer<typeof AuditQuery>;
@@ -111,7 +115,13 @@ export const EventQuery = z.strictObject({ action: z.enum(AUDIT_ACTIONS).optiona
 export type EventQuery = z.infer<typeof EventQuery>;
 
 export const HoldView = z
-  .strictObject({ held: z.boolean(), since: WireTime.nullable(), reason: z.string().nullable() })
+  .strictObject({
+    held: z.boolean(),
+    since: WireTime.nullable(),
+    reason: z.string().nullable(),
+    waiting: z.array(LeaseView).meta({ description: "Revocations at targets that wait while the hold stands." }),
+    clock_ahead_ms: z.int().nullable().meta({ description: "Set while a bucket's high-water mark of the clock lies more than 60 s ahead." }),
+  })
   .meta({ id: "Hold" });
 export type HoldView = z.infer<typeof HoldView>;
 
@@ -121,18 +131,29 @@ export type HoldBody = z.infer<typeof HoldBody>;
 
 export const KEY_STATES = ["announced", "active", "retired", "destroyed", "withdrawn"] as const;
 export const KeyView = z
-  .strictObject({ kid: z.string(), alg: z.string(), state: z.enum(KEY_STATES), since: WireTime, next: WireTime.nullable().meta({ description: "When it leaves this state by schedule." }) })
+  .strictObject({
+    kid: z.string(),
+    alg: z.string(),
+    state: z.enum(KEY_STATES),
+    created_at: WireTime,
+    active_at: WireTime.nullable(),
+    retired_at: WireTime.nullable(),
+    destroy_at: WireTime.nullable(),
+  })
   .meta({ id: "SigningKey" });
 export type KeyView = z.infer<typeof KeyView>;
 export const KeyPage = pageOf(KeyView, "SigningKeyPage");
 export type KeyPage = z.infer<typeof KeyPage>;
 
-/** POST /v1/keys: rotate announces a successor, withdraw kills a leaked key at once, reseal follows a new master key. */
+/** POST /v1/keys: rotate announces a successor (or switches to the announced one at once), withdraw kills a leaked key. */
 export const KeyBody = z
   .discriminatedUnion("action", [
-    z.strictObject({ action: z.literal("rotate"), alg: z.enum(["ES256", "RS256"]).optional(), reason: WireReason.optional() }),
+    z.strictObject({ action: z.literal("rotate"), immediately: z.boolean().optional() }),
     z.strictObject({ action: z.literal("withdraw"), kid: z.string().regex(/^[A-Za-z0-9_-]{43}$/, "expected a key id"), reason: WireReason }),
-    z.strictObject({ action: z.literal("reseal") }),
   ])
   .meta({ id: "ChangeKeys" });
 export type KeyBody = z.infer<typeof KeyBody>;
+
+/** What changing keys answers; withdrawing one also revokes what it signed. */
+export const KeysChangedView = z.strictObject({ keys: z.array(KeyView), revocation: RevocationView.nullable() }).meta({ id: "KeysChanged" });
+export type KeysChangedView = z.infer<typeof KeysChangedView>;

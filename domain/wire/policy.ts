@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ERROR_CODES } from "../errors.ts";
 import { LIMITS } from "../lease.ts";
-import { WireClaims, WireDenialId, WireName, WireTime, text } from "./common.ts";
+import { WireClaims, WireDenialId, WireName, WireTaskId, WireTime, text } from "./common.ts";
 import { CredentialsBody } from "./tasks.ts";
 
 /** POST /v1/policy/check: of the bearer's own evidence, or (operators) of supposed claims. */
@@ -33,19 +33,19 @@ export const TraceView = z
   .meta({ id: "DecisionTrace" });
 export type TraceView = z.infer<typeof TraceView>;
 
-/** A decision without anything issued. Callers see what a refusal would tell them; operators also the trace. */
+/** A decision without anything issued: what a refusal would tell the caller, or what would be given. */
 export const CheckView = z
   .strictObject({
-    decision: z.enum(["allow", "deny"]),
+    allowed: z.boolean(),
     grant: z.string(),
     code: z.enum(ERROR_CODES).nullable(),
     message: z.string().nullable(),
     failed_claims: z.array(z.string()).optional(),
-    yours: z.record(z.string(), z.unknown()).optional(),
     hint: z.string().optional(),
-    expires_in: z.int().nonnegative().nullable().meta({ description: "Seconds a credential would live, when allowed." }),
+    scope: z.array(z.string()).nullable(),
+    expires_in: z.int().nonnegative().nullable().meta({ description: "Seconds a credential would live." }),
     limited_by: z.enum(LIMITS).nullable(),
-    trace: TraceView.optional(),
+    trace: TraceView.optional().meta({ description: "Only for operators." }),
   })
   .meta({ id: "PolicyDecision" });
 export type CheckView = z.infer<typeof CheckView>;
@@ -74,8 +74,13 @@ export const ExplainBody = z
   .meta({ id: "PolicyExplain" });
 export type ExplainBody = z.infer<typeof ExplainBody>;
 
+const verdict = { allowed: z.boolean(), code: z.enum(ERROR_CODES).nullable(), trace: TraceView };
 export const ExplainView = z
-  .strictObject({ denial: DenialRecordView.nullable(), now: CheckView.nullable().meta({ description: "The same request on the policy now in force." }) })
+  .strictObject({
+    ...verdict,
+    denial: DenialRecordView.nullable(),
+    today: z.strictObject(verdict).nullable().meta({ description: "The same request on the policy now in force." }),
+  })
   .meta({ id: "PolicyExplanation" });
 export type ExplainView = z.infer<typeof ExplainView>;
 
@@ -106,10 +111,11 @@ export type FindingView = z.infer<typeof FindingView>;
 
 export const SimulateView = z
   .strictObject({
-    policy: z.string().nullable().meta({ description: "Version of the proposed configuration; null when it does not load." }),
+    policy: z.string().meta({ description: "Version of the proposed configuration." }),
     problems: z.array(FindingView),
-    results: z.array(z.strictObject({ case: z.string(), before: CheckView, after: CheckView, changed: z.boolean() })),
-    changed: z.int().nonnegative(),
+    cases: z.int().nonnegative(),
+    differences: z.array(z.strictObject({ grant: z.string(), workload: z.string(), denial: WireDenialId.nullable(), before: z.string(), after: z.string() })),
+    leases_of_vanished_grants: z.int().nonnegative().meta({ description: "Live leases of grants that the proposal no longer has." }),
   })
   .meta({ id: "PolicySimulation" });
 export type SimulateView = z.infer<typeof SimulateView>;
@@ -122,13 +128,13 @@ export const WhoamiView = z
       trust: z.string(),
       subject: z.string(),
       workload: z.string(),
-      task: z.string().nullable().meta({ description: "What the trust's task template rendered, or the task of a task token." }),
+      task: WireTaskId.nullable(),
+      task_value: z.string().nullable().meta({ description: "What the trust's task template rendered." }),
       claims: WireClaims,
       evidence_expires_at: WireTime,
-      grants: z.array(z.strictObject({ name: z.string(), description: z.string().nullable(), sensitivity: z.string() })).meta({ description: "Those the policy would allow now." }),
+      grants: z.array(z.string()).meta({ description: "Names of those the policy would give now." }),
     }),
     z.strictObject({ kind: z.literal("operator"), name: z.string(), role: z.enum(["viewer", "approver", "responder", "admin"]) }),
-    z.strictObject({ kind: z.literal("verifier"), name: z.string(), audience: z.string(), checks: z.string() }),
   ])
   .meta({ id: "Whoami" });
 export type WhoamiView = z.infer<typeof WhoamiView>;

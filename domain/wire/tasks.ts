@@ -59,20 +59,21 @@ export const ReceiptView = z
   .strictObject({
     task: WireTaskId.optional(),
     revocation: WireRevocationId.optional(),
-    ended_by: z.enum(ENDED_BY),
-    settled: z.boolean().meta({ description: "True when nothing more will happen to any of the leases." }),
+    ended_by: z.enum(ENDED_BY).nullable(),
+    settled: z.boolean().meta({ description: "True when nothing is left to do: each lease is gone, or will be by a known time." }),
     leases: z.array(
       z.strictObject({
         lease_id: WireLeaseId,
         issuer: z.string(),
         outcome: z.enum(LEASE_OUTCOMES),
         revocation: z.enum(REVOCATIONS),
-        dead_by: WireTime,
+        dead_by: WireTime.nullable().meta({ description: "Null while a target has not confirmed." }),
         took_ms: z.int().nonnegative().nullable(),
         reason: z.string().optional(),
       }),
     ),
-    dead_by: WireTime.nullable().meta({ description: "When the last of them is dead everywhere; null when there was none." }),
+    dead_by: WireTime.nullable().meta({ description: "When the last of them is dead everywhere; null when there was none, or it is not known." }),
+    more: z.int().nonnegative().meta({ description: "Leases beyond those listed." }),
   })
   .meta({ id: "Receipt" });
 export type ReceiptView = z.infer<typeof ReceiptView>;
