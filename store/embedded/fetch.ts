@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { chmod, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { codeOf, messageOf } from "./failure.ts";
 import { defaultCacheDir, probe, type RedisSearch, type RedisServer } from "./find.ts";
 
 /** What the launcher needs of a logger. */
@@ -37,7 +38,7 @@ export async function fetchRedisServer(search: RedisSearch, log: LaunchLog): Pro
     const home = join(cacheDir, `redis-${server.version}`);
     // Whoever fetched the same version a moment earlier wins; a directory that is not empty is never replaced.
     await rename(files, home).catch((error: unknown) => {
-      if (!isCode(error, "ENOTEMPTY") && !isCode(error, "EEXIST")) throw error;
+      if (codeOf(error) !== "ENOTEMPTY" && codeOf(error) !== "EEXIST") throw error;
     });
     log.info({ version: server.version, home }, "redis-server fetched");
     return { ...server, binary: join(home, "redis-server") };
@@ -134,7 +135,9 @@ function run(program: string, args: readonly string[], cwd: string): Promise<str
       const said = stderr.trim().split("\n").at(-1);
       return reject(
         new Error(
-          isCode(error, "ENOENT") ? `${program} is not there` : `${program}: ${said === undefined || said === "" ? error.message : said}`,
+          codeOf(error) === "ENOENT"
+            ? `${program} is not there`
+            : `${program}: ${said === undefined || said === "" ? error.message : said}`,
         ),
       );
     });
@@ -146,6 +149,3 @@ const explain = (error: unknown): string =>
     `There is no Redis to run: no redis-server or valkey-server of version 7 or later on PATH, and fetching one failed (${messageOf(error)}).`,
     "Either install one (Debian and Ubuntu: apt-get install redis-server; macOS: brew install redis), or set STINT_REDIS_URL to a Redis you run.",
   ].join(" ");
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-const isCode = (error: unknown, code: string): boolean => error instanceof Error && "code" in error && error.code === code;

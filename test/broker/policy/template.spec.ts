@@ -9,7 +9,9 @@ function render(text: string, claims: Record<string, unknown>): string | undefin
 
 describe("a template over claims", () => {
   it("joins literal text and claims of every scalar kind", () => {
-    expect(render("github/${repository}#${run}.${protected}", { repository: "acme/shop", run: 7, protected: true })).toBe("github/acme/shop#7.true");
+    expect(render("github/${repository}#${run}.${protected}", { repository: "acme/shop", run: 7, protected: true })).toBe(
+      "github/acme/shop#7.true",
+    );
   });
 
   it("reaches nested members by JSON Pointer, with escapes and array indexes", () => {
