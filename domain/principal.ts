@@ -5,9 +5,12 @@ export type Claims = Readonly<Record<string, unknown>>;
 
 /** How often, and until when, a piece of evidence may still be used; the store counts (CORE, Evidence). */
 export interface EvidenceUse {
-  /** SHA-256 of the compact token, base64url: names the evidence without holding it. */
+  /**
+   * SHA-256 of the compact token without its signature, base64url: names the evidence without holding it. The signature is left
+   * out because an ECDSA signature can be rewritten into another valid one, which must not pass for fresh evidence.
+   */
   readonly hash: string;
-  /** When the evidence itself ends (`exp`), in milliseconds. */
+  /** From this instant on the evidence is refused for its time alone (`exp` or its greatest age, and the skew allowed), in milliseconds. */
   readonly expiresAt: number;
   /** 1 for single use, 100 for cached presets; undefined when the evidence is a task token of ours, which may be used at will. */
   readonly maxUses: number | undefined;
