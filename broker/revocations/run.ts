@@ -1,0 +1,91 @@
+import type { AuditFacts } from "../../domain/audit-event.ts";
+import type { LeaseId, RevocationId } from "../../domain/ids.ts";
+import type { LeaseEnding, RevocationJob } from "../../store/api.ts";
+import { endAllNow, inParallel } from "../leases/end.ts";
+import type { Parts } from "../parts.ts";
+import { endTask } from "../tasks/end.ts";
+import { endingOf, RECEIPT_LEASES } from "../tasks/receipt.ts";
+import type { PlacedMark, Target } from "./selector.ts";
+
+/** Leases that one clean-up script ends: others must have their turn between two (PERFORMANCE section 4). */
+const BATCH = 100;
+/** Buckets marked, and cleaned, side by side. */
+const MARKING = 16;
+const CLEANING = 4;
+
+/** Where a job stands while it runs. */
+interface Count {
+  matched: number;
+  ended: number;
+  listed: number;
+}
+
+/**
+ * Runs a revocation to its end; may be run again by any broker from any point. `inForce` is called once every bucket holds the mark
+ * (or the lease or task has ended in the store): from then on nothing that it covers is honoured.
+ */
+export async function runJob(parts: Parts, job: RevocationJob, target: Target, inForce: () => void): Promise<void> {
+  const count: Count = { matched: 0, ended: 0, listed: job.endings.length };
+  const audit: AuditFacts = { action: "lease.ended", principal: job.by, revocation: job.id, reason: job.reason };
+  if (target.kind === "marks") await runMarks(parts, job, target.marks, audit, count, inForce);
+  else {
+    const ended = target.kind === "lease" ? await endOneLease(parts, target.id, audit) : await endOneTask(parts, job, target.id);
+    await note(parts, job.id, count, ended.endings, "cleaning", parts.now());
+    inForce();
+    await endAllNow(parts, ended.revoking);
+  }
+  const done = { state: "done" as const, matched: Math.max(count.matched, job.matched), ended: Math.max(count.ended, job.ended) };
+  await parts.store.revocations.progress(job.id, retention(parts), done);
+  await parts.store.audit.append(bucketFor(job.id), { action: "revocation.done", principal: job.by, revocation: job.id, matched: done.matched, ended: done.ended });
+  parts.events.publish("revocation.done", { revocation: job.id, matched: done.matched, ended: done.ended });
+}
+
+const retention = (parts: Parts): number => parts.policy().settings.retentionMs;
+/** Records that belong to no bucket stand in the first. */
+const bucketFor = (_: RevocationId): number => 0;
+
+interface Ended {
+  readonly endings: readonly LeaseEnding[];
+  readonly revoking: readonly LeaseId[];
+}
+
+async function endOneLease(parts: Parts, id: LeaseId, audit: AuditFacts): Promise<Ended> {
+  const lease = await parts.store.leases.end(id, "revoked", audit);
+  if (lease === undefined) return { endings: [], revoking: [] };
+  return { endings: [endingOf(lease)], revoking: lease.state === "revoking" ? [id] : [] };
+}
+
+async function endOneTask(parts: Parts, job: RevocationJob, id: Extract<Target, { readonly kind: "task" }>["id"]): Promise<Ended> {
+  const ending = await endTask(parts, id, "revoked", undefined, { principal: job.by });
+  const endings: LeaseEnding[] = [];
+  for (const member of ending?.family ?? []) endings.push(...(await parts.store.tasks.endings(member)));
+  return { endings, revoking: ending?.revoking ?? [] };
+}
+
+async function runMarks(parts: Parts, job: RevocationJob, marks: readonly PlacedMark[], audit: AuditFacts, count: Count, inForce: () => void): Promise<void> {
+  const places = marks.flatMap(({ scope, buckets }) => buckets.map((bucket) => ({ scope, bucket, at: job.at })));
+  await inParallel(places, MARKING, async (place) => {
+    place.at = await parts.store.revocations.mark(place.bucket, place.scope, job.at, { ...audit, action: "revocation.started" });
+  });
+  await parts.store.revocations.progress(job.id, retention(parts), { state: "cleaning", inForceAt: job.inForceAt ?? parts.now() });
+  inForce();
+  await inParallel(places, CLEANING, async ({ scope, bucket, at }) => {
+    let cursor: string | undefined;
+    do {
+      const page = await parts.store.revocations.endMarked(bucket, scope, at, audit, BATCH, cursor);
+      if (page.endings.length > 0) await note(parts, job.id, count, page.endings, "cleaning", undefined);
+      // Targets are called behind the clean-up, which must not wait for a slow one.
+      if (page.revoking.length > 0) parts.background.run("revoke at targets", () => endAllNow(parts, page.revoking));
+      cursor = page.nextCursor;
+    } while (cursor !== undefined);
+  });
+}
+
+/** Progress is counted here and written as totals, so that a repeated page changes nothing that was told before. */
+async function note(parts: Parts, id: RevocationId, count: Count, endings: readonly LeaseEnding[], state: "cleaning", inForceAt: number | undefined): Promise<void> {
+  count.matched += endings.length;
+  count.ended += endings.filter(({ outcome }) => outcome !== "revoking" && outcome !== "stuck").length;
+  const listed = endings.slice(0, Math.max(0, RECEIPT_LEASES - count.listed));
+  count.listed += listed.length;
+  await parts.store.revocations.progress(id, retention(parts), { state, matched: count.matched, ended: count.ended, endings: listed, ...(inForceAt === undefined ? {} : { inForceAt }) });
+}

@@ -1,0 +1,49 @@
+import type { Clock } from "../../domain/time.ts";
+
+/** Failures in a row that open a breaker, and how long it stays open before one call may try again. */
+const FAILURES = 5;
+const OPEN_MS = 15_000;
+
+/** One per issuer: a target that is down must not be called a thousand times, nor hold up the others. */
+export interface Breakers {
+  /** Whether this issuer may be called now. While a breaker is half open only one call may. */
+  allows(issuer: string): boolean;
+  succeeded(issuer: string): void;
+  failed(issuer: string): void;
+  /** Issuers that are not called just now; for the log and the metrics. */
+  open(): readonly string[];
+}
+
+interface State {
+  failures: number;
+  openUntil: number;
+  probing: boolean;
+}
+
+export function createBreakers(now: Clock): Breakers {
+  const states = new Map<string, State>();
+  const stateOf = (issuer: string): State => {
+    const known = states.get(issuer) ?? { failures: 0, openUntil: 0, probing: false };
+    states.set(issuer, known);
+    return known;
+  };
+  return {
+    allows(issuer) {
+      const state = stateOf(issuer);
+      if (state.failures < FAILURES) return true;
+      if (state.probing || now() < state.openUntil) return false;
+      state.probing = true;
+      return true;
+    },
+    succeeded(issuer) {
+      states.delete(issuer);
+    },
+    failed(issuer) {
+      const state = stateOf(issuer);
+      state.failures += 1;
+      state.probing = false;
+      if (state.failures >= FAILURES) state.openUntil = now() + OPEN_MS;
+    },
+    open: () => [...states].filter(([, state]) => state.failures >= FAILURES && now() < state.openUntil).map(([issuer]) => issuer),
+  };
+}

@@ -1,0 +1,63 @@
+import type { DueLease } from "../../store/api.ts";
+import { describe } from "../background.ts";
+import { endClaimed } from "../leases/end.ts";
+import type { Parts } from "../parts.ts";
+import type { Breakers } from "./breaker.ts";
+
+/** Calls at targets in flight at once, over all issuers; one issuer may hold half of them. */
+const WORKERS = 32;
+const SHARE = WORKERS / 2;
+
+/** The sweeper's calls at targets. They outlive the pass that began them: a slow target must not hold up the next pass. */
+export interface Calls {
+  /** Takes on claimed leases as far as there is room. What finds none stays claimed, and is due again within a minute. */
+  take(due: readonly DueLease[]): void;
+  /** How many more could be taken. */
+  room(): number;
+}
+
+export function createCalls(parts: Parts, breakers: Breakers): Calls {
+  const inFlight = new Map<string, number>();
+  const waiting: DueLease[] = [];
+  let running = 0;
+
+  function next(): void {
+    for (let index = 0; running < WORKERS && index < waiting.length; ) {
+      const due = waiting[index];
+      if (due === undefined || (inFlight.get(due.lease.issuer) ?? 0) >= SHARE) index += 1;
+      else {
+        waiting.splice(index, 1);
+        begin(due);
+      }
+    }
+  }
+
+  function begin(due: DueLease): void {
+    const { issuer } = due.lease;
+    if (!breakers.allows(issuer)) return; // left claimed: due again when the claim lapses, and no try is counted
+    running += 1;
+    inFlight.set(issuer, (inFlight.get(issuer) ?? 0) + 1);
+    parts.background.run("revoke at target", async () => {
+      try {
+        const outcome = await endClaimed(parts, due);
+        if (outcome === "postponed") breakers.failed(issuer);
+        else breakers.succeeded(issuer);
+      } catch (error) {
+        breakers.failed(issuer);
+        parts.log.warn({ leaseId: due.lease.id, error: describe(error) }, "lease stays due");
+      } finally {
+        running -= 1;
+        inFlight.set(issuer, (inFlight.get(issuer) ?? 1) - 1);
+        next();
+      }
+    });
+  }
+
+  return {
+    room: () => Math.max(0, WORKERS * 4 - running - waiting.length),
+    take(due) {
+      waiting.push(...due);
+      next();
+    },
+  };
+}

@@ -1,0 +1,83 @@
+import { describe } from "../background.ts";
+import { inParallel } from "../leases/end.ts";
+import type { Parts } from "../parts.ts";
+import { endTask } from "../tasks/end.ts";
+import type { Breakers } from "./breaker.ts";
+import type { Calls } from "./calls.ts";
+
+/** Leases that one script handles: others must have their turn between two (PERFORMANCE section 4). */
+const BATCH = 100;
+/** Buckets worked on side by side: enough to keep Redis busy, few enough to leave it for requests. */
+const BUCKETS_AT_ONCE = 4;
+/** A pass stops here and goes on with the next tick, so that after a long stop requests still have their turn. */
+const BUDGET_MS = 800;
+
+/** What one pass did. */
+export interface Swept {
+  /** Ended here because they had expired and nobody need be called. */
+  readonly expired: number;
+  /** Claimed for a call at their target. */
+  readonly claimed: number;
+  readonly tasks: number;
+  /** Work was left for the next pass. */
+  readonly more: boolean;
+}
+
+export interface Sweeper {
+  /** One pass over what is due now. Work grows with that and not with what exists. Two brokers may sweep at once. */
+  sweep(signal?: AbortSignal): Promise<Swept>;
+}
+
+export function createSweeper(parts: Parts & { readonly onHold: () => boolean }, calls: Calls, breakers: Breakers, elapsed: () => number = () => performance.now()): Sweeper {
+  return {
+    async sweep(signal) {
+      const until = elapsed() + BUDGET_MS;
+      const stop = (): boolean => signal?.aborted === true || elapsed() > until;
+      const due = await parts.store.leases.dueBuckets();
+      const total = { expired: 0, claimed: 0, tasks: 0, more: false };
+      // Tasks first: ending one makes its leases due, and they are what somebody waits for.
+      await inParallel(rotated(due.tasks), BUCKETS_AT_ONCE, async (bucket) => {
+        if (stop()) total.more = true;
+        else total.tasks += await endDueTasks(parts, bucket);
+      });
+      await inParallel(rotated(due.leases), BUCKETS_AT_ONCE, async (bucket) => {
+        for (let more = true; more; ) {
+          // Without room for calls the rest waits; expiries that need none are not held up by a full house for long.
+          const limit = Math.min(BATCH, Math.max(calls.room(), 10));
+          if (stop()) {
+            total.more = true;
+            return;
+          }
+          const page = await parts.store.leases.claimDue(bucket, limit, parts.onHold() ? "on_hold" : "allowed");
+          total.expired += page.expired;
+          total.claimed += page.claimed.length;
+          calls.take(page.claimed);
+          more = page.more;
+        }
+      });
+      if (total.expired > 0) parts.events.publish("leases.expired", { count: total.expired });
+      if (breakers.open().length > 0) parts.log.warn({ issuers: breakers.open() }, "targets not called for the moment");
+      return total;
+    },
+  };
+}
+
+async function endDueTasks(parts: Parts, bucket: number): Promise<number> {
+  const due = await parts.store.tasks.due(bucket, BATCH);
+  for (const { id, by } of due) {
+    try {
+      // Whatever of it needs a call at a target is due at once, and the same pass or the next one claims it.
+      await endTask(parts, id, by, undefined, { principal: "broker" });
+    } catch (error) {
+      parts.log.warn({ taskId: id, error: describe(error) }, "task stays due");
+    }
+  }
+  return due.length;
+}
+
+/** Another order each time, so that a pass cut short by its budget does not always leave the same buckets. */
+function rotated(buckets: readonly number[]): readonly number[] {
+  const from = buckets.length === 0 ? 0 : (turn += 1) % buckets.length;
+  return [...buckets.slice(from), ...buckets.slice(0, from)];
+}
+let turn = 0;
