@@ -56,6 +56,8 @@ export interface Verifier {
   /** SHA-256 of each key it may present, hex. */
   readonly keyHashes: readonly string[];
   readonly checks: "feed" | "introspection" | "status_list" | "none";
+  /** Exact actions, as written; absent where the verifier names none. */
+  readonly routes?: readonly Readonly<Record<string, unknown>>[];
 }
 
 export interface PolicySettings {

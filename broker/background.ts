@@ -1,0 +1,30 @@
+import type { Background, Log } from "./parts.ts";
+import { pause } from "./sweeper/schedule.ts";
+
+/** Keeps account of work that goes on behind an answer, so that a drain can wait for it and no error is lost. */
+export function createBackground(log: Log): Background {
+  const running = new Set<Promise<void>>();
+  return {
+    get size() {
+      return running.size;
+    },
+    run(name, work) {
+      const run = work()
+        .catch((error: unknown) => log.error({ work: name, error: describe(error) }, "background work failed"))
+        .finally(() => void running.delete(run));
+      running.add(run);
+    },
+    async settle(withinMs) {
+      const over = new AbortController();
+      const all = async (): Promise<void> => {
+        // What runs may start more: look again until nothing is left.
+        while (running.size > 0 && !over.signal.aborted) await Promise.race([Promise.all(running), pause(withinMs, over.signal)]);
+      };
+      await Promise.race([all(), pause(withinMs, over.signal)]);
+      over.abort();
+    },
+  };
+}
+
+/** An error in a log field: its class and message, never its stack or its data. */
+export const describe = (error: unknown): string => (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, 300);

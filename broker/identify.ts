@@ -1,0 +1,46 @@
+import { StintError } from "../domain/errors.ts";
+import type { TaskId } from "../domain/ids.ts";
+import type { Principal } from "../domain/principal.ts";
+import type { Secret } from "../domain/secret.ts";
+import type { Unverified } from "./denials/unverified.ts";
+import type { Parts } from "./parts.ts";
+import type { Origin } from "./services.ts";
+import { looksLikeTaskToken, requireCarriable, type TaskTokens } from "./tasks/token.ts";
+
+/** Who presents evidence, and until when a token of our own vouches for it. */
+export interface Identified {
+  readonly principal: Principal;
+  /** Set when the evidence is a task token: its end bounds what comes of it. */
+  readonly evidenceEndsAt: number | undefined;
+  readonly parent: TaskId | undefined;
+}
+
+/** Tells who presents something. Every refusal has an id; none says more than the token's own problem. */
+export interface Identify {
+  /** Outside evidence, or a task token, which then stands for its task. */
+  any(evidence: Secret, origin: Origin): Promise<Identified>;
+  /** Outside evidence only: a task token opens no task of its own. */
+  outside(evidence: Secret, origin: Origin): Promise<Principal>;
+}
+
+export function createIdentify(parts: Pick<Parts, "attest">, taskTokens: TaskTokens, unverified: Unverified): Identify {
+  async function outside(evidence: Secret, origin: Origin): Promise<Principal> {
+    try {
+      if (looksLikeTaskToken(evidence.reveal())) throw new StintError("invalid_identity", "a task token is no evidence here; present the identity token of the workload");
+      const principal = await parts.attest(evidence);
+      requireCarriable(principal.claims);
+      return principal;
+    } catch (error) {
+      throw error instanceof StintError ? unverified.refuse(error, origin) : error;
+    }
+  }
+  return {
+    outside,
+    async any(evidence, origin) {
+      if (!looksLikeTaskToken(evidence.reveal())) return { principal: await outside(evidence, origin), evidenceEndsAt: undefined, parent: undefined };
+      const holder = await taskTokens.verify(evidence);
+      if (holder === undefined) throw unverified.refuse(new StintError("invalid_identity", "the task token is not valid, or its task is over"), origin);
+      return { principal: holder.principal, evidenceEndsAt: holder.expiresAt, parent: holder.parent };
+    },
+  };
+}

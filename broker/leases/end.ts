@@ -1,0 +1,88 @@
+import { PermanentFailure } from "../../domain/credential.ts";
+import type { LeaseId } from "../../domain/ids.ts";
+import type { Secret } from "../../domain/secret.ts";
+import type { DueLease } from "../../store/api.ts";
+import { describe } from "../background.ts";
+import type { Parts } from "../parts.ts";
+import { backoffMs, isStuck, MAX_BACKOFF_MS } from "../sweeper/backoff.ts";
+
+/** A call at a target may take this long; a claim lasts a minute, so nobody else tries meanwhile. */
+export const REVOKE_DEADLINE_MS = 20_000;
+/** Calls at targets that one request or job keeps in flight. */
+const AT_ONCE = 16;
+
+export type EndOutcome = "revoked" | "already_gone" | "postponed" | "superseded" | "nothing";
+type EndParts = Pick<Parts, "store" | "issuers" | "sealer" | "now" | "random" | "log" | "events">;
+
+/**
+ * Ends one claimed lease at its target and settles the record; a failure postpones it, without end. Already gone is success.
+ * Whoever comes late with an old epoch changes nothing.
+ */
+export async function endClaimed(parts: EndParts, due: DueLease): Promise<EndOutcome> {
+  const { lease, epoch } = due;
+  let how: "revoked" | "already_gone";
+  try {
+    how = await revokeAtTarget(parts, due);
+  } catch (error) {
+    return postpone(parts, due, error);
+  }
+  const settled = await parts.store.leases.settle(lease.id, epoch, how);
+  if (settled === "superseded") return "superseded";
+  parts.events.publish("lease.ended", { lease: lease.id, task: lease.task, workload: lease.workload, grant: lease.grant, how });
+  return how;
+}
+
+async function revokeAtTarget(parts: EndParts, { lease, handle }: DueLease): Promise<"revoked" | "already_gone"> {
+  const issuer = parts.issuers.get(lease.issuer);
+  if (issuer === undefined) throw new PermanentFailure(`no issuer called ${lease.issuer} is configured`);
+  const opened: Secret | undefined = handle === undefined ? undefined : parts.sealer.open(lease.id, handle);
+  return issuer.revoke({ leaseId: lease.id, handle: opened }, AbortSignal.timeout(REVOKE_DEADLINE_MS));
+}
+
+async function postpone(parts: EndParts, { lease, epoch }: DueLease, error: unknown): Promise<EndOutcome> {
+  const attempts = lease.attempts + 1;
+  const dueSince = lease.endedAt ?? lease.expiresAt;
+  const stuck = isStuck({ permanent: error instanceof PermanentFailure, attempts, dueForMs: parts.now() - dueSince });
+  const delayMs = stuck ? MAX_BACKOFF_MS : backoffMs(attempts, parts.random);
+  // The target's own words may hold anything: only the first line is kept, and never more than a person would read.
+  const said = describe(error).split("\n")[0] ?? "failed";
+  parts.log.warn({ leaseId: lease.id, issuer: lease.issuer, attempts, stuck, error: said }, "lease could not be ended at its target");
+  const outcome = await parts.store.leases.postpone(lease.id, epoch, { delayMs, error: said, stuck });
+  if (stuck && outcome === "postponed") parts.events.publish("lease.stuck", { lease: lease.id, issuer: lease.issuer, error: said });
+  return outcome;
+}
+
+/** Claims one lease that is being ended and tries at once. */
+export async function endNow(parts: EndParts, id: LeaseId): Promise<EndOutcome> {
+  const due = await parts.store.leases.claim(id);
+  return due === undefined ? "nothing" : endClaimed(parts, due);
+}
+
+/** Tries all of these at once, a bounded number at a time. A failed one does not keep the others. */
+export async function endAllNow(parts: EndParts, ids: readonly LeaseId[], signal?: AbortSignal): Promise<void> {
+  await inParallel(ids, AT_ONCE, async (id) => {
+    if (signal?.aborted === true) return; // still claimed by nobody and due: the sweeper has it
+    try {
+      await endNow(parts, id);
+    } catch (error) {
+      parts.log.warn({ leaseId: id, error: describe(error) }, "lease stays due");
+    }
+  });
+}
+
+/** Runs `work` over all items, at most `width` at a time. Throws the first error after all have finished. */
+export async function inParallel<T>(items: readonly T[], width: number, work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items[Symbol.iterator]();
+  let failed: { readonly error: unknown } | undefined;
+  const lanes = Array.from({ length: Math.min(width, items.length) }, async () => {
+    for (const item of queue) {
+      try {
+        await work(item);
+      } catch (error) {
+        failed ??= { error };
+      }
+    }
+  });
+  await Promise.all(lanes);
+  if (failed !== undefined) throw failed.error;
+}

@@ -1,0 +1,85 @@
+import type { IssueOrder } from "../../domain/credential.ts";
+import { StintError } from "../../domain/errors.ts";
+import { newId, subjectBits } from "../../domain/ids.ts";
+import type { Lease } from "../../domain/lease.ts";
+import { denialFor, refusalOf, refuse } from "../denials/refusals.ts";
+import type { Parts, Verdict } from "../parts.ts";
+import type { IssuedCredential, LeaseService, Origin } from "../services.ts";
+import type { TaskHolder, TaskTokens } from "../tasks/token.ts";
+import { noSuchLease, requireLeaseId } from "./access.ts";
+import { choose } from "./choose.ts";
+import { ISSUE_DEADLINE_MS, noteCredential } from "./issue.ts";
+import { termsFrom, type Terms } from "./terms.ts";
+import { shortestTtl } from "./ttl.ts";
+
+type Allowed = Extract<Verdict, { readonly allowed: true }>;
+interface Again {
+  readonly lease: Lease;
+  readonly holder: TaskHolder;
+  readonly terms: Terms;
+  readonly verdict: Allowed;
+  readonly origin: Origin;
+}
+
+/**
+ * Moves a lease's end later, never past its maximum or its task: policy is evaluated again on the terms of the first request, and
+ * a new token with a new `jti` takes the place of the old one. Only the task token may ask.
+ */
+export async function renew(parts: Parts, tokens: TaskTokens, request: Parameters<LeaseService["renew"]>[0]): Promise<IssuedCredential> {
+  parts.gate.require();
+  const leaseId = requireLeaseId(request.leaseId);
+  const holder = await tokens.verify(request.taskToken);
+  if (holder === undefined) throw new StintError("unauthenticated", "renewing needs the task token as a Bearer token; a credential cannot lengthen its own life");
+  const lease = await parts.store.leases.get(leaseId);
+  if (lease === undefined || lease.task !== holder.taskId) throw noSuchLease();
+  const again = await decideAgain(parts, lease, holder, request.origin);
+  const issuer = parts.issuers.get(lease.issuer);
+  if (issuer === undefined) throw new StintError("issuer_unavailable", `the issuer of ${lease.grant} is not available`, { retryAfterSeconds: 30 });
+  if (!issuer.computesOnly && issuer.renew === undefined) throw new StintError("not_renewable", `credentials of ${lease.issuer} cannot be renewed; release this lease and ask for another`, { leaseId });
+  const { grant } = again.verdict;
+  const limit = shortestTtl({ askedMs: request.ttlMs, grant: grant.issue, taskLeftMs: undefined, issuerMaxMs: issuer.maxTtlMs, evidenceLeftMs: undefined });
+  const denial = denialFor({ principal: holder.principal, grant: lease.grant, origin: request.origin }, parts.now());
+  const keyId = parts.keyIdFor(issuer, grant.issue.params);
+  const audit = { action: "lease.renewed" as const, principal: lease.subject, decision: "allow" as const, rule: again.verdict.rule, policy: parts.policy().version, trust: lease.trust, workload: lease.workload, subject: lease.subject, grant: lease.grant, issuer: lease.issuer, trace_id: request.origin.traceId };
+  const reply = await parts.store.leases.renew({ id: leaseId, taskId: holder.taskId, keyId, ...limit, audit, denial, retentionMs: parts.policy().settings.retentionMs });
+  if (reply.outcome === "refused") throw refusalOf(reply, denial.id);
+  const order = orderFor(parts, reply.lease, again);
+  const made = issuer.computesOnly ? await issuer.issue(order, AbortSignal.timeout(ISSUE_DEADLINE_MS)) : await issuer.renew?.(order, AbortSignal.timeout(ISSUE_DEADLINE_MS));
+  if (made === undefined) throw new StintError("not_renewable", "the credential keeps its value and lives longer; read the lease for its new end", { leaseId });
+  noteCredential(parts, reply.lease, made);
+  const task = await parts.store.tasks.get(holder.taskId);
+  if (task === undefined) throw noSuchLease();
+  const { expiresAt, revocation } = reply.lease;
+  return { lease: reply.lease, task, grant: lease.grant, issuer: lease.issuer, credential: made.credential, scope: again.verdict.scope, expiresAt, limitedBy: reply.limitedBy, revocation, deadBy: expiresAt, replayed: false };
+}
+
+async function decideAgain(parts: Parts, lease: Lease, holder: TaskHolder, origin: Origin): Promise<Again> {
+  const policy = parts.policy();
+  const terms = termsFrom(lease, policy.grants.get(lease.grant));
+  if (terms === undefined) throw new StintError("not_renewable", "the terms of this lease cannot be read", { leaseId: lease.id });
+  const request = { grant: lease.grant, ttlMs: undefined, ...terms };
+  const verdict = choose(policy, parts.decide, { principal: holder.principal, request, audiences: [], task: { id: lease.task, parent: holder.parent }, now: parts.now(), origin });
+  if ("ambiguous" in verdict) throw new StintError("not_renewable", "the grant of this lease is no longer one", { leaseId: lease.id });
+  if (!verdict.allowed) return refuse(parts, { principal: holder.principal, grant: lease.grant, origin }, verdict.view, verdict.trace);
+  // A grant that issues something else by now is another grant: the old lease runs out as it is.
+  if (verdict.grant.issue.issuer !== lease.issuer) throw new StintError("not_renewable", "the grant issues something else by now; release this lease and ask again", { leaseId: lease.id });
+  return { lease, holder, terms, verdict, origin };
+}
+
+function orderFor(parts: Parts, lease: Lease, again: Again): IssueOrder<unknown> {
+  const now = parts.now();
+  return {
+    leaseId: lease.id,
+    taskId: lease.task,
+    jti: newId("lease", now, subjectBits(lease.subject)),
+    subject: lease.subject,
+    workload: lease.workload,
+    trust: lease.trust,
+    grant: lease.grant,
+    purpose: again.terms.purpose === "" ? undefined : again.terms.purpose,
+    scope: again.verdict.scope,
+    issuedAt: now,
+    expiresAt: lease.expiresAt,
+    params: again.verdict.grant.issue.params,
+  };
+}

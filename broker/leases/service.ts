@@ -1,0 +1,51 @@
+import type { Parts } from "../parts.ts";
+import type { LeaseService, Origin } from "../services.ts";
+import { revokeWithin } from "../tasks/end.ts";
+import { endingOf, receiptLease } from "../tasks/receipt.ts";
+import type { TaskTokens } from "../tasks/token.ts";
+import type { EndedBy, Lease } from "../../domain/lease.ts";
+import { leaseOfHolder, noSuchLease, requireLeaseId } from "./access.ts";
+import { renew } from "./renew.ts";
+
+/** Ends one lease for a reason, tries its target for at most two seconds, and answers how it stands then. */
+export async function endLease(parts: Parts, id: Lease["id"], by: EndedBy, who: { readonly principal: string; readonly origin: Origin; readonly reason?: string }): Promise<Lease | undefined> {
+  const audit = { action: "lease.ended" as const, principal: who.principal, ...(who.reason === undefined ? {} : { reason: who.reason }), trace_id: who.origin.traceId };
+  const ended = await parts.store.leases.end(id, by, audit);
+  if (ended === undefined) return undefined;
+  parts.events.publish("lease.ended", { lease: id, task: ended.task, workload: ended.workload, grant: ended.grant, ended_by: ended.endedBy });
+  if (ended.state !== "revoking") return ended;
+  await revokeWithin(parts, [id]);
+  return (await parts.store.leases.get(id)) ?? ended;
+}
+
+export function createLeases(parts: Parts, tokens: TaskTokens): LeaseService {
+  return {
+    async get(id, caller) {
+      if (caller.kind === "bearer") return leaseOfHolder(parts, tokens, id, caller.token);
+      const lease = await parts.store.leases.get(requireLeaseId(id));
+      if (lease === undefined) throw noSuchLease();
+      return lease;
+    },
+
+    list: (filter, cursor, limit) => parts.store.leases.list(filter, cursor, limit),
+
+    async release(id, token, origin) {
+      const held = await leaseOfHolder(parts, tokens, id, token);
+      const lease = await endLease(parts, held.id, "released", { principal: held.subject, origin });
+      if (lease === undefined) throw noSuchLease();
+      return { lease, receipt: receiptLease(endingOf(lease), parts.now()) };
+    },
+
+    renew: (request) => renew(parts, tokens, request),
+
+    async forceClose(id, operator, reason) {
+      const leaseId = requireLeaseId(id);
+      // Only what is being ended can be given up: a live lease is first ended like any other.
+      await parts.store.leases.end(leaseId, "revoked", { action: "lease.ended", principal: `operator:${operator.name}`, reason });
+      const lease = await parts.store.leases.force(leaseId, operator.name, reason);
+      if (lease === undefined) throw noSuchLease();
+      parts.events.publish("lease.forced", { lease: leaseId, by: operator.name });
+      return lease;
+    },
+  };
+}

@@ -1,0 +1,43 @@
+import type { Lease } from "../../domain/lease.ts";
+import type { Grant } from "../policy/policy.ts";
+import type { GrantRequest } from "../services.ts";
+
+/** What of a request a renewal is decided on again. */
+export type Terms = Pick<GrantRequest, "scope" | "purpose" | "resource" | "environment">;
+
+const MAX_TERMS_BYTES = 2048;
+
+/** Only what differs from the grant's defaults, so that an ordinary lease carries nothing. Undefined when nothing differs. */
+export function termsOf(request: Terms, granted: readonly string[], grant: Grant): string | undefined {
+  const whole = granted.length === grant.issue.scope.length && granted.every((scope) => grant.issue.scope.includes(scope));
+  const terms = {
+    ...(whole ? {} : { s: granted }),
+    ...(request.purpose === "" ? {} : { p: request.purpose }),
+    ...(request.resource === "" ? {} : { r: request.resource }),
+    ...(request.environment === "" ? {} : { e: request.environment }),
+  };
+  if (Object.keys(terms).length === 0) return undefined;
+  return JSON.stringify(terms);
+}
+
+/** True when the terms are too long to keep; such a request is refused before anything is opened. */
+export const termsTooLong = (terms: string | undefined): boolean => terms !== undefined && Buffer.byteLength(terms) > MAX_TERMS_BYTES;
+
+/**
+ * The terms a lease was issued on. Scope that has left the grant since is not asked for again, scope that joined it is not added.
+ * Undefined for what cannot be read: such a lease is not renewed.
+ */
+export function termsFrom(lease: Lease, grant: Grant | undefined): Terms | undefined {
+  if (lease.terms === undefined || lease.terms === "") return { scope: grant?.issue.scope ?? [], purpose: "", resource: "", environment: "" };
+  let read: unknown;
+  try {
+    read = JSON.parse(lease.terms);
+  } catch {
+    return undefined;
+  }
+  if (typeof read !== "object" || read === null) return undefined;
+  const { s, p, r, e } = read as Readonly<Record<string, unknown>>;
+  const text = (value: unknown): string => (typeof value === "string" ? value : "");
+  const scope = Array.isArray(s) ? s.filter((item) => typeof item === "string") : (grant?.issue.scope ?? []);
+  return { scope, purpose: text(p), resource: text(r), environment: text(e) };
+}

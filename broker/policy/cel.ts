@@ -1,0 +1,148 @@
+import { Environment, type ASTNode, type ParseResult } from "@marcbachmann/cel-js";
+import type { DecisionInput } from "../../domain/decision.ts";
+import { compileRegex } from "./regex.ts";
+
+/** A `when` that compiled. `holds` never throws: undefined says that it erred or met a missing value. */
+export interface When {
+  readonly source: string;
+  readonly holds: (context: WhenContext) => boolean | undefined;
+}
+
+/** What an expression sees (CONTRACT section 3). Whole numbers are bigint, as CEL has them. */
+export type WhenContext = Readonly<Record<string, unknown>>;
+
+/** Where an expression is wrong: `offset` is a character of it. */
+export interface WhenError {
+  readonly error: string;
+  readonly offset: number;
+}
+
+const LOOPS = new Set(["all", "exists", "exists_one", "map", "filter"]);
+const MAX_LOOPS = 8;
+/** An expression that loops is not run over longer lists and texts than these: its work is bounded by their product. */
+const MAX_LIST = 256;
+const MAX_TEXT = 1024;
+/** Stands for CEL's `matches`, which the library would hand to a backtracking engine. */
+const MATCHES = "matchesInLinearTime";
+const patterns = new Map<string, (value: string) => boolean>();
+
+const environment = new Environment({ limits: { maxAstNodes: 512, maxDepth: 32, maxListElements: 256, maxMapEntries: 64, maxCallArguments: 8 } })
+  .registerVariable("claims", "map<string, dyn>")
+  .registerVariable({ name: "request", schema: { grant: "string", purpose: "string", scope: "list<string>", ttl: "int", resource: "string", environment: "string" } })
+  .registerVariable({ name: "grant", schema: { name: "string", owner: "string", sensitivity: "string" } })
+  .registerVariable({ name: "task", schema: { id: "string", parent: "string" } })
+  .registerVariable({ name: "workload", schema: { subject: "string", name: "string", trust: "string" } })
+  .registerVariable({ name: "now", schema: { hour: "int", minute: "int", weekday: "string", epoch: "int" } })
+  .registerVariable({ name: "network", schema: { ip: "string" } })
+  .registerVariable("posture", "map<string, dyn>")
+  .registerVariable("risk", "double")
+  .registerFunction(`string.${MATCHES}(string): bool`, (value: string, source: string) => value.length <= 4096 && patterns.get(source)?.(value) === true);
+
+/** Compiles and type-checks an expression; it must be a condition (bool). */
+export function compileWhen(source: string): When | WhenError {
+  let parsed: ParseResult;
+  try {
+    parsed = environment.parse(source);
+  } catch (error) {
+    return faultOf(error);
+  }
+  const tally = { loops: 0 };
+  const fault = inspect(parsed.ast, false, tally);
+  if (fault !== undefined) return fault;
+  const checked = parsed.check();
+  if (!checked.valid) return faultOf(checked.error);
+  if (checked.type !== "bool" && checked.type !== "dyn") return { error: `must be a condition (bool), but is ${checked.type ?? "something else"}`, offset: 0 };
+  const loops = tally.loops > 0;
+  return { source, holds: (context) => evaluate(parsed, context, loops) };
+}
+
+function evaluate(parsed: ParseResult, context: WhenContext, loops: boolean): boolean | undefined {
+  if (loops && !isSmall(context["claims"], 0)) return undefined;
+  try {
+    const result: unknown = parsed(context);
+    return typeof result === "boolean" ? result : undefined;
+  } catch {
+    return undefined; // a missing value, or types that do not fit: the rule's effect says what follows
+  }
+}
+
+function faultOf(error: unknown): WhenError {
+  const fault = error as { readonly summary?: string; readonly message?: string; readonly range?: { readonly start: number } };
+  const text = fault.summary ?? fault.message?.split("\n", 1)[0] ?? "cannot be read";
+  return { error: text.slice(0, 200), offset: fault.range?.start ?? 0 };
+}
+
+/** Bounds what an expression can be made to do, and turns its regular expressions into linear ones. */
+function inspect(node: unknown, inLoop: boolean, tally: { loops: number }): WhenError | undefined {
+  if (Array.isArray(node)) return firstOf(node, (part) => inspect(part, inLoop, tally));
+  if (!isNode(node)) return undefined;
+  if (node.op !== "rcall") return inspect(node.args, inLoop, tally);
+  const [name, receiver, args] = node.args;
+  if (name === "bind") return { error: "cel.bind is not available", offset: node.start };
+  if (name === "matches") {
+    const fault = adoptPattern(node, args);
+    if (fault !== undefined) return fault;
+  }
+  const loop = LOOPS.has(name);
+  if (loop && inLoop) return { error: "a loop within a loop is not available", offset: node.start };
+  if (loop && ++tally.loops > MAX_LOOPS) return { error: `more than ${MAX_LOOPS} loops are not available`, offset: node.start };
+  return inspect(receiver, inLoop, tally) ?? inspect(args, inLoop || loop, tally);
+}
+
+const isNode = (value: unknown): value is ASTNode => typeof value === "object" && value !== null && "op" in value && "args" in value;
+
+function adoptPattern(node: ASTNode, args: readonly ASTNode[]): WhenError | undefined {
+  const [pattern] = args;
+  const source = pattern?.op === "value" ? pattern.args : undefined;
+  if (typeof source !== "string") return { error: "matches() needs a regular expression written out", offset: node.start };
+  // CEL searches; anchors are asked for here as they are everywhere in a policy.
+  const compiled = compileRegex(source, false);
+  if (typeof compiled === "string") return { error: `the regular expression ${compiled}`, offset: pattern?.start ?? node.start };
+  patterns.set(source, compiled);
+  (node.args as unknown[])[0] = MATCHES;
+  return undefined;
+}
+
+function firstOf<T>(items: readonly T[], find: (item: T) => WhenError | undefined): WhenError | undefined {
+  for (const item of items) {
+    const fault = find(item);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+function isSmall(value: unknown, depth: number): boolean {
+  if (typeof value === "string") return value.length <= MAX_TEXT;
+  if (typeof value !== "object" || value === null) return true;
+  if (depth > 16) return false;
+  const members: unknown[] = Array.isArray(value) ? value : Object.values(value);
+  return members.length <= MAX_LIST && members.every((member) => isSmall(member, depth + 1));
+}
+
+const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"] as const;
+
+/** The inputs of an expression. Scope and lifetime are those that would be given: what was asked for, else the grant's own. */
+export function whenContext(input: DecisionInput, grant: { readonly name: string; readonly owner: string | undefined; readonly sensitivity: string; readonly issue: { readonly scope: readonly string[]; readonly ttlMs: number } }): WhenContext {
+  const { principal, request } = input;
+  const time = new Date(input.now);
+  return {
+    claims: principal.claims,
+    request: {
+      grant: grant.name,
+      purpose: request.purpose,
+      scope: request.scope.length === 0 ? grant.issue.scope : request.scope,
+      ttl: whole((request.ttlMs ?? grant.issue.ttlMs) / 1000),
+      resource: request.resource,
+      environment: request.environment,
+    },
+    grant: { name: grant.name, owner: grant.owner ?? "", sensitivity: grant.sensitivity },
+    task: { id: input.task.id, parent: input.task.parent },
+    workload: { subject: principal.subject, name: principal.workload, trust: principal.trust },
+    now: { hour: whole(time.getUTCHours()), minute: whole(time.getUTCMinutes()), weekday: WEEKDAYS[time.getUTCDay()] ?? "", epoch: whole(input.now / 1000) },
+    network: { ip: input.network.ip },
+    posture: input.posture,
+    risk: input.risk,
+  };
+}
+
+const whole = (value: number): bigint => BigInt(Number.isFinite(value) ? Math.floor(value) : 0);

@@ -1,0 +1,39 @@
+import { leaseIdOfCredential, readOwnToken } from "./leases/own-token.ts";
+import { endLease } from "./leases/service.ts";
+import type { Parts } from "./parts.ts";
+import type { Introspection, IntrospectionService, TokenService } from "./services.ts";
+import { endTask, revokeWithin } from "./tasks/end.ts";
+import type { TaskTokens } from "./tasks/token.ts";
+
+const INACTIVE: Introspection = { active: false };
+
+/** RFC 7662. Signature, end, audience, then the lease: cheap and certain refusals come before the store is asked. */
+export function createIntrospection(parts: Parts): IntrospectionService {
+  return {
+    async check(token, verifier) {
+      const own = await readOwnToken(parts, token);
+      if (own === undefined || own.expiresAt <= parts.now() || !own.audiences.includes(verifier.audience)) return INACTIVE;
+      if (!(await parts.store.leases.isLive(own.leaseId, own.kid))) return INACTIVE;
+      return { active: true, tokenType: "Bearer", claims: own.claims };
+    },
+  };
+}
+
+/** RFC 7009: whoever holds a token may end what it stands for. What is unknown or over is nothing to do. */
+export function createTokens(parts: Parts, tokens: TaskTokens): TokenService {
+  return {
+    async revoke(token, origin) {
+      const holder = await tokens.verifyEnded(token);
+      if (holder !== undefined) {
+        const ending = await endTask(parts, holder.taskId, "released", undefined, { principal: holder.principal.subject, origin });
+        await revokeWithin(parts, ending?.revoking ?? []);
+        return;
+      }
+      const leaseId = await leaseIdOfCredential(parts, token);
+      if (leaseId === undefined) return;
+      const lease = await parts.store.leases.get(leaseId);
+      if (lease === undefined || (lease.state !== "active" && lease.state !== "pending")) return;
+      await endLease(parts, leaseId, "released", { principal: lease.subject, origin });
+    },
+  };
+}

@@ -1,0 +1,66 @@
+import type { IssueOrder, Issued, Issuer } from "../../domain/credential.ts";
+import { Secret } from "../../domain/secret.ts";
+import { toSeconds } from "../../domain/time.ts";
+import { signCompact, type FastAlgorithm, type FastSigningKey } from "./fast-sign.ts";
+import { jwtParams, type JwtParams } from "./params.ts";
+
+/** Where signing keys come from; the store's `SigningKeys` fits. */
+export interface SigningKeySource {
+  current(alg: FastAlgorithm): Promise<FastSigningKey>;
+}
+
+export interface JwtIssuerOptions {
+  /** `iss`: `STINT_URL`, byte for byte. */
+  readonly issuer: string;
+  readonly keys: SigningKeySource;
+}
+
+/** RFC 9068 section 2.1. */
+export const ACCESS_TOKEN_TYPE = "at+jwt";
+const DAY_MS = 86_400_000;
+/** Registries and clouds whose clock is a little behind refuse a token from the future. */
+const NOT_BEFORE_SECONDS = 5;
+
+/**
+ * Signs access tokens (RFC 9068). Nothing exists outside that could be undone: a token dies with its lease wherever a verifier
+ * asks us, and everywhere else by its own `exp`, so `expiry_only` is what this issuer alone can promise.
+ */
+export function jwtIssuer({ issuer, keys }: JwtIssuerOptions): Issuer<JwtParams> {
+  const sign = async (order: IssueOrder<JwtParams>): Promise<Issued> => {
+    const key = await keys.current(order.params.alg);
+    return { credential: { type: "jwt", token: new Secret(signCompact(key, ACCESS_TOKEN_TYPE, claimsOf(order, issuer))) } };
+  };
+  return {
+    kind: "jwt",
+    params: jwtParams(issuer),
+    maxTtlMs: DAY_MS,
+    revocation: "expiry_only",
+    computesOnly: true,
+    keyId: async (params) => (await keys.current(params.alg)).kid,
+    issue: sign,
+    renew: sign,
+    revoke: async () => "revoked",
+  };
+}
+
+/** The claims, ours last: what a grant adds can never stand in for what we say. */
+function claimsOf(order: IssueOrder<JwtParams>, issuer: string): Readonly<Record<string, unknown>> {
+  const iat = toSeconds(order.issuedAt);
+  return {
+    ...order.params.claims,
+    iss: issuer,
+    sub: order.subject,
+    aud: order.params.audience,
+    exp: toSeconds(order.expiresAt),
+    iat,
+    nbf: iat - NOT_BEFORE_SECONDS,
+    jti: order.jti,
+    client_id: order.subject,
+    scope: order.scope.join(" "),
+    lease_id: order.leaseId,
+    task_id: order.taskId,
+    grant: order.grant,
+    workload: order.workload,
+    ...(order.purpose !== undefined && order.purpose !== "" && { purpose: order.purpose }),
+  };
+}

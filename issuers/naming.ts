@@ -1,0 +1,24 @@
+import { isId, type LeaseId } from "../domain/ids.ts";
+
+/**
+ * Names of things we make at a target derive from the lease's id and from nothing else, so whatever a crash leaves behind can be
+ * found, ended, and told from what others made there. A name is at most 32 characters and never used twice.
+ */
+const FORMS = {
+  /** As it is: 32 characters of `[a-z0-9_]`, fit for a Postgres role or a file. */
+  plain: { from: (body: string) => `lease_${body}`, pattern: /^lease_([0-9a-z]{26})$/ },
+  /** For targets that refuse an underscore: DNS labels, IAM sessions, Kubernetes names. */
+  dashed: { from: (body: string) => `lease-${body}`, pattern: /^lease-([0-9a-z]{26})$/ },
+  /** For targets that allow letters and digits only. */
+  bare: { from: (body: string) => `lease${body}`, pattern: /^lease([0-9a-z]{26})$/ },
+} as const;
+export type NameForm = keyof typeof FORMS;
+
+/** The name of what a lease made at a target. */
+export const nameFor = (lease: LeaseId, form: NameForm): string => FORMS[form].from(lease.slice("lease_".length));
+
+/** The lease a name at a target belongs to; undefined when the thing is not ours. */
+export function leaseOf(name: string, form: NameForm): LeaseId | undefined {
+  const id = `lease_${FORMS[form].pattern.exec(name)?.[1] ?? ""}`;
+  return isId("lease", id) ? id : undefined;
+}

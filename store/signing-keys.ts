@@ -1,0 +1,89 @@
+import type { KeyObject } from "node:crypto";
+import { StintError } from "../domain/errors.ts";
+import type { Clock } from "../domain/time.ts";
+import { publicJwk } from "./key-material.ts";
+import { KEY_TIMES, announcedKey, signerAt, stateOf, summarize, type KeyAlgorithm, type KeySet, type KeySummary, type KeyTimes, type StoredKey, type TokenAlgorithm } from "./key-set.ts";
+import type { KeyView, SigningKey } from "./key-view.ts";
+
+/** A key that a token of ours may have been signed with. */
+export interface VerificationKey {
+  readonly kid: string;
+  readonly alg: TokenAlgorithm;
+  readonly publicKey: KeyObject;
+}
+
+/**
+ * The signing keys that all brokers of one store share, for use. Answers come from memory, at most seconds old; nothing is read or
+ * imported per call. Throws `store_unavailable` once they are older and Redis cannot be reached. `KeyRotation` changes them.
+ */
+export class SigningKeys {
+  readonly #view: KeyView;
+  readonly #clock: Clock;
+  readonly #times: KeyTimes;
+  /** Who signs now, until when: looked up once per change, not per token. */
+  readonly #signing = new Map<TokenAlgorithm, { readonly set: KeySet; readonly from: number; readonly until: number; readonly key: SigningKey<TokenAlgorithm> }>();
+
+  constructor(view: KeyView, clock: Clock, times: KeyTimes = KEY_TIMES) {
+    this.#view = view;
+    this.#clock = clock;
+    this.#times = times;
+  }
+
+  /** The key that signs tokens of this algorithm now. From memory: nothing is read or imported per call. */
+  async current(alg: TokenAlgorithm): Promise<SigningKey<TokenAlgorithm>> {
+    const set = await this.#view.current();
+    const now = this.#clock();
+    const held = this.#signing.get(alg);
+    if (held !== undefined && held.set === set && now >= held.from && now < held.until) return held.key;
+    const key = this.#signer(set, alg);
+    this.#signing.set(alg, { set, from: now, until: announcedKey(set, alg, now)?.activeAt ?? Infinity, key });
+    return key;
+  }
+
+  /** The key a token of ours names, while it is in the JWKS. A `kid` we do not know makes us read the store, once a second. */
+  async find(kid: string): Promise<VerificationKey | undefined> {
+    return this.#published(await this.#view.current(), kid) ?? this.#published(await this.#view.recent(), kid);
+  }
+
+  /** Every public key that verifiers may need: announced, active and retired. */
+  async jwks(): Promise<{ readonly keys: readonly Readonly<Record<string, string>>[] }> {
+    const set = await this.#view.recent().catch((error: unknown) => this.#view.lastKnown(error));
+    return { keys: set.keys.filter((key) => this.#isPublished(key)).map(publicJwk) };
+  }
+
+  /** The key that signs audit checkpoints, and nothing else. */
+  async checkpointKey(): Promise<SigningKey<"Ed25519">> {
+    return this.#signer(await this.#view.current(), "Ed25519");
+  }
+
+  /** Every checkpoint key there ever was, withdrawn ones marked: old checkpoints must stay verifiable. */
+  async checkpointKeys(): Promise<readonly { readonly kid: string; readonly publicKey: KeyObject; readonly withdrawn: boolean }[]> {
+    const { keys } = await this.#view.recent();
+    return keys.filter((key) => key.alg === "Ed25519").map((key) => ({ kid: key.kid, publicKey: this.#view.publicKey(key), withdrawn: key.withdrawnAt !== null }));
+  }
+
+  async list(): Promise<readonly KeySummary[]> {
+    return summarize((await this.#view.read()).set, this.#clock(), this.#times);
+  }
+
+  /** Reads the store now, for a caller who learnt that something changed (a lease refused as `superseded`). */
+  async refresh(): Promise<void> {
+    await this.#view.read();
+  }
+
+  #signer<A extends KeyAlgorithm>(set: KeySet, alg: A): SigningKey<A> {
+    const key = signerAt(set, alg, this.#clock());
+    if (key === undefined) throw new StintError("server_error", `There is no ${alg} key to sign with. Restart a broker of this store: it makes one.`);
+    return this.#view.signing({ ...key, alg });
+  }
+
+  #published(set: KeySet, kid: string): VerificationKey | undefined {
+    const key = set.keys.find((candidate) => candidate.kid === kid);
+    return key !== undefined && key.alg !== "Ed25519" && this.#isPublished(key) ? { kid, alg: key.alg, publicKey: this.#view.publicKey(key) } : undefined;
+  }
+
+  #isPublished(key: StoredKey): boolean {
+    const state = stateOf(key, this.#clock(), this.#times);
+    return key.alg !== "Ed25519" && state !== "destroyed" && state !== "withdrawn";
+  }
+}

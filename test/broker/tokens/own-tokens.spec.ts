@@ -1,0 +1,94 @@
+import { beforeAll, describe, expect, it } from "@jest/globals";
+import fc from "fast-check";
+import { CompactSign, SignJWT, UnsecuredJWT, jwtVerify, type JWTPayload } from "jose";
+import { verifyOwn, type OwnTokenChecks } from "../../../broker/tokens/own-tokens.ts";
+import { signCompact } from "../../../issuers/jwt/fast-sign.ts";
+import { ownKey, ownKeys, type OwnKey } from "../../support/own-keys.ts";
+
+const ISSUER = "https://stint.acme.dev";
+const NOW = Date.parse("2026-03-02T12:00:00Z");
+const SECONDS = NOW / 1000;
+let keys: Awaited<ReturnType<typeof ownKeys>>;
+let stranger: OwnKey;
+beforeAll(async () => {
+  keys = await ownKeys();
+  stranger = await ownKey("ES256");
+});
+
+const claims = (more: JWTPayload = {}): JWTPayload => ({ iss: ISSUER, sub: "github:1", aud: ISSUER, iat: SECONDS - 10, nbf: SECONDS - 15, exp: SECONDS + 60, ...more });
+const checks = (more: Partial<OwnTokenChecks> = {}): OwnTokenChecks => ({ typ: "at+jwt", keys, issuer: ISSUER, now: NOW, ...more });
+const sign = (payload: JWTPayload, header: Record<string, unknown> = {}, key: OwnKey = keys.es256): Promise<string> =>
+  new CompactSign(new TextEncoder().encode(JSON.stringify(payload))).setProtectedHeader({ alg: key.alg, typ: "at+jwt", kid: key.kid, ...header }).sign(key.privateKey);
+
+describe("a token of our own", () => {
+  it("of either algorithm is good until the second it ends", async () => {
+    for (const key of [keys.es256, keys.rs256]) {
+      const token = signCompact(key, "at+jwt", claims());
+      expect(await verifyOwn(token, checks({ audience: ISSUER }))).toEqual({ valid: true, kid: key.kid, claims: claims(), expiresAt: NOW + 60_000 });
+      expect(await verifyOwn(token, checks({ now: NOW + 59_999 }))).toMatchObject({ valid: true });
+      expect(await verifyOwn(token, checks({ now: NOW + 60_000 }))).toEqual({ valid: false, fault: "expired" });
+    }
+  });
+
+  it("that is not one is refused for what it is", async () => {
+    const good = await sign(claims());
+    const [header = "", payload = "", signature = ""] = good.split(".");
+    const rows: readonly (readonly [string, string, string])[] = [
+      ["empty", "", "malformed"],
+      ["two segments", `${header}.${payload}`, "malformed"],
+      ["four segments", `${good}.x`, "malformed"],
+      ["padded", `${good}=`, "malformed"],
+      ["with a space", ` ${good}`, "malformed"],
+      ["17 KiB long", await sign(claims({ fill: "x".repeat(17_000) })), "malformed"],
+      ["a header that is no JSON", `AAAA.${payload}.${signature}`, "malformed"],
+      ["unsigned", new UnsecuredJWT(claims()).encode(), "malformed"],
+      ["a task token", await sign(claims(), { typ: "task+jwt" }), "wrong_type"],
+      ["typ in another case", await sign(claims(), { typ: "AT+JWT" }), "wrong_type"],
+      ["a header with one member more", await sign(claims(), { jku: "https://evil.example/keys" }), "malformed"],
+      ["signed by a stranger", await sign(claims(), {}, stranger), "unknown_key"],
+      ["signed by a stranger in our name", await sign(claims(), { kid: keys.es256.kid }, stranger), "bad_signature"],
+      ["naming the other key", await sign(claims(), { kid: keys.rs256.kid }), "bad_signature"],
+      ["with a kid that is a path", await sign(claims(), { kid: "../../etc/passwd" }), "unknown_key"],
+      ["HMAC over our public key", await new SignJWT(claims()).setProtectedHeader({ alg: "HS256", typ: "at+jwt", kid: keys.rs256.kid }).sign(Buffer.from(keys.rs256.publicKey.export({ format: "pem", type: "spki" }).toString())), "bad_signature"],
+      ["another payload", `${header}.${Buffer.from(JSON.stringify(claims({ sub: "github:2" }))).toString("base64url")}.${signature}`, "bad_signature"],
+      ["another issuer", await sign(claims({ iss: `${ISSUER}/` })), "wrong_issuer"],
+      ["without issuer", await sign({ exp: SECONDS + 60, iat: SECONDS }), "wrong_issuer"],
+      ["for another audience", await sign(claims({ aud: "https://deploy.acme.dev" })), "wrong_audience"],
+      ["for us and another", await sign(claims({ aud: [ISSUER, "https://deploy.acme.dev"] })), "wrong_audience"],
+      ["without exp", await sign({ iss: ISSUER, aud: ISSUER, iat: SECONDS }), "malformed"],
+      ["exp in words", await sign(claims({ exp: "tomorrow" as unknown as number })), "malformed"],
+      ["an array", await sign([] as unknown as JWTPayload), "malformed"],
+      ["from the future", await sign(claims({ iat: SECONDS + 31 })), "not_yet_valid"],
+      ["not before later", await sign(claims({ nbf: SECONDS + 31 })), "not_yet_valid"],
+    ];
+    for (const [name, token, fault] of rows) expect({ name, found: await verifyOwn(token, checks({ audience: ISSUER })) }).toEqual({ name, found: { valid: false, fault } });
+  });
+
+  it("has one spelling only: spare bits of base64url make another token", async () => {
+    const token = await sign(claims());
+    const last = token.at(-1) ?? "";
+    const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const twin = token.slice(0, -1) + (alphabet[alphabet.indexOf(last) ^ 1] ?? "");
+    expect(Buffer.from(twin.split(".")[2] ?? "", "base64url").equals(Buffer.from(token.split(".")[2] ?? "", "base64url"))).toBe(true);
+    expect(await verifyOwn(twin, checks())).toEqual({ valid: false, fault: "bad_signature" });
+  });
+
+  it("is never believed where jose would not believe it, whatever one character is changed", async () => {
+    const token = await sign(claims());
+    await fc.assert(
+      fc.asyncProperty(fc.nat({ max: token.length - 1 }), fc.constantFrom(..."ABab09-_.=+/ "), async (at, letter) => {
+        const changed = token.slice(0, at) + letter + token.slice(at + 1);
+        const ours = await verifyOwn(changed, checks());
+        const jose = await jwtVerify(changed, keys.es256.publicKey, { issuer: ISSUER, typ: "at+jwt", algorithms: ["ES256"], currentDate: new Date(NOW) }).then(() => true, () => false);
+        if (ours.valid) expect(jose).toBe(true);
+        expect(ours.valid).toBe(changed === token);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it("is not judged at all while the keys cannot be read", async () => {
+    const away = { find: () => Promise.reject(new Error("away")) };
+    await expect(verifyOwn(await sign(claims()), checks({ keys: away }))).rejects.toThrow("away");
+  });
+});

@@ -1,0 +1,112 @@
+import { describe, expect, it } from "@jest/globals";
+import type { IssueOrder, Issuer } from "../../domain/credential.ts";
+import { newId, type LeaseId } from "../../domain/ids.ts";
+import { REVOCATIONS } from "../../domain/lease.ts";
+
+/** One issuer under the contract, with a way to see from outside whether a credential works. */
+export interface IssuerUnderTest<P = unknown> {
+  readonly issuer: Issuer<P>;
+  /** Settings as a grant would hold them. */
+  readonly settings: unknown;
+  /** Whether a credential opens its target now; undefined when only its own clock can say. */
+  readonly works?: (token: string) => Promise<boolean>;
+  readonly now: () => number;
+}
+
+/** What every issuer promises, whatever it makes. Each issuer's own spec hands itself in. */
+export function issuerContract<P>(name: string, start: () => Promise<IssuerUnderTest<P> & AsyncDisposable>): void {
+  const signal = (): AbortSignal => AbortSignal.timeout(5_000);
+
+  describe(`the issuer ${name}`, () => {
+    it("says what it is and how its credentials die", async () => {
+      await using test = await start();
+      expect(test.issuer.kind).toMatch(/^[a-z][a-z0-9-]*$/);
+      expect(REVOCATIONS).toContain(test.issuer.revocation);
+      expect(test.issuer.maxTtlMs).toBeGreaterThanOrEqual(5_000);
+    });
+
+    it("refuses settings it does not know", async () => {
+      await using test = await start();
+      expect(test.issuer.params.safeParse(test.settings).success).toBe(true);
+      expect(test.issuer.params.safeParse({ ...Object(test.settings), surprise: 1 }).success).toBe(false);
+      expect(test.issuer.params.safeParse("text").success).toBe(false);
+    });
+
+    it("makes a credential that works, prints nowhere, and stops working when it is revoked", async () => {
+      await using test = await start();
+      const order = orderFor(test);
+      const issued = await test.issuer.issue(order, signal());
+      const token = issued.credential.token.reveal();
+      expect(token.length).toBeGreaterThan(0);
+      expect(JSON.stringify(issued)).not.toContain(token);
+      if (test.works !== undefined) expect(await test.works(token)).toBe(true);
+      await test.issuer.revoke({ leaseId: order.leaseId, handle: issued.handle }, signal());
+      if (test.issuer.revocation === "immediate") expect(await test.works?.(token)).toBe(false);
+    });
+
+    it("revokes twice as well as once", async () => {
+      await using test = await start();
+      const order = orderFor(test);
+      const { handle } = await test.issuer.issue(order, signal());
+      const first = await test.issuer.revoke({ leaseId: order.leaseId, handle }, signal());
+      const second = await test.issuer.revoke({ leaseId: order.leaseId, handle }, signal());
+      expect([first, second].every((answer) => answer === "revoked" || answer === "already_gone")).toBe(true);
+    });
+
+    it("revokes a lease of which it never made anything, by the lease's id alone", async () => {
+      await using test = await start();
+      expect(["revoked", "already_gone"]).toContain(await test.issuer.revoke({ leaseId: newId("lease", test.now()), handle: undefined }, signal()));
+    });
+
+    it("ends what it made when only the lease's id is left of it", async () => {
+      await using test = await start();
+      const order = orderFor(test);
+      const { credential } = await test.issuer.issue(order, signal());
+      await test.issuer.revoke({ leaseId: order.leaseId, handle: undefined }, signal());
+      if (test.issuer.revocation === "immediate") expect(await test.works?.(credential.token.reveal())).toBe(false);
+    });
+
+    it("lists what is alive, by lease id, where it can list at all", async () => {
+      await using test = await start();
+      if (test.issuer.list === undefined) return;
+      const [kept, ended] = [orderFor(test), orderFor(test)];
+      await test.issuer.issue(kept, signal());
+      const { handle } = await test.issuer.issue(ended, signal());
+      await test.issuer.revoke({ leaseId: ended.leaseId, handle }, signal());
+      const found: LeaseId[] = [];
+      for await (const id of test.issuer.list(signal())) found.push(id);
+      expect(found).toContain(kept.leaseId);
+      expect(found).not.toContain(ended.leaseId);
+    });
+
+    it("renews without letting the old time stand in the way, where it can renew at all", async () => {
+      await using test = await start();
+      if (test.issuer.renew === undefined) return;
+      const order = orderFor(test);
+      const first = await test.issuer.issue(order, signal());
+      const again = await test.issuer.renew({ ...order, jti: newId("evt", test.now()), expiresAt: order.expiresAt + 60_000 }, signal());
+      if (again !== undefined) expect(again.credential.token.reveal()).not.toBe(first.credential.token.reveal());
+    });
+  });
+}
+
+/** An order as the broker would place it. */
+export function orderFor<P>(test: IssuerUnderTest<P>, more: Partial<IssueOrder<P>> = {}): IssueOrder<P> {
+  const now = test.now();
+  const leaseId = newId("lease", now);
+  return {
+    leaseId,
+    taskId: newId("task", now),
+    jti: leaseId,
+    subject: "github:456789",
+    workload: "github/acme/shop",
+    trust: "github",
+    grant: "deploy-prod",
+    purpose: undefined,
+    scope: [],
+    issuedAt: now,
+    expiresAt: now + 600_000,
+    params: test.issuer.params.parse(test.settings),
+    ...more,
+  };
+}
