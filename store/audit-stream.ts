@@ -1,0 +1,58 @@
+import type { AuditFacts, AuditRecord } from "../domain/audit-event.ts";
+import { toRfc3339 } from "../domain/time.ts";
+import type { AuditStream } from "./api.ts";
+import { ALL_BUCKETS, placeKey } from "./keyspace.ts";
+import { pipelined } from "./pipeline.ts";
+import type { Runner } from "./run.ts";
+
+const streamKey = (bucket: number): string => `${placeKey(bucket)}:au`;
+
+/** Records that scripts have written and nobody has exported yet; the stream's ids are the bucket's sequence. */
+export function createAuditStream(runner: Runner): AuditStream {
+  return {
+    async append(bucket, facts) {
+      await runner.run("append-audit", bucket, { said: JSON.stringify(facts) });
+    },
+    async read(bucket, afterSeq, limit) {
+      const rows = await runner.ask((client) => client.xrange(streamKey(bucket), `(${afterSeq}-0`, "+", "COUNT", limit));
+      return rows.map(([id, fields]) => readRecord(bucket, id, fields));
+    },
+    async trim(bucket, uptoSeq) {
+      await runner.ask((client) => client.xtrim(streamKey(bucket), "MINID", `${uptoSeq + 1}-0`));
+    },
+    async state(bucket) {
+      const [state] = await states(runner, [bucket]);
+      return state ?? { lastSeq: 0, firstWaiting: undefined, oldestAt: undefined };
+    },
+    states: () => states(runner, ALL_BUCKETS),
+    async lock(holder, ttlMs) {
+      const fence = await runner.run("lock-exporter", "meta", { holder, ttl: ttlMs });
+      return fence === "" || fence === null ? undefined : { fence: Number(fence) };
+    },
+    async unlock(holder) {
+      await runner.run("unlock-exporter", "meta", { holder });
+    },
+  };
+}
+
+/** A stream entry: what the broker said (`a`), what the script found (`x`), when (`t`). */
+function readRecord(bucket: number, id: string, fields: readonly string[]): AuditRecord {
+  const said = JSON.parse(fields[1] ?? "{}") as AuditFacts;
+  const found = fields[3] === undefined || fields[3] === "" ? {} : (JSON.parse(fields[3]) as Record<string, unknown>);
+  return { ...said, ...found, bucket, seq: Number(id.split("-")[0]), at: toRfc3339(Number(fields[5])) };
+}
+
+async function states(runner: Runner, buckets: readonly number[]): Promise<{ lastSeq: number; firstWaiting: number | undefined; oldestAt: number | undefined }[]> {
+  const replies = await pipelined(runner, buckets, (pipe, bucket) => {
+    pipe.hget(placeKey(bucket), "seq");
+    pipe.xrange(streamKey(bucket), "-", "+", "COUNT", 1);
+  });
+  return replies.map(([seq, rows]) => {
+    const first = (rows as [string, string[]][])[0];
+    return {
+      lastSeq: Number(seq ?? 0),
+      firstWaiting: first === undefined ? undefined : Number(first[0].split("-")[0]),
+      oldestAt: first === undefined ? undefined : Number(first[1][5]),
+    };
+  });
+}

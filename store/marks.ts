@@ -1,0 +1,18 @@
+import type { Lease } from "../domain/lease.ts";
+import type { MarkScope } from "./api.ts";
+import { placeKey } from "./keyspace.ts";
+import type { Runner } from "./run.ts";
+
+/** The field of a mark or a lock in its bucket. */
+export const scopeField = (scope: MarkScope): string => (scope.kind === "all" ? "all" : `${scope.kind}:${scope.name}`);
+
+/** A bucket's marks: field to the millisecond up to which everything is revoked. */
+export type Marks = Readonly<Record<string, string>>;
+
+export const readMarks = (runner: Runner, bucket: number): Promise<Marks> => runner.ask((client) => client.hgetall(`${placeKey(bucket)}:marks`));
+
+/** Whether a mark covers the lease. (Marks on signing keys are judged where the token is at hand.) */
+export function coversLease(marks: Marks, lease: Lease): boolean {
+  const fields = ["all", `workload:${lease.subject}`, `grant:${lease.grant}`, `issuer:${lease.issuer}`, `trust:${lease.trust}`];
+  return fields.some((field) => lease.openedAt <= Number(marks[field] ?? 0));
+}

@@ -1,0 +1,107 @@
+import { randomUUID } from "node:crypto";
+import { StintError } from "../domain/errors.ts";
+import { BUCKETS } from "../domain/ids.ts";
+import { systemClock, type Clock } from "../domain/time.ts";
+import type { Store, StoreClock, StoreFacts } from "./api.ts";
+import { createAuditStream } from "./audit-stream.ts";
+import { sampleClock } from "./clock.ts";
+import { connect, type Connection, type RedisClient } from "./connect.ts";
+import { createDenialStore } from "./denials.ts";
+import { findFacts } from "./facts.ts";
+import { createHoldStore } from "./hold.ts";
+import { ALL_BUCKETS, placeKey } from "./keyspace.ts";
+import { createLeaseStore } from "./leases.ts";
+import { pipelined } from "./pipeline.ts";
+import { createRevocationStore } from "./revocations.ts";
+import { createRunner } from "./run.ts";
+import { createTaskStore } from "./tasks.ts";
+
+/** Rises when the meaning of a key changes; a store of another layout is refused. */
+export const LAYOUT = 1;
+
+export interface OpenStoreOptions {
+  /** See `connect`. */
+  readonly url: string;
+  /** The broker's own clock. */
+  readonly wall?: Clock;
+  /** Tests hand in time itself; otherwise it is Redis TIME, sampled each second. */
+  readonly clock?: StoreClock;
+  readonly requireAof?: boolean;
+}
+
+/** A store and the connection beneath it, for what keeps keys of its own (signing keys). */
+export interface OpenedStore extends Store {
+  readonly client: RedisClient;
+}
+
+/**
+ * Connects, checks that this Redis may hold leases, and fixes the layout at first start. Throws `store_unavailable` with what is
+ * wrong and what would help: no answer, an eviction policy that may drop leases, another layout, AOF required and missing.
+ */
+export async function openStore(options: OpenStoreOptions): Promise<OpenedStore> {
+  const connection = await connect(options.url);
+  try {
+    let facts = await findFacts(connection);
+    refuseUnfit(facts, options.requireAof ?? false);
+    const sampled = options.clock === undefined ? sampleClock(connection, options.wall ?? systemClock) : undefined;
+    await sampled?.sample();
+    const clock = options.clock ?? sampled;
+    if (clock === undefined) throw new StintError("server_error", "a store needs a clock");
+    const runner = createRunner(connection.client, clock);
+    const { id, firstStart } = await layOut(connection, clock);
+    await pipelined(runner, ALL_BUCKETS, (pipe, bucket) => pipe.hsetnx(placeKey(bucket), "seq", "0"));
+    sampled?.start(1000);
+    const minute = setInterval(() => void findFacts(connection).then((found) => (facts = found), () => undefined), 60_000); // old facts stand until new ones are there
+    minute.unref();
+    return {
+      id,
+      firstStart,
+      clock,
+      client: connection.client,
+      leases: createLeaseStore(runner),
+      tasks: createTaskStore(runner),
+      revocations: createRevocationStore(runner),
+      denials: createDenialStore(runner),
+      audit: createAuditStream(runner),
+      hold: createHoldStore(runner),
+      facts: () => facts,
+      async ping() {
+        const key = `${placeKey("meta")}:ping`;
+        await runner.ask((client) => client.set(key, "1", "PX", 10_000));
+        if ((await runner.ask((client) => client.get(key))) !== "1") throw new StintError("store_unavailable", "Redis does not give back what was written");
+      },
+      async close() {
+        clearInterval(minute);
+        sampled?.stop();
+        await connection.client.quit().catch(() => connection.client.disconnect());
+      },
+    };
+  } catch (error) {
+    connection.client.disconnect();
+    throw error;
+  }
+}
+
+function refuseUnfit(facts: StoreFacts, requireAof: boolean): void {
+  const { evictionPolicy, version, aof } = facts;
+  if (Number(version.split(".")[0]) < 7) throw new StintError("store_unavailable", `Redis ${version} is too old; 7.0 or later is needed`);
+  if (evictionPolicy !== "noeviction") {
+    const help = "CONFIG SET maxmemory-policy noeviction, and in its configuration file";
+    throw new StintError("store_unavailable", `this Redis may evict leases (maxmemory-policy is ${evictionPolicy}); run: ${help}`);
+  }
+  if (requireAof && !aof) throw new StintError("store_unavailable", "STINT_REQUIRE_AOF is on and this Redis has no append-only file; run: CONFIG SET appendonly yes");
+}
+
+/** Writes layout, bucket count and id at first start; refuses a store laid out otherwise. Two brokers starting at once agree. */
+async function layOut(connection: Connection, clock: StoreClock): Promise<{ id: string; firstStart: boolean }> {
+  const key = placeKey("meta");
+  const { client } = connection;
+  const made = randomUUID();
+  const firstStart = (await client.hsetnx(key, "id", made)) === 1;
+  if (firstStart) await client.hset(key, "layout", LAYOUT, "buckets", BUCKETS, "created", clock.now());
+  const [id, layout, buckets] = await client.hmget(key, "id", "layout", "buckets");
+  if (layout !== null && (Number(layout) !== LAYOUT || Number(buckets) !== BUCKETS)) {
+    throw new StintError("store_unavailable", `this store has layout ${layout} with ${buckets} buckets; this version knows layout ${LAYOUT} with ${BUCKETS}`);
+  }
+  return { id: id ?? made, firstStart };
+}

@@ -1,0 +1,93 @@
+import { hash } from "node:crypto";
+import { readFileSync } from "node:fs";
+
+type ArgKind = "number" | "text";
+interface Script {
+  /** `any`: runs when memory is full too (ending must); `none`: writes nothing; `room`: refused when memory is full. */
+  readonly writes: "any" | "none" | "room";
+  readonly args: Readonly<Record<string, ArgKind>>;
+}
+
+const AUDITED_DENIAL = { denial: "text", denial_body: "text", denied: "text", retention: "number" } as const;
+const EVIDENCE = { evidence: "text", evidence_max: "number", evidence_ttl: "number" } as const;
+
+/**
+ * Every script and its arguments, in order. Each also gets `now` and `agreed` first. The loader makes them locals of the same
+ * names, so a script and this table cannot disagree.
+ */
+export const SCRIPTS = {
+  "open-lease": {
+    writes: "room",
+    args: {
+      id: "text", subject: "text", workload: "text", trust: "text", grant: "text", issuer: "text", key: "text", state: "text", class: "text",
+      opened: "number", ttl: "number", limited_by: "text", max_ttl: "number", task_kind: "text", task_ref: "text", task_hash: "text", task_value: "text",
+      task_ttl: "number", purpose: "text", terms: "text", limit_active: "number", limit_hour: "number", ...EVIDENCE,
+      idem: "text", idem_body: "text", replay: "text", said: "text", task_said: "text", ...AUDITED_DENIAL,
+    },
+  },
+  "activate-lease": { writes: "room", args: { id: "text", handle: "text", name: "text", said: "text", ended: "text" } },
+  "renew-lease": { writes: "room", args: { id: "text", task_id: "text", key: "text", ttl: "number", limited_by: "text", said: "text", ...AUDITED_DENIAL } },
+  "read-lease": { writes: "none", args: { id: "text" } },
+  "is-live": { writes: "none", args: { id: "text", key: "text" } },
+  "end-lease": { writes: "any", args: { id: "text", by: "text", said: "text" } },
+  "claim-due": { writes: "any", args: { limit: "number", calls: "number", hide: "number" } },
+  "claim-lease": { writes: "any", args: { id: "text", hide: "number" } },
+  "settle-lease": { writes: "any", args: { id: "text", epoch: "number", how: "text" } },
+  "postpone-lease": { writes: "any", args: { id: "text", epoch: "number", delay: "number", reason: "text", stuck: "number" } },
+  "force-lease": { writes: "any", args: { id: "text", reason: "text", said: "text" } },
+  "open-task": {
+    writes: "room",
+    args: {
+      id: "text", subject: "text", workload: "text", trust: "text", ttl: "number", heartbeat: "number", purpose: "text", parent: "text", value: "text",
+      value_hash: "text", ...EVIDENCE, idem: "text", idem_body: "text", said: "text", joined_said: "text", ...AUDITED_DENIAL,
+    },
+  },
+  "enter-child": { writes: "room", args: { parent: "text", child: "text" } },
+  "heartbeat-task": { writes: "any", args: { id: "text" } },
+  "end-task": { writes: "any", args: { id: "text", by: "text", outcome: "text", cursor: "text", retention: "number", said: "text" } },
+  "finish-task": { writes: "any", args: { id: "text", retention: "number" } },
+  mark: { writes: "any", args: { scope: "text", mark: "number", said: "text" } },
+  "end-marked": { writes: "any", args: { subject: "text", place: "number", name: "text", mark: "number", limit: "number", cursor: "text", said: "text" } },
+  "set-lock": { writes: "any", args: { scope: "text", body: "text", said: "text" } },
+  "remove-lock": { writes: "any", args: { scope: "text", id: "text", said: "text" } },
+  "record-denial": { writes: "room", args: { denial: "text", subject: "text", denial_body: "text", said: "text", retention: "number", code: "text", message: "text", ...EVIDENCE } },
+  "append-audit": { writes: "any", args: { said: "text" } },
+  "set-hold": { writes: "any", args: { hold: "number", said: "text" } },
+  "append-revocation": {
+    writes: "any",
+    args: { id: "text", state: "text", matched: "number", ended: "number", in_force_at: "number", endings: "text", retention: "number" },
+  },
+  "lock-exporter": { writes: "any", args: { holder: "text", ttl: "number" } },
+  "unlock-exporter": { writes: "any", args: { holder: "text" } },
+} as const satisfies Record<string, Script>;
+
+export type ScriptName = keyof typeof SCRIPTS;
+/** What a call of this script must bring: misspelt or missing does not compile. */
+export type ScriptArgs<N extends ScriptName> = {
+  readonly [A in keyof (typeof SCRIPTS)[N]["args"]]: (typeof SCRIPTS)[N]["args"][A] extends "number" ? number : string;
+};
+
+export interface LoadedScript {
+  readonly text: string;
+  readonly sha1: string;
+  readonly names: readonly string[];
+}
+
+const read = (file: string): string => readFileSync(new URL(`./lua/${file}.lua`, import.meta.url), "utf8");
+const FLAGS = { any: "allow-oom", none: "no-writes", room: "" } as const;
+
+function load(name: ScriptName, lib: string): LoadedScript {
+  const { writes, args } = SCRIPTS[name];
+  const kinds: Readonly<Record<string, ArgKind>> = { now: "number", agreed: "number", ...args };
+  const names = Object.keys(kinds);
+  const locals = names.map((arg, index) => `local ${arg} = ${kinds[arg] === "number" ? "tonumber" : ""}(ARGV[${index + 1}])`);
+  const flags = FLAGS[writes];
+  const text = [`#!lua${flags === "" ? "" : ` flags=${flags}`}`, lib, ...locals, read(name)].join("\n");
+  return { text, sha1: hash("sha1", text, "hex"), names: names.slice(2) };
+}
+
+/** All scripts, with their SHA-1. Read once, when a store is opened. */
+export function loadScripts(): ReadonlyMap<ScriptName, LoadedScript> {
+  const lib = read("lib");
+  return new Map((Object.keys(SCRIPTS) as ScriptName[]).map((name) => [name, load(name, lib)]));
+}

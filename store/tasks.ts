@@ -1,0 +1,146 @@
+import type { AuditFacts } from "../domain/audit-event.ts";
+import { bucketOfId, bucketOfSubject, isId, type LeaseId, type TaskId } from "../domain/ids.ts";
+import type { EndedBy } from "../domain/lease.ts";
+import type { Task, TaskOutcome } from "../domain/task.ts";
+import type { LeaseEnding, OpenTaskOrder, Page, Refused, TaskStore } from "./api.ts";
+import { denialArgs, evidenceArgs, idempotencyArgs, refused, valueHash } from "./arguments.ts";
+import { ALL_BUCKETS, bare, placeKey, recordKey } from "./keyspace.ts";
+import { coversLease, readMarks } from "./marks.ts";
+import { endingOf, readEnding, readLease, readTask } from "./records.ts";
+import { texts, type Runner } from "./run.ts";
+import { cursorOf, readCursor, walkByScore } from "./walk.ts";
+
+/** The task half of the store: one method, one script (ending: one per hundred leases). */
+export function createTaskStore(runner: Runner): TaskStore {
+  return {
+    open: (order) => open(runner, order),
+    async get(id) {
+      const text = await runner.ask((client) => client.get(recordKey("t", id)));
+      return text === null ? undefined : readTask(bare(id), text);
+    },
+    list: (filter, cursor, limit) => list(runner, filter, cursor, limit),
+    async heartbeat(id) {
+      const reply = texts(await runner.run("heartbeat-task", bucketOfId(id), { id: bare(id) }));
+      return reply[0] === "known" ? readTask(bare(id), reply[1] ?? "") : undefined;
+    },
+    end: (id, by, outcome, audit, retentionMs) => end(runner, id, by, outcome, audit, retentionMs),
+    due: (bucket, limit) => due(runner, bucket, limit),
+    endings: (id) => endings(runner, id),
+  };
+}
+
+async function open(runner: Runner, order: OpenTaskOrder): Promise<{ outcome: "opened" | "joined" | "replayed"; task: Task } | Refused> {
+  const { principal, implicit } = order;
+  let ttl = implicit?.ttlMs ?? order.ttlMs;
+  if (order.parent !== undefined) {
+    // Entered under its parent before it exists: a crash in between leaves an entry that ending skips.
+    const entered = texts(await runner.run("enter-child", bucketOfId(order.parent), { parent: bare(order.parent), child: order.taskId }));
+    if (entered[0] !== "entered") return { outcome: "refused", code: "task_ended" };
+    ttl = Math.min(ttl, Number(entered[1]) - runner.clock.now());
+  }
+  const reply = texts(
+    await runner.run("open-task", bucketOfSubject(principal.subject), {
+      id: bare(order.taskId), subject: principal.subject, workload: principal.workload, trust: principal.trust, ttl: Math.floor(ttl),
+      heartbeat: order.heartbeatMs ?? 0, purpose: order.purpose ?? "", parent: order.parent ?? "", value: implicit?.value.slice(0, 256) ?? "",
+      value_hash: implicit === undefined ? "" : valueHash(principal.subject, principal.trust, implicit.value),
+      ...evidenceArgs(principal.evidence, runner.clock.now()), ...idempotencyArgs(order.idempotency), said: JSON.stringify(order.audit),
+      joined_said: JSON.stringify({ ...order.audit, action: "task.joined" }), ...denialArgs(order.denial, order.audit, order.retentionMs),
+    }),
+  );
+  const [outcome, id = "", text = ""] = reply;
+  if (outcome === "refused") return refused(reply);
+  return { outcome: outcome === "joined" || outcome === "replayed" ? outcome : "opened", task: readTask(id, text) };
+}
+
+type Ended = { task: Task; children: readonly TaskId[]; revoking: readonly LeaseId[] } | undefined;
+
+async function end(runner: Runner, id: TaskId, by: EndedBy, outcome: TaskOutcome | undefined, audit: AuditFacts, retentionMs: number, depth = 0): Promise<Ended> {
+  const bucket = bucketOfId(id);
+  const revoking: LeaseId[] = [];
+  let cursor = "0";
+  let task: Task;
+  do {
+    const reply = texts(
+      await runner.run("end-task", bucket, { id: bare(id), by, outcome: outcome ?? "", cursor, retention: retentionMs, said: JSON.stringify(audit) }),
+    );
+    if (reply[0] === "unknown") return undefined;
+    task = readTask(bare(id), reply[1] ?? "");
+    if (reply[0] === "alive") return { task, children: [], revoking };
+    cursor = reply[2] ?? "0";
+    for (const lease of reply.slice(3)) revoking.push(`lease_${lease}`);
+  } while (cursor !== "0");
+  const children = (await runner.ask((client) => client.smembers(recordKey("tc", id)))).filter((child) => isId("task", child));
+  // A child ends as its parent did. Eight generations are more than anybody means.
+  if (depth < 8) {
+    for (const child of children) {
+      const below = await end(runner, child, by, outcome, { ...audit, parent: id }, retentionMs, depth + 1);
+      revoking.push(...(below?.revoking ?? []));
+    }
+  }
+  await runner.run("finish-task", bucket, { id: bare(id), retention: retentionMs });
+  return { task, children, revoking };
+}
+
+async function due(runner: Runner, bucket: number, limit: number): Promise<{ id: TaskId; by: EndedBy }[]> {
+  const now = runner.clock.now();
+  const ids = await runner.ask((client) => client.zrangebyscore(`${placeKey(bucket)}:tdue`, "-inf", now, "LIMIT", 0, limit));
+  if (ids.length === 0) return [];
+  const rows = await runner.ask((client) => client.mget(...ids.map((id) => `${placeKey(bucket)}:t:${id}`)));
+  return ids.flatMap((id, index) => {
+    const text = rows[index];
+    if (text === null || text === undefined) return [];
+    const task = readTask(id, text);
+    return [{ id: task.id, by: task.endedBy ?? (task.expiresAt <= now ? "deadline" : "heartbeat") }];
+  });
+}
+
+async function endings(runner: Runner, id: TaskId): Promise<LeaseEnding[]> {
+  const bucket = bucketOfId(id);
+  const rows = Object.entries(await runner.ask((client) => client.hgetall(recordKey("tl", id))));
+  const alive = rows.filter(([, text]) => text === "").map(([lease]) => lease);
+  const records = alive.length === 0 ? [] : await runner.ask((client) => client.mget(...alive.map((lease) => `${placeKey(bucket)}:l:${lease}`)));
+  const marks = alive.length === 0 ? {} : await readMarks(runner, bucket);
+  const standing = new Map(alive.map((lease, index) => [lease, records[index] ?? ""]));
+  return rows.flatMap(([lease, text]) => {
+    if (text !== "") return [readEnding(`lease_${lease}`, text)];
+    const record = standing.get(lease) ?? "";
+    if (record === "") return [];
+    const stored = readLease(lease, record, false);
+    return [endingOf(coversLease(marks, stored.lease) ? readLease(lease, record, true) : stored)];
+  });
+}
+
+/** Open tasks by what is due first, then ended ones by when they ended. */
+async function list(runner: Runner, filter: { workload?: string | undefined; state?: string | undefined }, cursor: string | undefined, limit: number): Promise<Page<Task>> {
+  const indexes = filter.state === "open" ? ["tdue"] : filter.state === "ended" ? ["tended"] : ["tdue", "tended"];
+  const walks = indexes.flatMap((index) => ALL_BUCKETS.map((bucket) => ({ index, bucket })));
+  const start = readCursor(cursor) ?? { bucket: 0, at: "" };
+  const items: Task[] = [];
+  let looked = 0;
+  for (let walk = start.bucket; walk < walks.length; walk++) {
+    const { index, bucket } = walks[walk] ?? { index: "tdue", bucket: 0 };
+    let at: string | undefined = walk === start.bucket ? start.at : "";
+    while (at !== undefined) {
+      const page = await walkByScore(runner, `${placeKey(bucket)}:${index}`, at, Math.min(limit - items.length, 200));
+      items.push(...(await readTasks(runner, bucket, page.members)).filter((task) => matches(task, filter, index)));
+      looked += Math.max(1, page.members.length);
+      at = page.next;
+      if (items.length >= limit || looked >= 1000) {
+        const more = at !== undefined ? { bucket: walk, at } : walk + 1 < walks.length ? { bucket: walk + 1, at: "" } : undefined;
+        return { items, nextCursor: more === undefined ? undefined : cursorOf(more) };
+      }
+    }
+  }
+  return { items, nextCursor: undefined };
+}
+
+function matches(task: Task, filter: { workload?: string | undefined }, index: string): boolean {
+  if (index === "tdue" && task.state !== "open") return false; // still in the due set while its ending goes on
+  return filter.workload === undefined || task.workload === filter.workload || task.subject === filter.workload;
+}
+
+async function readTasks(runner: Runner, bucket: number, ids: readonly string[]): Promise<Task[]> {
+  if (ids.length === 0) return [];
+  const rows = await runner.ask((client) => client.mget(...ids.map((id) => `${placeKey(bucket)}:t:${id}`)));
+  return rows.flatMap((text, index) => (text === null ? [] : [readTask(ids[index] ?? "", text)]));
+}
