@@ -1,0 +1,4 @@
+import { storeContract } from "../contract/store-contract.ts";
+import { startCluster } from "../support/cluster.ts";
+
+storeContract("a Cluster of three primaries", () => startCluster());
