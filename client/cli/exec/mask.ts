@@ -1,0 +1,59 @@
+import { Transform } from "node:stream";
+
+const STARS = Buffer.from("********");
+
+/**
+ * Replaces every occurrence of the secrets in a stream of bytes, also where chunks divide one. What might still become a secret
+ * is held back; everything else goes on at once, so that prompts and progress are seen. `flush` lets the rest go.
+ */
+export function maskStream(secrets: readonly string[]): Transform {
+  const needles = secrets.filter((secret) => secret !== "").map((secret) => Buffer.from(secret)).sort((a, b) => b.length - a.length);
+  let held: Buffer = Buffer.alloc(0);
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      const whole = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+      const { masked, rest } = mask(whole, needles);
+      held = rest;
+      done(null, masked.length === 0 ? undefined : masked);
+    },
+    flush(done) {
+      done(null, held.length === 0 ? undefined : held);
+    },
+  });
+}
+
+function mask(whole: Buffer, needles: readonly Buffer[]): { readonly masked: Buffer; readonly rest: Buffer } {
+  const parts: Buffer[] = [];
+  let at = 0;
+  for (;;) {
+    const found = earliest(whole, needles, at);
+    if (found === undefined) break;
+    parts.push(whole.subarray(at, found.index), STARS);
+    at = found.index + found.length;
+  }
+  const keep = at + heldFrom(whole.subarray(at), needles);
+  parts.push(whole.subarray(at, keep));
+  return { masked: Buffer.concat(parts), rest: Buffer.from(whole.subarray(keep)) };
+}
+
+/** The first occurrence; of several at one place the longest. */
+function earliest(whole: Buffer, needles: readonly Buffer[], from: number): { readonly index: number; readonly length: number } | undefined {
+  let best: { index: number; length: number } | undefined;
+  for (const needle of needles) {
+    const index = whole.indexOf(needle, from);
+    if (index !== -1 && (best === undefined || index < best.index)) best = { index, length: needle.length };
+  }
+  return best;
+}
+
+/** Where the longest tail begins that is the beginning of a secret. */
+function heldFrom(tail: Buffer, needles: readonly Buffer[]): number {
+  let from = tail.length;
+  for (const needle of needles) {
+    let start = tail.length - Math.min(needle.length - 1, tail.length);
+    for (; start < from; start += 1) {
+      if (tail[start] === needle[0] && tail.subarray(start).equals(needle.subarray(0, tail.length - start))) from = start;
+    }
+  }
+  return from;
+}

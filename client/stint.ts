@@ -1,0 +1,67 @@
+import type { TaskId } from "../domain/ids.ts";
+import { parseDuration } from "../domain/time.ts";
+import type { CheckView, WhoamiView } from "../domain/wire.ts";
+import { BrokerClient, type CallOptions, type Speaker } from "./broker-client.ts";
+import type { Connection } from "./call.ts";
+import type { BrokerError } from "./errors.ts";
+import { fetchTrusting } from "./https-fetch.ts";
+import { autoIdentity, type Identity } from "./identity.ts";
+import { Task } from "./task.ts";
+
+export interface ClientOptions extends Connection {
+  /** Default: `autoIdentity()` for this broker's URL. */
+  readonly identity?: Identity;
+  /** PEM file of further certificate authorities to trust. */
+  readonly caFile?: string;
+}
+
+export interface TaskOptions extends CallOptions {
+  readonly ttl?: string | number;
+  /** The task ends when none came for this long; they are sent by themselves. */
+  readonly heartbeat?: string | number;
+  /** Id of the task that this one ends with. */
+  readonly parent?: TaskId;
+  /** Told when a heartbeat was refused or lost; a `GoneError` means that the task has ended. */
+  readonly onHeartbeatLost?: (error: BrokerError) => void;
+}
+
+/** What a workload does with Stint. */
+export interface Stint {
+  readonly broker: BrokerClient;
+  readonly identity: Identity;
+  /** Opens a task, or joins the one this run belongs to. */
+  task(purpose?: string, options?: TaskOptions): Promise<Task>;
+  /** What the broker sees. */
+  whoami(): Promise<WhoamiView>;
+  /** What a request for the grant would be answered. */
+  canI(grant: string): Promise<CheckView>;
+}
+
+/** A client of one broker. */
+export function createClient(options: ClientOptions): Stint {
+  const { identity: given, caFile, ...connection } = options;
+  const broker = new BrokerClient(caFile === undefined ? connection : { ...connection, fetch: fetchTrusting(caFile) });
+  const identity = given ?? autoIdentity({ audience: options.url });
+  return {
+    broker,
+    identity,
+    task: (purpose, task = {}) => createTask(broker, identity, purpose, task),
+    whoami: () => broker.whoami(identity),
+    canI: (grant) => broker.check(identity, { grant }),
+  };
+}
+
+/** Opens a task, or joins the one the evidence belongs to, and keeps it alive where heartbeats were asked for. */
+export async function createTask(broker: BrokerClient, identity: Speaker, purpose: string | undefined, options: TaskOptions): Promise<Task> {
+  const { onHeartbeatLost, signal, timeoutMs, ...asked } = options;
+  const windowMs = options.heartbeat === undefined ? undefined : parseDuration(options.heartbeat);
+  if (options.heartbeat !== undefined && (windowMs === undefined || windowMs < 1000)) throw new TypeError('heartbeat: expected a span such as "1m", one second at least');
+  const call = { ...(signal === undefined ? {} : { signal }), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
+  const opened = await broker.openTask(identity, { ...(purpose === undefined ? {} : { purpose }), ...withoutUndefined(asked) }, call);
+  if (windowMs === undefined) return new Task(broker, opened);
+  return new Task(broker, opened, { everyMs: windowMs / 3, ...(onHeartbeatLost === undefined ? {} : { onLost: onHeartbeatLost }) });
+}
+
+function withoutUndefined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
+}
