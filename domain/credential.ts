@@ -44,7 +44,7 @@ export interface Issuer<P = unknown> {
   /** Makes the credential. Names at the target derive from the lease id. */
   issue(order: IssueOrder<P>, signal: AbortSignal): Promise<Issued>;
   /** Id of the key that would sign for these settings now; present where credentials are signed, so that marks on a key find them. */
-  keyId?(params: P): Promise<string>;
+  keyId?(params: P): string | undefined;
   /** Ends it. May be called twice; already gone is success (`already_gone`). */
   revoke(order: RevokeOrder, signal: AbortSignal): Promise<"revoked" | "already_gone">;
   renew?(order: IssueOrder<P>, signal: AbortSignal): Promise<Issued | undefined>;

@@ -7,7 +7,7 @@ import {
   KEY_ALGORITHMS, KEY_TIMES, TOKEN_ALGORITHMS, announcedKey, announcementDue, signerAt, stateOf, summarize, takeoverAt, tidied, withActivation, withKey, withoutKey,
   type KeyAlgorithm, type KeySet, type KeySummary, type KeyTimes, type StoredKey, type TokenAlgorithm,
 } from "./key-set.ts";
-import { KeyView } from "./key-view.ts";
+import { KeyCache } from "./key-cache.ts";
 import type { Sealer } from "./sealing.ts";
 import { SigningKeys } from "./signing-keys.ts";
 
@@ -21,10 +21,19 @@ export interface SigningKeysOptions {
   readonly times?: KeyTimes;
 }
 
-/** The keys to use, and the hand that changes them; they share one view of the store. */
+/** Which keys to rotate, on whose word. */
+export interface RotationOrder {
+  /** `ES256` or `RS256`; both unless named. */
+  readonly alg?: string | undefined;
+  /** As the audit names who asked; the broker itself unless said. */
+  readonly by?: string | undefined;
+  readonly reason?: string | undefined;
+}
+
+/** The keys to use, and the hand that changes them; they share one cache. */
 export function createSigningKeys(options: SigningKeysOptions): { readonly keys: SigningKeys; readonly rotation: KeyRotation } {
-  const view = new KeyView(options.documents, options.sealer, options.clock);
-  return { keys: new SigningKeys(view, options.clock, options.times), rotation: new KeyRotation(options, view) };
+  const cache = new KeyCache(options.documents, options.sealer, options.clock);
+  return { keys: new SigningKeys(cache, options.clock, options.times), rotation: new KeyRotation(options, cache) };
 }
 
 /** A new key is known to every broker this long after it was stored. */
@@ -38,13 +47,13 @@ const ATTEMPTS = 8;
 export class KeyRotation {
   readonly #options: SigningKeysOptions;
   readonly #times: KeyTimes;
-  readonly #view: KeyView;
+  readonly #cache: KeyCache;
   #owedIn = -1;
 
-  constructor(options: SigningKeysOptions, view: KeyView) {
+  constructor(options: SigningKeysOptions, cache: KeyCache) {
     this.#options = options;
     this.#times = options.times ?? KEY_TIMES;
-    this.#view = view;
+    this.#cache = cache;
   }
 
   /** Makes whatever key is missing, active at once, and proves that the master keys open every private part. */
@@ -52,23 +61,23 @@ export class KeyRotation {
     const set = await this.#change(async (current, now) => {
       let next = current;
       for (const alg of KEY_ALGORITHMS) {
-        if (signerAt(next, alg, now) === undefined) next = await this.#added(next, alg, now, now, "broker");
+        if (signerAt(next, alg, now) === undefined) next = await this.#added(next, alg, now, now, {});
       }
       return next;
     });
-    for (const key of set.keys) if (key.sealed !== null) this.#view.signing(key);
+    for (const key of set.keys) if (key.sealed !== null) this.#cache.signing(key);
   }
 
-  /** Announces the next key of each algorithm, unless one is announced already. */
-  async announceNext(by = "broker"): Promise<readonly KeySummary[]> {
-    return this.#rotate((set, alg, now) => (announcedKey(set, alg, now) ? set : this.#added(set, alg, now + this.#times.announcedMs, now, by)));
+  /** Announces the next key of each algorithm (or of the one named), unless one is announced already. */
+  async announceNext(order: RotationOrder = {}): Promise<readonly KeySummary[]> {
+    return this.#rotate(order, (set, alg, now) => (announcedKey(set, alg, now) ? set : this.#added(set, alg, now + this.#times.announcedMs, now, order)));
   }
 
   /** Lets the announced key of each algorithm sign at once; where none was announced, a new one as soon as all brokers know it. */
-  async activateNext(by = "broker"): Promise<readonly KeySummary[]> {
-    return this.#rotate((set, alg, now) => {
+  async activateNext(order: RotationOrder = {}): Promise<readonly KeySummary[]> {
+    return this.#rotate(order, (set, alg, now) => {
       const next = announcedKey(set, alg, now);
-      if (next === undefined) return this.#added(set, alg, now + SPREAD_MS, now, by);
+      if (next === undefined) return this.#added(set, alg, now + SPREAD_MS, now, order);
       return withActivation(set, next.kid, Math.max(now, Math.min(next.activeAt, next.createdAt + SPREAD_MS)), now);
     });
   }
@@ -86,14 +95,14 @@ export class KeyRotation {
       const active = next.keys.some((other) => other.alg === key.alg && stateOf(other, now, this.#times) === "active");
       if (active) return next;
       const announced = announcedKey(next, key.alg, now);
-      return announced ? withActivation(next, announced.kid, now, now) : this.#added(next, key.alg, now, now, by);
+      return announced ? withActivation(next, announced.kid, now, now) : this.#added(next, key.alg, now, now, { by });
     });
     return summarize(set, this.#options.clock(), this.#times);
   }
 
   /** The duty of the schedule: announces what is due, destroys what is spent, records what time has brought. Free when there is nothing. */
   async rotateDue(): Promise<void> {
-    const held = await this.#view.current();
+    const held = await this.#cache.current();
     const now = this.#options.clock();
     const due = TOKEN_ALGORITHMS.some((alg) => announcementDue(held, alg, now, this.#times));
     if (due || held.owed.length > 0 || tidied(held, now, this.#times) !== held) await this.#change((current, at) => this.#aged(current, at));
@@ -102,7 +111,7 @@ export class KeyRotation {
   async #aged(current: KeySet, now: number): Promise<KeySet> {
     let next = tidied(current, now, this.#times);
     for (const alg of TOKEN_ALGORITHMS) {
-      if (announcementDue(next, alg, now, this.#times)) next = await this.#added(next, alg, takeoverAt(next, alg, now, this.#times), now, "broker");
+      if (announcementDue(next, alg, now, this.#times)) next = await this.#added(next, alg, takeoverAt(next, alg, now, this.#times), now, {});
     }
     return next;
   }
@@ -122,10 +131,12 @@ export class KeyRotation {
     return count;
   }
 
-  async #rotate(step: (set: KeySet, alg: TokenAlgorithm, now: number) => KeySet | Promise<KeySet>): Promise<readonly KeySummary[]> {
+  async #rotate(order: RotationOrder, step: (set: KeySet, alg: TokenAlgorithm, now: number) => KeySet | Promise<KeySet>): Promise<readonly KeySummary[]> {
+    const algorithms = TOKEN_ALGORITHMS.filter((alg) => order.alg === undefined || order.alg === alg);
+    if (algorithms.length === 0) throw new StintError("invalid_request", `Signing keys are of ${TOKEN_ALGORITHMS.join(" or ")}.`);
     const set = await this.#change(async (current, now) => {
       let next = current;
-      for (const alg of TOKEN_ALGORITHMS) next = await step(next, alg, now);
+      for (const alg of algorithms) next = await step(next, alg, now);
       return next;
     });
     return summarize(set, this.#options.clock(), this.#times);
@@ -135,7 +146,7 @@ export class KeyRotation {
   async #change(compute: (current: KeySet, now: number) => Promise<KeySet>): Promise<KeySet> {
     const { documents, clock } = this.#options;
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      const { version, set } = await this.#view.read();
+      const { version, set } = await this.#cache.read();
       const next = await compute(set, clock());
       if (next === set) {
         // Whoever made a change pays for it right after. Still owed at a second look means that it died: then somebody else does.
@@ -144,7 +155,7 @@ export class KeyRotation {
         return set;
       }
       if ((await documents.write(version, JSON.stringify(next))) === "stored") {
-        this.#view.adopt(version + 1, next);
+        this.#cache.adopt(version + 1, next);
         await this.#pay(version + 1, next);
         return next;
       }
@@ -162,9 +173,10 @@ export class KeyRotation {
     }
   }
 
-  async #added(set: KeySet, alg: KeyAlgorithm, activeAt: number, now: number, by: string): Promise<KeySet> {
+  async #added(set: KeySet, alg: KeyAlgorithm, activeAt: number, now: number, order: RotationOrder): Promise<KeySet> {
     const key = await makeKey(alg, activeAt, now, this.#options.sealer);
-    return withKey(set, key, now, this.#facts("key.added", key, by, { active_at: new Date(activeAt).toISOString() }));
+    const more = { active_at: new Date(activeAt).toISOString(), ...(order.reason !== undefined && { reason: order.reason }) };
+    return withKey(set, key, now, this.#facts("key.added", key, order.by ?? "broker", more));
   }
 
   #facts(action: AuditFacts["action"], key: StoredKey, principal: string, more: Readonly<Record<string, string>>): AuditFacts {

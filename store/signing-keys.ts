@@ -3,7 +3,7 @@ import { StintError } from "../domain/errors.ts";
 import type { Clock } from "../domain/time.ts";
 import { publicJwk } from "./key-material.ts";
 import { KEY_TIMES, announcedKey, signerAt, stateOf, summarize, type KeyAlgorithm, type KeySet, type KeySummary, type KeyTimes, type StoredKey, type TokenAlgorithm } from "./key-set.ts";
-import type { KeyView, SigningKey } from "./key-view.ts";
+import type { KeyCache, SigningKey } from "./key-cache.ts";
 
 /** A key that a token of ours may have been signed with. */
 export interface VerificationKey {
@@ -17,21 +17,21 @@ export interface VerificationKey {
  * imported per call. Throws `store_unavailable` once they are older and Redis cannot be reached. `KeyRotation` changes them.
  */
 export class SigningKeys {
-  readonly #view: KeyView;
+  readonly #cache: KeyCache;
   readonly #clock: Clock;
   readonly #times: KeyTimes;
   /** Who signs now, until when: looked up once per change, not per token. */
   readonly #signing = new Map<TokenAlgorithm, { readonly set: KeySet; readonly from: number; readonly until: number; readonly key: SigningKey<TokenAlgorithm> }>();
 
-  constructor(view: KeyView, clock: Clock, times: KeyTimes = KEY_TIMES) {
-    this.#view = view;
+  constructor(cache: KeyCache, clock: Clock, times: KeyTimes = KEY_TIMES) {
+    this.#cache = cache;
     this.#clock = clock;
     this.#times = times;
   }
 
   /** The key that signs tokens of this algorithm now. From memory: nothing is read or imported per call. */
   async current(alg: TokenAlgorithm): Promise<SigningKey<TokenAlgorithm>> {
-    const set = await this.#view.current();
+    const set = await this.#cache.current();
     const now = this.#clock();
     const held = this.#signing.get(alg);
     if (held !== undefined && held.set === set && now >= held.from && now < held.until) return held.key;
@@ -40,46 +40,52 @@ export class SigningKeys {
     return key;
   }
 
+  /** Id of the key that `current` gives, as far as memory knows; undefined before the first look at the store. */
+  kidNow(alg: TokenAlgorithm): string | undefined {
+    const set = this.#cache.held();
+    return set && signerAt(set, alg, this.#clock())?.kid;
+  }
+
   /** The key a token of ours names, while it is in the JWKS. A `kid` we do not know makes us read the store, once a second. */
   async find(kid: string): Promise<VerificationKey | undefined> {
-    return this.#published(await this.#view.current(), kid) ?? this.#published(await this.#view.recent(), kid);
+    return this.#published(await this.#cache.current(), kid) ?? this.#published(await this.#cache.recent(), kid);
   }
 
   /** Every public key that verifiers may need: announced, active and retired. */
   async jwks(): Promise<{ readonly keys: readonly Readonly<Record<string, string>>[] }> {
-    const set = await this.#view.recent().catch((error: unknown) => this.#view.lastKnown(error));
+    const set = await this.#cache.recent().catch((error: unknown) => this.#cache.lastKnown(error));
     return { keys: set.keys.filter((key) => this.#isPublished(key)).map(publicJwk) };
   }
 
   /** The key that signs audit checkpoints, and nothing else. */
   async checkpointKey(): Promise<SigningKey<"Ed25519">> {
-    return this.#signer(await this.#view.current(), "Ed25519");
+    return this.#signer(await this.#cache.current(), "Ed25519");
   }
 
   /** Every checkpoint key there ever was, withdrawn ones marked: old checkpoints must stay verifiable. */
   async checkpointKeys(): Promise<readonly { readonly kid: string; readonly publicKey: KeyObject; readonly withdrawn: boolean }[]> {
-    const { keys } = await this.#view.recent();
-    return keys.filter((key) => key.alg === "Ed25519").map((key) => ({ kid: key.kid, publicKey: this.#view.publicKey(key), withdrawn: key.withdrawnAt !== null }));
+    const { keys } = await this.#cache.recent();
+    return keys.filter((key) => key.alg === "Ed25519").map((key) => ({ kid: key.kid, publicKey: this.#cache.publicKey(key), withdrawn: key.withdrawnAt !== null }));
   }
 
   async list(): Promise<readonly KeySummary[]> {
-    return summarize((await this.#view.read()).set, this.#clock(), this.#times);
+    return summarize((await this.#cache.read()).set, this.#clock(), this.#times);
   }
 
   /** Reads the store now, for a caller who learnt that something changed (a lease refused as `superseded`). */
   async refresh(): Promise<void> {
-    await this.#view.read();
+    await this.#cache.read();
   }
 
   #signer<A extends KeyAlgorithm>(set: KeySet, alg: A): SigningKey<A> {
     const key = signerAt(set, alg, this.#clock());
     if (key === undefined) throw new StintError("server_error", `There is no ${alg} key to sign with. Restart a broker of this store: it makes one.`);
-    return this.#view.signing({ ...key, alg });
+    return this.#cache.signing({ ...key, alg });
   }
 
   #published(set: KeySet, kid: string): VerificationKey | undefined {
     const key = set.keys.find((candidate) => candidate.kid === kid);
-    return key !== undefined && key.alg !== "Ed25519" && this.#isPublished(key) ? { kid, alg: key.alg, publicKey: this.#view.publicKey(key) } : undefined;
+    return key !== undefined && key.alg !== "Ed25519" && this.#isPublished(key) ? { kid, alg: key.alg, publicKey: this.#cache.publicKey(key) } : undefined;
   }
 
   #isPublished(key: StoredKey): boolean {

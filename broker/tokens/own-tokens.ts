@@ -31,31 +31,44 @@ export type OwnToken =
 const MAX_TOKEN = 16 * 1024;
 const SHAPE = /^([A-Za-z0-9_-]{2,1024})\.([A-Za-z0-9_-]{2,})\.([A-Za-z0-9_-]{2,1024})$/;
 
+/** A token whose signature is ours; nothing else of it has been looked at. */
+export interface SignedToken {
+  readonly typ: string;
+  readonly kid: string;
+  readonly payload: Readonly<Record<string, unknown>>;
+}
+
 /**
- * Whether this is a token that we signed and that still lives by its own clock. Stricter than a verifier of other people's tokens
- * need be: the header holds `alg`, `typ` and `kid` and nothing else. Says nothing of the lease behind it. Throws only when the
- * keys cannot be read (`store_unavailable`).
+ * Whether we signed this, and as what. Stricter than a verifier of other people's tokens need be: the header holds `alg`, `typ` and
+ * `kid` and nothing else, and a token has one spelling. Throws only when the keys cannot be read (`store_unavailable`).
  */
-export async function verifyOwn(token: string, checks: OwnTokenChecks): Promise<OwnToken> {
+export async function openOwn(token: string, keys: OwnKeys): Promise<SignedToken | "malformed" | "unknown_key" | "bad_signature"> {
   const [, first, second, third] = (token.length <= MAX_TOKEN && SHAPE.exec(token)) || [];
-  if (first === undefined || second === undefined || third === undefined) return fault("malformed");
-  const header = parsed(first);
-  if (header === undefined || Object.keys(header).length !== 3 || typeof header["kid"] !== "string") return fault("malformed");
-  if (header["typ"] !== checks.typ) return fault("wrong_type");
+  if (first === undefined || second === undefined || third === undefined) return "malformed";
+  const { kid, typ, alg, ...more } = parsed(first) ?? {};
+  if (typeof kid !== "string" || typeof typ !== "string" || Object.keys(more).length > 0) return "malformed";
   // `kid` is whatever the bearer wrote: it is compared with names of keys, and goes nowhere else.
-  const key = /^[A-Za-z0-9_-]{43}$/.test(header["kid"]) ? await checks.keys.find(header["kid"]) : undefined;
-  if (key === undefined) return fault("unknown_key");
+  const key = /^[A-Za-z0-9_-]{43}$/.test(kid) ? await keys.find(kid) : undefined;
+  if (key === undefined) return "unknown_key";
   const signature = Buffer.from(third, "base64url");
   // Compared back: base64url has spare bits, and one token must have one spelling, for its SHA-256 names it.
-  if (header["alg"] !== key.alg || signature.toString("base64url") !== third) return fault("bad_signature");
-  if (!verifyCompact(key, token.slice(0, token.length - third.length - 1), signature)) return fault("bad_signature");
-  return timely(parsed(second), key.kid, checks);
+  if (alg !== key.alg || signature.toString("base64url") !== third) return "bad_signature";
+  if (!verifyCompact(key, token.slice(0, token.length - third.length - 1), signature)) return "bad_signature";
+  const payload = parsed(second);
+  return payload === undefined ? "malformed" : { typ, kid: key.kid, payload };
+}
+
+/** Whether this is a token of this kind that we signed and that still lives by its own clock. Says nothing of the lease behind it. */
+export async function verifyOwn(token: string, checks: OwnTokenChecks): Promise<OwnToken> {
+  const opened = await openOwn(token, checks.keys);
+  if (typeof opened === "string") return fault(opened);
+  return opened.typ === checks.typ ? timely(opened.payload, opened.kid, checks) : fault("wrong_type");
 }
 
 /** What is left to check once the words are known to be ours. */
-function timely(claims: Readonly<Record<string, unknown>> | undefined, kid: string, checks: OwnTokenChecks): OwnToken {
-  const { iss, aud, exp, iat, nbf } = claims ?? {};
-  if (claims === undefined || typeof exp !== "number" || typeof iat !== "number") return fault("malformed");
+function timely(claims: Readonly<Record<string, unknown>>, kid: string, checks: OwnTokenChecks): OwnToken {
+  const { iss, aud, exp, iat, nbf } = claims;
+  if (typeof exp !== "number" || typeof iat !== "number") return fault("malformed");
   if (iss !== checks.issuer) return fault("wrong_issuer");
   if (checks.audience !== undefined && aud !== checks.audience) return fault("wrong_audience");
   // No allowance on `exp`: brokers of one store agree on the time, and dead is dead.

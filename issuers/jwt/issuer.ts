@@ -7,6 +7,8 @@ import { jwtParams, type JwtParams } from "./params.ts";
 /** Where signing keys come from; the store's `SigningKeys` fits. */
 export interface SigningKeySource {
   current(alg: FastAlgorithm): Promise<FastSigningKey>;
+  /** Id of the key that `current` would give. */
+  kidNow(alg: FastAlgorithm): string | undefined;
 }
 
 export interface JwtIssuerOptions {
@@ -36,7 +38,7 @@ export function jwtIssuer({ issuer, keys }: JwtIssuerOptions): Issuer<JwtParams>
     maxTtlMs: DAY_MS,
     revocation: "expiry_only",
     computesOnly: true,
-    keyId: async (params) => (await keys.current(params.alg)).kid,
+    keyId: (params) => keys.kidNow(params.alg),
     issue: sign,
     renew: sign,
     revoke: async () => "revoked",

@@ -157,9 +157,23 @@ describe("rotation by hand", () => {
   it("announces once, however often it is asked", async () => {
     const { rotation } = broker();
     await rotation.ensure();
-    await rotation.announceNext("operator:ada");
-    expect((await rotation.announceNext("operator:ada")).filter((key) => key.state === "announced")).toHaveLength(2);
-    expect(audited.filter(({ principal }) => principal === "operator:ada")).toHaveLength(2);
+    await rotation.announceNext({ by: "operator:ada", reason: "yearly" });
+    expect((await rotation.announceNext({ by: "operator:ada", reason: "yearly" })).filter((key) => key.state === "announced")).toHaveLength(2);
+    expect(audited.filter(({ principal, reason }) => principal === "operator:ada" && reason === "yearly")).toHaveLength(2);
+  });
+
+  it("touches one algorithm only when it is named, and none that does not exist", async () => {
+    const { rotation } = broker();
+    await rotation.ensure();
+    expect((await rotation.announceNext({ alg: "RS256" })).filter((key) => key.state === "announced").map((key) => key.alg)).toEqual(["RS256"]);
+    await expect(rotation.announceNext({ alg: "Ed25519" })).rejects.toMatchObject({ code: "invalid_request", message: "Signing keys are of ES256 or RS256." });
+  });
+
+  it("tells the id of the signing key without a wait", async () => {
+    const { keys, rotation } = broker();
+    expect(keys.kidNow("ES256")).toBeUndefined();
+    await rotation.ensure();
+    expect(keys.kidNow("ES256")).toBe((await keys.current("ES256")).kid);
   });
 
   it("lets an announced key that everybody knows sign at once", async () => {

@@ -11,6 +11,7 @@ export interface OwnKey {
 /** Signing keys in memory, shaped as the store's: for specs that need no Redis. */
 export interface OwnKeyRing {
   current(alg: "ES256" | "RS256"): Promise<OwnKey>;
+  kidNow(alg: "ES256" | "RS256"): string;
   find(kid: string): Promise<OwnKey | undefined>;
 }
 
@@ -21,6 +22,7 @@ export async function ownKeys(): Promise<OwnKeyRing & { readonly es256: OwnKey; 
     es256,
     rs256,
     current: async (alg) => (alg === "ES256" ? es256 : rs256),
+    kidNow: (alg) => (alg === "ES256" ? es256 : rs256).kid,
     find: async (kid) => [es256, rs256].find((key) => key.kid === kid),
   };
 }

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { CompactSign, SignJWT, UnsecuredJWT, jwtVerify, type JWTPayload } from "jose";
+import { ownSignatures } from "../../../broker/tokens/own-signatures.ts";
 import { verifyOwn, type OwnTokenChecks } from "../../../broker/tokens/own-tokens.ts";
 import { signCompact } from "../../../issuers/jwt/fast-sign.ts";
 import { ownKey, ownKeys, type OwnKey } from "../../support/own-keys.ts";
@@ -19,6 +20,16 @@ const claims = (more: JWTPayload = {}): JWTPayload => ({ iss: ISSUER, sub: "gith
 const checks = (more: Partial<OwnTokenChecks> = {}): OwnTokenChecks => ({ typ: "at+jwt", keys, issuer: ISSUER, now: NOW, ...more });
 const sign = (payload: JWTPayload, header: Record<string, unknown> = {}, key: OwnKey = keys.es256): Promise<string> =>
   new CompactSign(new TextEncoder().encode(JSON.stringify(payload))).setProtectedHeader({ alg: key.alg, typ: "at+jwt", kid: key.kid, ...header }).sign(key.privateKey);
+
+describe("our own signatures", () => {
+  it("are known again with what they say, dead or alive, and nobody else's are", async () => {
+    const signatures = ownSignatures(keys);
+    const token = await signatures.sign("task+jwt", { exp: 1, n: 2 });
+    expect(await signatures.verify(token)).toEqual({ typ: "task+jwt", kid: keys.es256.kid, payload: { exp: 1, n: 2 } });
+    expect(await signatures.verify(await sign(claims(), {}, stranger))).toBeUndefined();
+    expect(await signatures.verify("nonsense")).toBeUndefined();
+  });
+});
 
 describe("a token of our own", () => {
   it("of either algorithm is good until the second it ends", async () => {
@@ -44,6 +55,7 @@ describe("a token of our own", () => {
       ["unsigned", new UnsecuredJWT(claims()).encode(), "malformed"],
       ["a task token", await sign(claims(), { typ: "task+jwt" }), "wrong_type"],
       ["typ in another case", await sign(claims(), { typ: "AT+JWT" }), "wrong_type"],
+      ["without typ", await sign(claims(), { typ: undefined }), "malformed"],
       ["a header with one member more", await sign(claims(), { jku: "https://evil.example/keys" }), "malformed"],
       ["signed by a stranger", await sign(claims(), {}, stranger), "unknown_key"],
       ["signed by a stranger in our name", await sign(claims(), { kid: keys.es256.kid }, stranger), "bad_signature"],

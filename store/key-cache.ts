@@ -19,7 +19,7 @@ export interface VersionedSet {
   readonly set: KeySet;
 }
 
-/** Older than this, a view is read again behind the caller's back. */
+/** Older than this, what is held is read again behind the caller's back. */
 const REFRESH_MS = 5_000;
 /** Older than this, nobody is answered from it. */
 const STALE_MS = 30_000;
@@ -28,8 +28,8 @@ const LAST_KNOWN_MS = 600_000;
 /** An unknown `kid` is the caller's word: it makes us look at most this often. */
 const COOLDOWN_MS = 1_000;
 
-/** This process's view of the signing keys: what the store held a moment ago, and the keys imported from it. */
-export class KeyView {
+/** What this process knows of the signing keys: what the store held a moment ago, and the keys imported from it. */
+export class KeyCache {
   readonly #documents: KeyDocuments;
   readonly #sealer: Sealer;
   readonly #clock: Clock;
@@ -48,11 +48,16 @@ export class KeyView {
   async current(): Promise<KeySet> {
     const held = this.#held;
     if (held === undefined) return (await this.read()).set;
-    const age = Math.abs(this.#clock() - held.readAt); // a clock that jumped back makes a view as doubtful as an old one
+    const age = Math.abs(this.#clock() - held.readAt); // a clock that jumped back makes what we hold as doubtful as age
     if (age < REFRESH_MS) return held.set;
     if (age >= STALE_MS) return (await this.read()).set;
     void this.read().catch(() => undefined); // the next caller past the bound will hear of it
     return held.set;
+  }
+
+  /** The keys as last read, however long ago that is; undefined before the first time. */
+  held(): KeySet | undefined {
+    return this.#held?.set;
   }
 
   /** The keys, read again unless that happened within the last second. For a `kid` we do not know, and for the JWKS. */
