@@ -6,5 +6,6 @@ export * from "./wire/common.ts";
 export * from "./wire/oauth.ts";
 export * from "./wire/tasks.ts";
 export * from "./wire/leases.ts";
+export * from "./wire/revocations.ts";
 export * from "./wire/operator.ts";
 export * from "./wire/policy.ts";

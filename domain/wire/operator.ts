@@ -1,88 +1,9 @@
 import { z } from "zod";
 import { AUDIT_ACTIONS } from "../audit-event.ts";
 import { ERROR_CODES } from "../errors.ts";
-import { REVOCATIONS } from "../lease.ts";
-import { MAX_TOKEN_CHARS } from "./oauth.ts";
-import {
-  WireDuration, WireLeaseId, WireLockId, WireName, WireReason, WireRevocationId, WireTaskId, WireTime, WireWorkload, pageOf, paging, text,
-} from "./common.ts";
+import { WireDenialId, WireDuration, WireLeaseId, WireName, WireReason, WireTaskId, WireTime, WireWorkload, pageOf, paging, text } from "./common.ts";
 import { LeaseView } from "./leases.ts";
-import { ReceiptView } from "./tasks.ts";
-
-const exactlyOne = (value: object): boolean => Object.values(value).filter((member) => member !== undefined).length === 1;
-const lockable = { workload: WireWorkload.optional(), trust: WireName.optional(), grant: WireName.optional(), issuer: WireName.optional(), all: z.literal(true).optional() };
-
-/** What a revocation covers: exactly one member. `credential` is the credential itself or `sha256:<hex>`. */
-export const RevocationSelector = z
-  .strictObject({ lease: WireLeaseId.optional(), task: WireTaskId.optional(), ...lockable, credential: z.string().min(1).max(MAX_TOKEN_CHARS).optional() })
-  .refine(exactlyOne, "expected exactly one of lease, task, workload, grant, issuer, trust, credential, all")
-  .meta({ id: "RevocationSelector" });
-export type RevocationSelector = z.infer<typeof RevocationSelector>;
-
-/** What a lock covers: exactly one member. */
-export const LockSelector = z.strictObject(lockable).refine(exactlyOne, "expected exactly one of workload, trust, grant, issuer, all").meta({ id: "LockSelector" });
-export type LockSelector = z.infer<typeof LockSelector>;
-
-/** POST /v1/revocations. */
-export const RevocationBody = z
-  .strictObject({ selector: RevocationSelector, reason: WireReason, lock: WireDuration.optional(), dry_run: z.boolean().optional() })
-  .meta({ id: "StartRevocation" });
-export type RevocationBody = z.infer<typeof RevocationBody>;
-
-export const RevocationView = z
-  .strictObject({
-    id: WireRevocationId,
-    state: z.enum(["marking", "cleaning", "done"]),
-    selector: z.record(z.string(), z.unknown()).meta({ description: "As asked for; a credential stands as its sha256." }),
-    reason: z.string(),
-    by: z.string(),
-    at: WireTime,
-    matched: z.int().nonnegative(),
-    ended: z.int().nonnegative(),
-    in_force_at: WireTime.nullable(),
-    lock: WireLockId.nullable(),
-    receipt: ReceiptView,
-  })
-  .meta({ id: "Revocation" });
-export type RevocationView = z.infer<typeof RevocationView>;
-export const RevocationPage = pageOf(RevocationView, "RevocationPage");
-export type RevocationPage = z.infer<typeof RevocationPage>;
-
-/** What `dry_run` answers: what would end, by issuer and by how it dies, and some of the leases. */
-export const RevocationPlanView = z
-  .strictObject({
-    dry_run: z.literal(true),
-    selector: z.record(z.string(), z.unknown()),
-    matched: z.int().nonnegative(),
-    tasks: z.int().nonnegative(),
-    by_revocation: z.record(z.enum(REVOCATIONS), z.int().nonnegative()),
-    by_issuer: z.record(z.string(), z.int().nonnegative()),
-    dead_by: WireTime.nullable().meta({ description: "When the last of those that only expire would die." }),
-    leases: z.array(LeaseView).max(1000),
-  })
-  .meta({ id: "RevocationPlan" });
-export type RevocationPlanView = z.infer<typeof RevocationPlanView>;
-
-/** POST /v1/locks. */
-export const LockBody = z
-  .strictObject({ selector: LockSelector, ttl: WireDuration, reason: WireReason, message: text(512).optional().meta({ description: "What refused callers are told." }) })
-  .meta({ id: "AddLock" });
-export type LockBody = z.infer<typeof LockBody>;
-
-export const LockView = z
-  .strictObject({
-    id: WireLockId,
-    selector: z.record(z.string(), z.unknown()),
-    until: WireTime,
-    reason: z.string(),
-    message: z.string().nullable(),
-    by: z.string(),
-    at: WireTime,
-  })
-  .meta({ id: "Lock" });
-export type LockView = z.infer<typeof LockView>;
-export const LockPage = pageOf(LockView, "LockPage");
-export type LockPage = z.infer<typeof LockPage>;
+import { RevocationView } from "./revocations.ts";
 
 /** GET /v1/audit, newest first. `since` is an instant, or a span back from now. */
 export const AuditQuery = z.strictObject({
@@ -97,6 +18,7 @@ export const AuditQuery = z.strictObject({
   grant: WireName.optional(),
   task: WireTaskId.optional(),
   lease: WireLeaseId.optional(),
+  denial: WireDenialId.optional(),
   trace_id: z.string().regex(/^[0-9a-f]{32}$/, "expected a trace id").optional(),
   ...paging,
 });
@@ -145,15 +67,18 @@ export type KeyView = z.infer<typeof KeyView>;
 export const KeyPage = pageOf(KeyView, "SigningKeyPage");
 export type KeyPage = z.infer<typeof KeyPage>;
 
-/** POST /v1/keys: rotate announces a successor (or switches to the announced one at once), withdraw kills a leaked key. */
+/** POST /v1/keys: rotate announces a successor, withdraw kills a leaked key at once, reseal follows a new master key. */
 export const KeyBody = z
   .discriminatedUnion("action", [
-    z.strictObject({ action: z.literal("rotate"), immediately: z.boolean().optional() }),
+    z.strictObject({ action: z.literal("rotate"), alg: z.enum(["ES256", "RS256"]).optional(), reason: WireReason.optional() }),
     z.strictObject({ action: z.literal("withdraw"), kid: z.string().regex(/^[A-Za-z0-9_-]{43}$/, "expected a key id"), reason: WireReason }),
+    z.strictObject({ action: z.literal("reseal") }),
   ])
   .meta({ id: "ChangeKeys" });
 export type KeyBody = z.infer<typeof KeyBody>;
 
-/** What changing keys answers; withdrawing one also revokes what it signed. */
-export const KeysChangedView = z.strictObject({ keys: z.array(KeyView), revocation: RevocationView.nullable() }).meta({ id: "KeysChanged" });
+/** What changing keys answers; withdrawing one also revokes what it signed, resealing counts what it sealed anew. */
+export const KeysChangedView = z
+  .strictObject({ keys: z.array(KeyView), revocation: RevocationView.nullable(), resealed: z.int().nonnegative().nullable() })
+  .meta({ id: "KeysChanged" });
 export type KeysChangedView = z.infer<typeof KeysChangedView>;

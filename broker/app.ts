@@ -1,0 +1,87 @@
+import express, { type Express, type NextFunction, type Request, type Response } from "express";
+import { z } from "zod";
+import type { Clock } from "../domain/time.ts";
+import { Door } from "./http/authenticate.ts";
+import { clientAddress } from "./http/client-address.ts";
+import { healthRoutes } from "./http/health.ts";
+import { openapiDocument } from "./http/openapi.ts";
+import { type House, type Route, route } from "./http/route.ts";
+import { ROUTES } from "./http/routes.ts";
+import { sender } from "./http/send.ts";
+import { type ServeOptions, type Served, serve } from "./http/serve.ts";
+import { unmatched } from "./http/unmatched.ts";
+import type { Services } from "./services.ts";
+
+export { createServer, type Tls } from "./http/server.ts";
+export { requestLog, type Observe, type RequestLogger } from "./http/request-log.ts";
+export type { Served } from "./http/serve.ts";
+
+export interface AppOptions {
+  readonly clock: Clock;
+  /** Of the package, for the OpenAPI document. */
+  readonly version: string;
+  /** Addresses and CIDR ranges whose X-Forwarded-For is believed. */
+  readonly trustedProxies: readonly string[];
+  /** Told of every request once it is answered. */
+  readonly served: (what: Served) => void;
+}
+
+/** Text of all metrics and its content type. */
+export type Scrape = () => Promise<{ readonly contentType: string; readonly text: string }>;
+
+/** The whole HTTP outside (CONTRACT section 4). Serve it with `createServer`. */
+export function createApp(services: Services, options: AppOptions): Express {
+  return appOf(ROUTES, services, options);
+}
+
+/** Health and metrics, for the listener of their own. */
+export function createMetricsApp(services: Services, options: AppOptions, scrape: Scrape): Express {
+  const metrics = route({
+    method: "GET",
+    path: "/metrics",
+    access: "open",
+    summary: "All metrics.",
+    answers: { 200: z.string() },
+    async handle() {
+      const { contentType, text } = await scrape();
+      return { status: 200, body: text, type: contentType };
+    },
+  });
+  return appOf([...healthRoutes, metrics], services, options);
+}
+
+function appOf(routes: readonly Route[], services: Services, options: AppOptions): Express {
+  const app = express();
+  app.disable("x-powered-by").disable("etag").enable("case sensitive routing").enable("strict routing");
+  const serving: ServeOptions = {
+    house: houseOf(routes, services, options),
+    addressOf: clientAddress(options.trustedProxies),
+    send: sender(services.url.startsWith("https:")),
+    served: options.served,
+  };
+  for (const each of routes) {
+    const path = each.path.replaceAll(/\{(\w+)\}/g, ":$1");
+    const handler = serve(serving, each);
+    if (each.method === "GET") app.get(path, handler);
+    else if (each.method === "POST") app.post(path, handler);
+    else app.delete(path, handler);
+  }
+  const unmatchedAnswer = unmatched(routes);
+  app.use((request: Request, response: Response) => serve(serving, { path: "unmatched", access: "open", handle: () => unmatchedAnswer(request) })(request, response));
+  // what express itself refuses: a path that is not UTF-8
+  app.use((error: unknown, request: Request, response: Response, _next: NextFunction) =>
+    serve(serving, { path: "unmatched", access: "open", handle: () => Promise.reject(error instanceof Error ? error : new Error("express refused the request")) })(request, response),
+  );
+  return app;
+}
+
+function houseOf(routes: readonly Route[], services: Services, { clock, version }: AppOptions): House {
+  let document: string | undefined;
+  return {
+    services,
+    clock,
+    door: new Door(services.operators, services.verifiers, clock),
+    openapi: () => (document ??= JSON.stringify(openapiDocument(routes, { url: services.url, version }))),
+    watchers: { open: 0 },
+  };
+}

@@ -1,0 +1,35 @@
+import type { Served } from "./serve.ts";
+
+/** The part of a logger that is needed here; pino has it. */
+export interface RequestLogger {
+  info(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** What metrics are told of each request; `route` is the template, so labels stay few. */
+export type Observe = (request: { readonly method: string; readonly route: string; readonly status: number; readonly seconds: number; readonly code: string | undefined }) => void;
+
+/** Probes ask every few seconds and have nothing to tell while all is well. */
+const QUIET: ReadonlySet<string> = new Set(["/livez", "/healthz", "/readyz", "/metrics"]);
+
+/** One log line for every request, and one observation. Paths, queries and headers are never logged: they may hold secrets. */
+export function requestLog(logger: RequestLogger, observe: Observe): (what: Served) => void {
+  return (what) => {
+    observe({ method: what.method, route: what.route, status: what.status, seconds: what.ms / 1000, code: what.code });
+    if (what.status < 400 && QUIET.has(what.route)) return;
+    const fields = {
+      method: what.method,
+      route: what.route,
+      status: what.status,
+      ms: Math.round(what.ms * 10) / 10,
+      ip: what.ip,
+      trace_id: what.traceId,
+      linked_trace_id: what.linkedTrace,
+      caller: what.caller,
+      code: what.code,
+      denial_id: what.denialId,
+    };
+    if (what.cause === undefined) logger.info(fields, "request served");
+    else logger.error({ ...fields, err: what.cause }, "request failed");
+  };
+}

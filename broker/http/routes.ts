@@ -1,0 +1,43 @@
+import { z } from "zod";
+import { auditRoutes } from "./audit.ts";
+import { discoveryRoutes } from "./discovery.ts";
+import { eventsRoute } from "./events.ts";
+import { healthRoutes } from "./health.ts";
+import { houseRoutes } from "./house.ts";
+import { introspectRoute, revokeRoute } from "./introspect.ts";
+import { leaseRoutes } from "./leases.ts";
+import { policyRoutes } from "./policy.ts";
+import { problemRoute } from "./problems.ts";
+import { lockRoutes, revocationRoutes } from "./revocations.ts";
+import { type Route, route } from "./route.ts";
+import { taskRoutes } from "./tasks.ts";
+import { tokenRoute } from "./token.ts";
+
+const openapiRoute = route({
+  method: "GET",
+  path: "/openapi.json",
+  access: "open",
+  shared: true,
+  summary: "This document.",
+  answers: { 200: z.looseObject({ openapi: z.string() }).meta({ id: "OpenApi" }) },
+  handle: (_call, { openapi }) => ({ status: 200, body: openapi(), type: "application/json", headers: ["Cache-Control", "public, max-age=300"] }),
+});
+
+/** Every route there is, the busiest first: the app serves this table and OpenAPI describes it. */
+export const ROUTES: readonly Route[] = [
+  tokenRoute,
+  introspectRoute,
+  revokeRoute,
+  ...discoveryRoutes,
+  ...taskRoutes,
+  ...leaseRoutes,
+  ...revocationRoutes,
+  ...lockRoutes,
+  ...houseRoutes,
+  ...policyRoutes,
+  ...auditRoutes,
+  eventsRoute,
+  ...healthRoutes,
+  openapiRoute,
+  problemRoute,
+];

@@ -1,0 +1,181 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { performance } from "node:perf_hooks";
+import { z } from "zod";
+import { StintError } from "../../domain/errors.ts";
+import type { Origin, Role } from "../services.ts";
+import { readForm, readJson } from "./body.ts";
+import type { ClientAddress } from "./client-address.ts";
+import { oauthError, problem, toStintError } from "./error-response.ts";
+import { parseQuery } from "./form.ts";
+import { refuseAmbiguous } from "./guard.ts";
+import { idempotencyOf } from "./idempotency.ts";
+import type { Answer, Call, House, Route, Streaming } from "./route.ts";
+import type { Send } from "./send.ts";
+import { newTraceId, parseTraceparent } from "./trace.ts";
+
+const NO_QUERY = z.strictObject({});
+
+/** What one request was, for the log line and the metrics. `route` is the template, never the path. */
+export interface Served {
+  readonly method: string;
+  readonly route: string;
+  readonly status: number;
+  readonly ms: number;
+  readonly ip: string;
+  readonly traceId: string;
+  /** The trace that an unknown caller says it belongs to. */
+  readonly linkedTrace: string | undefined;
+  readonly code: string | undefined;
+  readonly denialId: string | undefined;
+  readonly caller: string | undefined;
+  /** Only of errors that are our own fault. */
+  readonly cause: unknown;
+}
+
+export interface ServeOptions {
+  readonly house: House;
+  readonly addressOf: ClientAddress;
+  readonly send: Send;
+  /** Called once for every request, after its answer. */
+  readonly served: (what: Served) => void;
+}
+
+/** An express handler that needs no `next`. */
+export type Serve = (request: IncomingMessage & { readonly params?: unknown }, response: ServerResponse) => void;
+
+/** Turns one route into a handler: check, authenticate, parse, handle, render, and one record of it. Never throws, never answers twice. */
+export function serve(options: ServeOptions, route: Pick<Route, "path" | "access" | "handle"> & Partial<Route>): Serve {
+  const label = `${route.method ?? "*"} ${route.path}`;
+  return (request, response) => {
+    void new Exchange(options, route, label, request, response).run();
+  };
+}
+
+/** One request and its answer. */
+class Exchange {
+  readonly #options: ServeOptions;
+  readonly #route: Parameters<typeof serve>[1];
+  readonly #label: string;
+  readonly #request: Parameters<Serve>[0];
+  readonly #response: ServerResponse;
+  readonly #startedAt = performance.now();
+  readonly #ip: string;
+  #traceId = newTraceId();
+  #caller: string | undefined;
+
+  constructor(options: ServeOptions, route: Parameters<typeof serve>[1], label: string, request: Parameters<Serve>[0], response: ServerResponse) {
+    this.#options = options;
+    this.#route = route;
+    this.#label = label;
+    this.#request = request;
+    this.#response = response;
+    this.#ip = options.addressOf(request);
+  }
+
+  async run(): Promise<void> {
+    let answer: Answer | Streaming;
+    let error: StintError | undefined;
+    try {
+      refuseAmbiguous(this.#request);
+      answer = await this.#route.handle(await this.#call(), this.#options.house);
+    } catch (thrown) {
+      error = toStintError(thrown);
+      answer = this.#refusal(error);
+    }
+    this.#deliver(answer, error);
+  }
+
+  /** Who calls comes first: a stranger's body is not even read where a known caller is needed. */
+  async #call(): Promise<Call> {
+    const caller = this.#authenticate();
+    const { body, raw } = await this.#body();
+    const query = this.#querySchema()?.parse(parseQuery(this.#request.url ?? ""));
+    const idempotency = raw === undefined ? undefined : idempotencyOf(this.#request.headers, raw);
+    const params = (this.#request.params ?? {}) as Readonly<Record<string, string>>;
+    return { ...caller, params, body, query, headers: this.#request.headers, origin: this.#origin(), idempotency } as Call;
+  }
+
+  #authenticate(): object {
+    const { door } = this.#options.house;
+    const { headers } = this.#request;
+    switch (this.#route.access) {
+      case "open":
+      case "verifier": // its key may stand in the form: the handler asks
+        return {};
+      case "bearer":
+        return { token: door.bearer(headers) };
+      case "holder": {
+        const caller = door.caller(headers, this.#ip);
+        if (caller.kind === "operator") this.#know(caller.operator.name);
+        return { caller };
+      }
+      default:
+        return { operator: this.#operator(this.#route.access) };
+    }
+  }
+
+  #operator(role: Role): object {
+    const { door, services } = this.#options.house;
+    const operator = door.operator(this.#request.headers, this.#ip);
+    this.#know(operator.name);
+    services.operators.require(operator, role, this.#origin());
+    return operator;
+  }
+
+  /** A known operator's own trace goes on; everybody else's is only linked to. */
+  #know(operator: string): void {
+    this.#caller = `operator:${operator}`;
+    this.#traceId = parseTraceparent(this.#request.headers.traceparent) ?? this.#traceId;
+  }
+
+  async #body(): Promise<{ readonly body: unknown; readonly raw: Buffer | undefined }> {
+    const schema = this.#route.body;
+    if (schema === undefined) return { body: undefined, raw: undefined };
+    if (this.#isOAuth() && this.#request.url?.includes("?") === true) throw new StintError("invalid_request", "parameters belong in the body, never in the URL");
+    const { value, raw } = this.#route.encoding === "form" ? await readForm(this.#request) : await readJson(this.#request);
+    return { body: schema.parse(value), raw };
+  }
+
+  /** Under /v1 a query that a route does not know is a mistake, and a token in a URL is an incident. */
+  #querySchema(): Route["query"] {
+    return this.#route.query ?? (this.#route.path.startsWith("/v1/") ? NO_QUERY : undefined);
+  }
+
+  #origin(): Origin {
+    return { ip: this.#ip, traceId: this.#traceId, route: this.#label };
+  }
+
+  #isOAuth(): boolean {
+    return this.#request.url?.startsWith("/oauth2/") === true;
+  }
+
+  #refusal(error: StintError): Answer {
+    const place = { url: this.#options.house.services.url, traceId: this.#traceId, path: (this.#request.url ?? "").split("?", 1)[0]?.slice(0, 256) ?? "" };
+    return this.#isOAuth() ? oauthError(error, place) : problem(error, place);
+  }
+
+  #deliver(answer: Answer | Streaming, error: StintError | undefined): void {
+    let status = 500;
+    let cause = error?.code === "server_error" ? error.cause : undefined;
+    try {
+      status = this.#options.send(this.#request, this.#response, answer, { traceId: this.#traceId, shared: this.#route.shared === true });
+    } catch (thrown) {
+      // an answer that cannot be written: nobody may be left waiting for it
+      this.#response.destroy();
+      cause = thrown;
+    }
+    this.#options.served({
+      method: this.#request.method ?? "",
+      route: this.#route.path,
+      status,
+      ms: performance.now() - this.#startedAt,
+      ip: this.#ip,
+      traceId: this.#traceId,
+      linkedTrace: this.#caller === undefined ? parseTraceparent(this.#request.headers.traceparent) : undefined,
+      code: error?.code,
+      denialId: error?.facts.denialId,
+      caller: this.#caller,
+      cause,
+    });
+  }
+}

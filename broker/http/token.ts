@@ -1,0 +1,98 @@
+import { StintError } from "../../domain/errors.ts";
+import { Secret } from "../../domain/secret.ts";
+import { toRfc3339 } from "../../domain/time.ts";
+import { TOKEN_EXCHANGE, TOKEN_TYPES, TokenForm, TokenView } from "../../domain/wire.ts";
+import type { ExchangeRequest, IssuedCredential } from "../services.ts";
+import { msOf } from "./input.ts";
+import { type Answer, type Call, route } from "./route.ts";
+
+const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
+const GRANT_SCOPE = "grant:";
+/** What google-auth-library asks for unasked. */
+const IGNORED_SCOPE = "/cloud-platform";
+
+/** POST /oauth2/token: evidence for a credential (RFC 8693). */
+export const tokenRoute = route({
+  method: "POST",
+  path: "/oauth2/token",
+  access: "open",
+  summary: "Exchange evidence for a credential (RFC 8693).",
+  body: TokenForm,
+  encoding: "form",
+  answers: { 200: TokenView },
+  async handle(call, { services, clock }) {
+    const request = parse(call);
+    const issued = await services.requests.exchange(request);
+    return answer(issued, issued.taskToken, clock());
+  },
+});
+
+function parse(call: Call<"open", TokenForm, unknown>): ExchangeRequest {
+  const form = call.body;
+  if (call.headers.authorization !== undefined) throw new StintError("invalid_client", "this endpoint takes no client authentication: send your evidence as subject_token");
+  if (form.grant_type !== TOKEN_EXCHANGE) throw new StintError("unsupported_grant_type", `expected grant_type ${TOKEN_EXCHANGE}`);
+  if (form.actor_token !== undefined || form.actor_token_type !== undefined) throw new StintError("invalid_request", "actor_token is not supported: ask with the evidence of whoever acts");
+  if (form.requested_token_type !== undefined && form.requested_token_type !== TOKEN_TYPES.accessToken) {
+    throw new StintError("invalid_request", `requested_token_type may only be ${TOKEN_TYPES.accessToken}`);
+  }
+  const asked = splitScope(form.scope ?? "");
+  const audiences = [...new Set([...(form.resource ?? []), ...(form.audience ?? [])])];
+  return {
+    evidence: evidenceOf(form),
+    grant: asked.grant,
+    scope: asked.scope,
+    audiences,
+    resource: audiences[0] ?? "",
+    ttlMs: msOf(form.ttl, "ttl"),
+    purpose: form.purpose ?? "",
+    environment: form.environment ?? "",
+    idempotency: call.idempotency,
+    origin: call.origin,
+  };
+}
+
+/** RFC 8693 section 3: an access token is one of ours, and none of ours but the task token is evidence; that one is a jwt. */
+function evidenceOf(form: TokenForm): Secret {
+  if (form.subject_token === undefined) throw new StintError("invalid_request", "subject_token is missing: it holds your identity token");
+  if (form.subject_token_type === undefined) throw new StintError("invalid_request", "subject_token_type is missing");
+  if (form.subject_token_type !== TOKEN_TYPES.jwt && form.subject_token_type !== TOKEN_TYPES.idToken) {
+    throw new StintError("invalid_request", `subject_token_type may be ${TOKEN_TYPES.jwt} or ${TOKEN_TYPES.idToken}: an identity token is no access token`);
+  }
+  return new Secret(form.subject_token);
+}
+
+/** At most one `grant:NAME`; the rest are asked scopes. */
+function splitScope(text: string): { readonly grant: string | undefined; readonly scope: readonly string[] } {
+  const grants = new Set<string>();
+  const scope = new Set<string>();
+  for (const item of text.split(" ")) {
+    if (item === "" || item.endsWith(IGNORED_SCOPE)) continue;
+    if (!SCOPE_TOKEN.test(item)) throw new StintError("invalid_request", "scope holds a character or a length that is not allowed");
+    // a name of the wrong form goes on too: it is refused as any unknown grant is, once the evidence is known to be good
+    if (item.startsWith(GRANT_SCOPE)) grants.add(item.slice(GRANT_SCOPE.length));
+    else scope.add(item);
+  }
+  if (grants.size > 1) throw new StintError("invalid_request", "scope names more than one grant");
+  if (scope.size > 64) throw new StintError("invalid_request", "scope holds more than 64 items");
+  const [grant] = grants;
+  return { grant, scope: [...scope] };
+}
+
+function answer(issued: IssuedCredential, taskToken: Secret, now: number): Answer {
+  const body: TokenView = {
+    access_token: issued.credential.token.reveal(),
+    issued_token_type: TOKEN_TYPES.accessToken,
+    token_type: "Bearer",
+    // clients refuse what is not positive, and a missing value as never expiring
+    expires_in: Math.max(1, Math.floor((issued.expiresAt - now) / 1000)),
+    scope: issued.scope.join(" "),
+    lease_id: issued.lease.id,
+    task_id: issued.task.id,
+    task_token: taskToken.reveal(),
+    expires_at: toRfc3339(issued.expiresAt),
+    limited_by: issued.limitedBy,
+    dead_by: toRfc3339(issued.deadBy),
+    revocation: issued.revocation,
+  };
+  return { status: 200, body };
+}
