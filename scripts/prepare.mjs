@@ -1,7 +1,18 @@
 // What every npm script needs first, written for a machine that has Node and npm and nothing else: no dependency is imported here.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, copyFileSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join, relative } from "node:path";
 
 /** The project's root. */
@@ -62,7 +73,9 @@ export async function ensurePackages() {
 /** Compiles into dist, copies what is not TypeScript, and removes what no source makes any more. */
 export async function build() {
   await ensurePackages();
-  const { code, output } = await step("compiling", () => run(process.execPath, [join(root, "node_modules/typescript/bin/tsc")], { quiet: true }));
+  const { code, output } = await step("compiling", () =>
+    run(process.execPath, [join(root, "node_modules/typescript/bin/tsc")], { quiet: true }),
+  );
   if (code !== 0) {
     rmSync(stamp, { force: true });
     fail(`the sources do not compile:\n${output}`);
@@ -123,7 +136,11 @@ function removeStale(sources) {
 
 function fingerprint() {
   const hash = createHash("sha256");
-  const files = [...SOURCES.flatMap((folder) => filesBelow(join(root, folder))), join(root, "tsconfig.json"), join(root, "package-lock.json")];
+  const files = [
+    ...SOURCES.flatMap((folder) => filesBelow(join(root, folder))),
+    join(root, "tsconfig.json"),
+    join(root, "package-lock.json"),
+  ];
   for (const file of files) {
     const { size, mtimeMs } = statSync(file);
     hash.update(`${relative(root, file)} ${size} ${mtimeMs}\n`);
@@ -134,7 +151,10 @@ function fingerprint() {
 function filesBelow(folder) {
   if (!existsSync(folder)) return [];
   const entries = readdirSync(folder, { withFileTypes: true, recursive: true });
-  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name)).sort();
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .sort();
 }
 
 const isAsset = (file) => ASSETS.some((ending) => file.endsWith(ending));

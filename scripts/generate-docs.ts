@@ -1,0 +1,42 @@
+/**
+ * npm run generate: writes every file that is made from code. With `--check` it writes nothing, names those that are out of step
+ * and ends with 1. Adding one is a line in GENERATED.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { renderEnvExample, renderReference } from "../broker/config/reference.ts";
+
+/** Path from the project's root, and what belongs there. */
+export const GENERATED: readonly { readonly path: string; readonly render: () => string | Promise<string> }[] = [
+  { path: ".env.example", render: renderEnvExample },
+  { path: "docs/configuration.md", render: renderReference },
+];
+
+/** Paths whose file is not what the code would make now. */
+export async function outOfStep(root: string): Promise<readonly string[]> {
+  const stale: string[] = [];
+  for (const { path, render } of GENERATED) {
+    const file = join(root, path);
+    const found = existsSync(file) ? readFileSync(file, "utf8") : undefined;
+    if (found !== (await render())) stale.push(path);
+  }
+  return stale;
+}
+
+async function main(): Promise<void> {
+  const root = join(import.meta.dirname, "../..");
+  const stale = await outOfStep(root);
+  if (process.argv.includes("--check")) {
+    for (const path of stale) console.error(`${path} is out of step with the code: npm run generate`);
+    process.exitCode = stale.length === 0 ? 0 : 1;
+    return;
+  }
+  for (const { path, render } of GENERATED) {
+    if (!stale.includes(path)) continue;
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), await render());
+    console.log(`wrote ${path}`);
+  }
+}
+
+if (process.argv[1] === import.meta.filename) await main();

@@ -1,0 +1,20 @@
+import type { Secret } from "../domain/secret.ts";
+
+export interface HostPort {
+  /** Name or address; IPv6 without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+interface Access {
+  readonly username: string | undefined;
+  readonly password: Secret | undefined;
+  readonly tls: boolean;
+}
+
+/** Which Redis to connect to, in each of its shapes. `socket` is the embedded one, once it runs. */
+export type RedisTarget =
+  | { readonly kind: "socket"; readonly path: string }
+  | ({ readonly kind: "single"; readonly at: HostPort; readonly db: number } & Access)
+  | ({ readonly kind: "sentinel"; readonly sentinels: readonly HostPort[]; readonly name: string } & Access)
+  | ({ readonly kind: "cluster"; readonly nodes: readonly HostPort[] } & Access);
