@@ -6,6 +6,7 @@ import type { Principal } from "../../domain/principal.ts";
 import type { DenialRecord, Refused } from "../../store/api.ts";
 import type { Origin } from "../services.ts";
 import type { Parts } from "../parts.ts";
+import type { Refused as RefusedByPolicy } from "../policy/decide.ts";
 
 /** What was asked, where a refusal names it. */
 export interface Asked {
@@ -32,13 +33,16 @@ export function denialFor(asked: Asked, now: number, view: DenialView = PENDING_
 }
 
 /** Refuses by decision: records it with its trace, then throws what the caller may know. */
-export async function refuse(parts: Pick<Parts, "store" | "policy" | "now" | "events">, asked: Asked, view: DenialView, trace: DecisionTrace | undefined): Promise<never> {
-  const denial = denialFor(asked, parts.now(), view, trace);
-  const audit: AuditFacts = { ...deniedFacts(asked, denial.id, parts.policy().version), code: view.code };
+export async function refuse(parts: Pick<Parts, "store" | "policy" | "now" | "events">, asked: Asked, refused: RefusedByPolicy): Promise<never> {
+  const { view } = refused;
+  const denial = denialFor(asked, parts.now(), view, refused.trace());
+  const rule = refused.rule === undefined ? {} : { rule: refused.rule };
+  const audit: AuditFacts = { ...deniedFacts(asked, denial.id, parts.policy().version), ...rule, code: view.code };
   const outcome = await parts.store.denials.record(denial, audit, parts.policy().settings.retentionMs, asked.principal.evidence);
   const told: DenialView = outcome === "spent" ? { code: "evidence_spent", message: messageOf("evidence_spent") } : view;
   parts.events.publish("request.denied", { denial: denial.id, code: told.code, grant: asked.grant, workload: asked.principal.workload });
-  throw new StintError(told.code, told.message, { denialId: denial.id, ...factsOf(told) });
+  const candidates = refused.candidates === undefined || outcome === "spent" ? {} : { candidates: refused.candidates };
+  throw new StintError(told.code, told.message, { denialId: denial.id, ...factsOf(told), ...candidates });
 }
 
 /** The audit facts of a refusal, for scripts that refuse and for ours. */

@@ -1,7 +1,7 @@
 import type { DecisionInput, DenialView } from "../../domain/decision.ts";
 import type { TaskId } from "../../domain/ids.ts";
 import type { Principal } from "../../domain/principal.ts";
-import type { Decide, Verdict } from "../parts.ts";
+import { decide, decideByAudience, type Decision } from "../policy/decide.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { GrantRequest, Origin } from "../services.ts";
 
@@ -14,12 +14,6 @@ export interface Question {
   readonly task: { readonly id: TaskId | undefined; readonly parent: TaskId | undefined };
   readonly now: number;
   readonly origin: Origin;
-}
-
-/** Grants that one question fits: too many to choose from. */
-export interface Ambiguous {
-  readonly allowed: false;
-  readonly ambiguous: readonly string[];
 }
 
 /** The input of `decide` for one grant. */
@@ -37,33 +31,26 @@ export function inputFor(question: Question, grant: string): DecisionInput {
 }
 
 /**
- * The verdict on a request. Without a named grant: of the grants of the asked audience, the one that the decision allows; several
- * are ambiguous, none is denied (CONTRACT section 4, Exchange). An audience nobody issues for is decided like an unknown grant.
+ * The decision on a request: about the grant it names, else about the grants of the audience it asks for. Audiences that differ
+ * can be no single grant's, and are decided like one that does not exist.
  */
-export function choose(policy: Policy, decide: Decide, question: Question): Verdict | Ambiguous {
+export function choose(policy: Policy, question: Question): Decision {
   const { grant } = question.request;
   if (grant !== undefined) return requireAudience(decide(policy, inputFor(question, grant)), question.audiences);
-  const verdicts: Verdict[] = [];
-  for (const candidate of policy.grants.values()) {
-    if (candidate.issue.audience === undefined || question.audiences.length === 0) continue;
-    if (question.audiences.every((audience) => audience === candidate.issue.audience)) verdicts.push(decide(policy, inputFor(question, candidate.name)));
-  }
-  const allowed = verdicts.filter((verdict) => verdict.allowed);
-  if (allowed.length > 1) return { allowed: false, ambiguous: allowed.map((verdict) => verdict.grant.name).sort() };
-  const telling = verdicts.find((verdict) => !verdict.allowed && verdict.view.code !== "not_permitted");
-  return allowed[0] ?? telling ?? verdicts[0] ?? decide(policy, inputFor(question, ""));
+  const [audience, ...others] = new Set(question.audiences);
+  if (audience === undefined || others.length > 0) return decide(policy, inputFor(question, ""));
+  return decideByAudience(policy, audience, inputFor(question, ""));
 }
 
 /** Whoever may have the grant may know for whom it is; everyone else was refused before. */
-function requireAudience(verdict: Verdict, audiences: readonly string[]): Verdict {
-  if (!verdict.allowed) return verdict;
-  const own = verdict.grant.issue.audience;
-  const foreign = audiences.find((audience) => audience !== own);
-  if (foreign === undefined) return verdict;
+function requireAudience(decision: Decision, audiences: readonly string[]): Decision {
+  if (!decision.allowed) return decision;
+  const own = decision.grant.issue.audience;
+  if (audiences.every((audience) => audience === own)) return decision;
   const view: DenialView = {
     code: "not_permitted",
-    message: `the grant ${verdict.grant.name} is not for the audience that was asked for`,
+    message: `the grant ${decision.grant.name} is not for the audience that was asked for`,
     hint: own === undefined ? "leave out audience and resource" : `leave out audience and resource, or ask for ${own}`,
   };
-  return { allowed: false, view, trace: undefined };
+  return { allowed: false, view, rule: decision.rule, trace: decision.trace };
 }

@@ -12,7 +12,7 @@ export const REVOKE_DEADLINE_MS = 20_000;
 const AT_ONCE = 16;
 
 export type EndOutcome = "revoked" | "already_gone" | "postponed" | "superseded" | "nothing";
-type EndParts = Pick<Parts, "store" | "issuers" | "sealer" | "now" | "random" | "log" | "events">;
+type EndParts = Pick<Parts, "store" | "issuers" | "sealer" | "now" | "random" | "log" | "events" | "onHold">;
 
 /**
  * Ends one claimed lease at its target and settles the record; a failure postpones it, without end. Already gone is success.
@@ -52,8 +52,9 @@ async function postpone(parts: EndParts, { lease, epoch }: DueLease, error: unkn
   return outcome;
 }
 
-/** Claims one lease that is being ended and tries at once. */
+/** Claims one lease that is being ended and tries at once; not while the broker is on hold. */
 export async function endNow(parts: EndParts, id: LeaseId): Promise<EndOutcome> {
+  if (parts.onHold()) return "nothing";
   const due = await parts.store.leases.claim(id);
   return due === undefined ? "nothing" : endClaimed(parts, due);
 }

@@ -7,7 +7,8 @@ import type { Principal } from "../../domain/principal.ts";
 import type { Task } from "../../domain/task.ts";
 import type { Idempotency, OpenOrder, OpenReply, TaskRef } from "../../store/api.ts";
 import { denialFor, refusalOf, refuse } from "../denials/refusals.ts";
-import type { Parts, Verdict } from "../parts.ts";
+import type { Parts } from "../parts.ts";
+import type { Allowed } from "../policy/decide.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { GrantRequest, IdempotencyHint, IssuedCredential, Origin } from "../services.ts";
 import { choose } from "./choose.ts";
@@ -35,13 +36,12 @@ export interface IssueRequest {
   readonly origin: Origin;
 }
 
-type Allowed = Extract<Verdict, { readonly allowed: true }>;
-
 /** One request on its way through: what was decided, before anything is written. */
 interface Plan {
   readonly asked: IssueRequest;
   readonly policy: Policy;
   readonly verdict: Allowed;
+  readonly keyId: string | undefined;
   readonly issuer: Issuer;
   readonly params: unknown;
   readonly ttlMs: number;
@@ -63,12 +63,9 @@ async function decideOn(parts: Parts, asked: IssueRequest): Promise<Plan> {
   const now = parts.now();
   const taskId = asked.task.kind === "task" ? asked.task.id : undefined;
   const { principal, request, audiences, origin } = asked;
-  const verdict = choose(policy, parts.decide, { principal, request, audiences, task: { id: taskId, parent: asked.parent }, now, origin });
+  const verdict = choose(policy, { principal, request, audiences, task: { id: taskId, parent: asked.parent }, now, origin });
   const subject = { principal, grant: request.grant, origin };
-  if ("ambiguous" in verdict) {
-    throw new StintError("target_ambiguous", `several grants fit: ${verdict.ambiguous.join(", ")}; name one with scope=grant:NAME`, { candidates: verdict.ambiguous });
-  }
-  if (!verdict.allowed) return refuse(parts, subject, verdict.view, verdict.trace);
+  if (!verdict.allowed) return refuse(parts, subject, verdict);
   const { grant } = verdict;
   const issuer = parts.issuers.get(grant.issue.issuer);
   if (issuer === undefined) throw new StintError("issuer_unavailable", `the issuer of ${grant.name} is not available`, { retryAfterSeconds: 30 });
@@ -76,7 +73,8 @@ async function decideOn(parts: Parts, asked: IssueRequest): Promise<Plan> {
   const evidenceLeftMs = asked.evidenceEndsAt === undefined ? undefined : asked.evidenceEndsAt - now;
   const { ttlMs, limitedBy } = shortestTtl({ askedMs: request.ttlMs, grant: grant.issue, taskLeftMs: undefined, issuerMaxMs: issuer.maxTtlMs, evidenceLeftMs });
   const revocation = revocationClassOf(issuer, grant.issue.audience, policy);
-  return { asked, policy, verdict, issuer, params: grant.issue.params, ttlMs, limitedBy, revocation };
+  const { params } = grant.issue;
+  return { asked, policy, verdict, keyId: await issuer.keyId?.(params), issuer, params, ttlMs, limitedBy, revocation };
 }
 
 type Opened = Extract<OpenReply, { readonly lease: Lease }>;
@@ -94,7 +92,7 @@ async function open(parts: Parts, plan: Plan): Promise<Opened> {
       throw refusalOf(reply, order.denial.id);
     }
     if (reply.outcome !== "superseded") {
-      parts.events.publish("lease.opened", { lease: reply.lease.id, task: reply.task.id, grant: order.grant, workload: principal.workload });
+      parts.events.publish(order.audit.action, { lease: reply.lease.id, task: reply.task.id, grant: order.grant, workload: principal.workload });
       return reply;
     }
     if (reply.mark - parts.now() > MAX_AHEAD_MS) break;
@@ -113,7 +111,7 @@ function orderOf(parts: Parts, plan: Plan, leaseId: LeaseId): OpenOrder {
     principal,
     grant: grant.name,
     issuer: issuer.kind,
-    keyId: parts.keyIdFor(issuer, plan.params),
+    keyId: plan.keyId,
     state: issuer.computesOnly ? "active" : "pending",
     revocation: plan.revocation,
     ttlMs: plan.ttlMs,
@@ -131,7 +129,7 @@ function orderOf(parts: Parts, plan: Plan, leaseId: LeaseId): OpenOrder {
       principal: principal.subject,
       decision: "allow",
       rule: verdict.rule,
-      ...(verdict.letThrough ? { let_through: true } : {}),
+      ...(verdict.shadowed === undefined ? {} : { let_through: verdict.shadowed.code }),
       policy: policy.version,
       trust: principal.trust,
       workload: principal.workload,

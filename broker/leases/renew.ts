@@ -3,7 +3,8 @@ import { StintError } from "../../domain/errors.ts";
 import { newId, subjectBits } from "../../domain/ids.ts";
 import type { Lease } from "../../domain/lease.ts";
 import { denialFor, refusalOf, refuse } from "../denials/refusals.ts";
-import type { Parts, Verdict } from "../parts.ts";
+import type { Parts } from "../parts.ts";
+import type { Allowed } from "../policy/decide.ts";
 import type { IssuedCredential, LeaseService, Origin } from "../services.ts";
 import type { TaskHolder, TaskTokens } from "../tasks/token.ts";
 import { noSuchLease, requireLeaseId } from "./access.ts";
@@ -12,7 +13,6 @@ import { ISSUE_DEADLINE_MS, noteCredential } from "./issue.ts";
 import { termsFrom, type Terms } from "./terms.ts";
 import { shortestTtl } from "./ttl.ts";
 
-type Allowed = Extract<Verdict, { readonly allowed: true }>;
 interface Again {
   readonly lease: Lease;
   readonly holder: TaskHolder;
@@ -39,7 +39,7 @@ export async function renew(parts: Parts, tokens: TaskTokens, request: Parameter
   const { grant } = again.verdict;
   const limit = shortestTtl({ askedMs: request.ttlMs, grant: grant.issue, taskLeftMs: undefined, issuerMaxMs: issuer.maxTtlMs, evidenceLeftMs: undefined });
   const denial = denialFor({ principal: holder.principal, grant: lease.grant, origin: request.origin }, parts.now());
-  const keyId = parts.keyIdFor(issuer, grant.issue.params);
+  const keyId = await issuer.keyId?.(grant.issue.params);
   const audit = { action: "lease.renewed" as const, principal: lease.subject, decision: "allow" as const, rule: again.verdict.rule, policy: parts.policy().version, trust: lease.trust, workload: lease.workload, subject: lease.subject, grant: lease.grant, issuer: lease.issuer, trace_id: request.origin.traceId };
   const reply = await parts.store.leases.renew({ id: leaseId, taskId: holder.taskId, keyId, ...limit, audit, denial, retentionMs: parts.policy().settings.retentionMs });
   if (reply.outcome === "refused") throw refusalOf(reply, denial.id);
@@ -58,9 +58,8 @@ async function decideAgain(parts: Parts, lease: Lease, holder: TaskHolder, origi
   const terms = termsFrom(lease, policy.grants.get(lease.grant));
   if (terms === undefined) throw new StintError("not_renewable", "the terms of this lease cannot be read", { leaseId: lease.id });
   const request = { grant: lease.grant, ttlMs: undefined, ...terms };
-  const verdict = choose(policy, parts.decide, { principal: holder.principal, request, audiences: [], task: { id: lease.task, parent: holder.parent }, now: parts.now(), origin });
-  if ("ambiguous" in verdict) throw new StintError("not_renewable", "the grant of this lease is no longer one", { leaseId: lease.id });
-  if (!verdict.allowed) return refuse(parts, { principal: holder.principal, grant: lease.grant, origin }, verdict.view, verdict.trace);
+  const verdict = choose(policy, { principal: holder.principal, request, audiences: [], task: { id: lease.task, parent: holder.parent }, now: parts.now(), origin });
+  if (!verdict.allowed) return refuse(parts, { principal: holder.principal, grant: lease.grant, origin }, verdict);
   // A grant that issues something else by now is another grant: the old lease runs out as it is.
   if (verdict.grant.issue.issuer !== lease.issuer) throw new StintError("not_renewable", "the grant issues something else by now; release this lease and ask again", { leaseId: lease.id });
   return { lease, holder, terms, verdict, origin };

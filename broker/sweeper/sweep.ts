@@ -28,7 +28,7 @@ export interface Sweeper {
   sweep(signal?: AbortSignal): Promise<Swept>;
 }
 
-export function createSweeper(parts: Parts & { readonly onHold: () => boolean }, calls: Calls, breakers: Breakers, elapsed: () => number = () => performance.now()): Sweeper {
+export function createSweeper(parts: Parts, calls: Calls, breakers: Breakers, elapsed: () => number = () => performance.now()): Sweeper {
   return {
     async sweep(signal) {
       const until = elapsed() + BUDGET_MS;

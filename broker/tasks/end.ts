@@ -1,3 +1,4 @@
+import type { AuditFacts } from "../../domain/audit-event.ts";
 import type { LeaseId, TaskId } from "../../domain/ids.ts";
 import type { EndedBy } from "../../domain/lease.ts";
 import type { Task, TaskOutcome } from "../../domain/task.ts";
@@ -13,7 +14,7 @@ export const WAIT_MS = 2_000;
 /** Children of children of a task, in all: a walk must end. */
 const MAX_FAMILY = 10_000;
 
-type EndParts = Pick<Parts, "store" | "issuers" | "sealer" | "now" | "random" | "log" | "events" | "policy" | "background">;
+type EndParts = Pick<Parts, "store" | "issuers" | "sealer" | "now" | "random" | "log" | "events" | "policy" | "background" | "onHold">;
 
 export interface TaskEnding {
   readonly task: Task;
@@ -25,11 +26,26 @@ export interface TaskEnding {
 
 /** Ends a task, its leases and its children in the store. Nothing is called yet. Undefined when there is no such task. */
 export async function endTask(parts: EndParts, id: TaskId, by: EndedBy, outcome: TaskOutcome | undefined, who: { readonly principal: string; readonly origin?: Origin }): Promise<TaskEnding | undefined> {
-  const audit = { action: "task.ended" as const, principal: who.principal, ...(who.origin === undefined ? {} : { trace_id: who.origin.traceId }) };
+  const audit: AuditFacts = { action: "task.ended", principal: who.principal, ...(who.origin === undefined ? {} : { trace_id: who.origin.traceId }) };
   const ended = await parts.store.tasks.end(id, by, outcome, audit, parts.policy().settings.retentionMs);
   if (ended === undefined) return undefined;
   if (ended.task.state === "ended") parts.events.publish("task.ended", { task: id, ended_by: ended.task.endedBy, workload: ended.task.workload });
-  return { task: ended.task, family: [id, ...ended.children].slice(0, MAX_FAMILY), revoking: ended.revoking };
+  return { task: ended.task, family: await familyOf(parts, id, ended.children, by, audit), revoking: ended.revoking };
+}
+
+/** The task and all below it. Children ended with it; asking again tells of theirs and changes nothing. */
+async function familyOf(parts: EndParts, id: TaskId, children: readonly TaskId[], by: EndedBy, audit: AuditFacts): Promise<readonly TaskId[]> {
+  const family: TaskId[] = [id];
+  const known = new Set(family);
+  const queue = [...children];
+  for (let child = queue.shift(); child !== undefined && family.length < MAX_FAMILY; child = queue.shift()) {
+    if (known.has(child)) continue;
+    known.add(child);
+    family.push(child);
+    const below = await parts.store.tasks.end(child, by, undefined, audit, parts.policy().settings.retentionMs);
+    queue.push(...(below?.children ?? []));
+  }
+  return family;
 }
 
 /** Calls at the targets of what is revoking go on behind the answer; this waits for them, at most two seconds. */

@@ -73,7 +73,7 @@ async function openTask(parts: Parts, identify: Identify, tokens: TaskTokens, re
     heartbeatMs: request.heartbeatMs === undefined ? undefined : Math.max(MIN_TASK_MS, request.heartbeatMs),
     purpose: request.purpose,
     parent: parent?.id,
-    implicit: principal.taskValue === undefined ? undefined : { value: principal.taskValue, ttlMs: policy.settings.implicitTaskTtlMs },
+    implicit: principal.taskValue === undefined ? undefined : { value: principal.taskValue, ttlMs: request.ttlMs === undefined ? policy.settings.implicitTaskTtlMs : clampTtl(request.ttlMs) },
     idempotency: idempotencyOf({ idempotency: request.idempotency, principal, origin: request.origin }),
     audit: openedFacts(principal, policy.version, request),
     denial,

@@ -1,0 +1,113 @@
+import { StintError } from "../domain/errors.ts";
+import { BUCKETS } from "../domain/ids.ts";
+import type { Lease } from "../domain/lease.ts";
+import { describe } from "./background.ts";
+import { inParallel } from "./leases/end.ts";
+import type { Parts } from "./parts.ts";
+import type { HoldService, HoldView } from "./services.ts";
+
+/** What the audit files say of the store they were written from. */
+export interface Witness {
+  readonly storeId: string | undefined;
+  /** The last sequence exported, by bucket; 0 where nothing was. */
+  readonly sequences: readonly number[];
+}
+
+/** The audit files, as a hold needs them. */
+export interface WitnessFiles {
+  /** Undefined where there are no files yet. */
+  witness(): Promise<Witness | undefined>;
+  /** From here on the files go on from this store as it is now; written into them. */
+  accept(store: Witness, by: string, reason: string): Promise<void>;
+}
+
+/** A mark of time further ahead than this only a person lets go (CORE, Time). */
+const MAX_AHEAD_MS = 60_000;
+/** Waiting revocations that a view lists. */
+const LISTED = 100;
+
+export interface Hold extends HoldService {
+  /** As last seen. True until the store has been asked for the first time. */
+  onHold(): boolean;
+  /** Asks the store; every second. */
+  refresh(): Promise<void>;
+  /** Compares store and files; at start and then now and again. A store that has gone back puts every broker on hold. */
+  examine(): Promise<void>;
+}
+
+type HoldParts = Pick<Parts, "store" | "now" | "log" | "events">;
+
+export function createHold(parts: HoldParts, files: WitnessFiles): Hold {
+  let held = true;
+  let aheadMs = 0;
+  let since: number | undefined;
+  let reason: string | undefined;
+
+  async function refresh(): Promise<void> {
+    const seen = await parts.store.hold.show();
+    if (seen.onHold && !held) since ??= parts.now();
+    if (!seen.onHold) since = reason = undefined;
+    held = seen.onHold;
+    aheadMs = seen.aheadMs;
+  }
+
+  async function examine(): Promise<void> {
+    const witness = await files.witness();
+    if (witness === undefined) return;
+    const why = goneBack(await current(parts), witness);
+    if (why === undefined || (held && reason !== undefined)) return;
+    reason = why;
+    since ??= parts.now();
+    held = true;
+    parts.log.error({ reason: why }, "the store has gone back: on hold until an admin clears it");
+    const audit = { action: "hold.set" as const, principal: "broker", reason: why };
+    await parts.store.hold.set(audit);
+    // Whatever the store lost was live once: nothing issued before this moment is honoured.
+    await inParallel([...Array(BUCKETS).keys()], 16, async (bucket) => void (await parts.store.revocations.mark(bucket, { kind: "all" }, parts.now(), audit)));
+    parts.events.publish("hold.set", { reason: why });
+  }
+
+  async function show(): Promise<HoldView> {
+    await refresh();
+    const waiting = held ? await waitingLeases(parts) : [];
+    return { held, since, reason: held ? (reason ?? "set before this broker started, or by another one") : undefined, waiting, clockAheadMs: aheadMs > MAX_AHEAD_MS ? aheadMs : undefined };
+  }
+
+  return {
+    onHold: () => held,
+    refresh,
+    examine,
+    show,
+    async clear(operator, why, origin) {
+      if (why.trim() === "") throw new StintError("invalid_request", "say why the hold is cleared");
+      const by = `operator:${operator.name}`;
+      await files.accept(await current(parts), by, why);
+      await parts.store.hold.clear({ action: "hold.cleared", principal: by, reason: why, trace_id: origin.traceId });
+      parts.events.publish("hold.cleared", { by: operator.name });
+      return show();
+    },
+  };
+}
+
+async function current(parts: HoldParts): Promise<Witness> {
+  const states = await parts.store.audit.states();
+  return { storeId: parts.store.id, sequences: states.map(({ lastSeq }) => lastSeq) };
+}
+
+/** Why the store cannot be the one the files were written from, as it was then; undefined when it can. */
+export function goneBack(store: Witness, witness: Witness): string | undefined {
+  if (witness.storeId !== undefined && witness.storeId !== store.storeId) return "the audit files were written from another store";
+  const bucket = witness.sequences.findIndex((sequence, index) => (store.sequences[index] ?? 0) < sequence);
+  if (bucket < 0) return undefined;
+  return `the store has gone back: bucket ${bucket} has given out ${store.sequences[bucket] ?? 0} audit records, and ${witness.sequences[bucket] ?? 0} were exported`;
+}
+
+async function waitingLeases(parts: HoldParts): Promise<readonly Lease[]> {
+  const waiting: Lease[] = [];
+  try {
+    for (const state of ["revoking", "stuck"]) waiting.push(...(await parts.store.leases.list({ state }, undefined, LISTED)).items);
+  } catch (error) {
+    parts.log.warn({ error: describe(error) }, "leases that wait could not be listed");
+  }
+  return waiting.slice(0, LISTED);
+}
