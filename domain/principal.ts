@@ -6,8 +6,9 @@ export type Claims = Readonly<Record<string, unknown>>;
 /** How often, and until when, a piece of evidence may still be used; the store counts (CORE, Evidence). */
 export interface EvidenceUse {
   /**
-   * SHA-256 of the compact token without its signature, base64url: names the evidence without holding it. The signature is left
-   * out because an ECDSA signature can be rewritten into another valid one, which must not pass for fresh evidence.
+   * Names the evidence without holding it: a SHA-256, base64url, over issuer, subject and `jti` of a single-use token that has one,
+   * else over the compact token without its signature (an ECDSA signature can be rewritten into another valid one, which must not
+   * pass for fresh evidence).
    */
   readonly hash: string;
   /** From this instant on the evidence is refused for its time alone (`exp` or its greatest age, and the skew allowed), in milliseconds. */

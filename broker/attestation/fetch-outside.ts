@@ -142,4 +142,8 @@ async function readSecret(path: string): Promise<string> {
   return text;
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? (("code" in error && String(error.code)) || error.message) : String(error));
+/** The code where there is one: it says as much and is stable. */
+function messageOf(error: unknown): string {
+  if (typeof error !== "object" || error === null) return String(error);
+  return "code" in error && typeof error.code === "string" ? error.code : "message" in error ? String(error.message) : "unknown";
+}

@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { compactVerify } from "jose";
 import { StintError } from "../../domain/errors.ts";
-import type { Principal } from "../../domain/principal.ts";
+import type { Claims, Principal } from "../../domain/principal.ts";
 import type { Clock } from "../../domain/time.ts";
 import type { Policy, Trust } from "../policy/policy.ts";
 import type { Attestor } from "./attestor.ts";
@@ -108,13 +108,17 @@ function principal(trust: Trust, { claims, signingInput }: UnverifiedToken, time
     workload,
     taskValue: trust.renderTask(claims),
     claims,
-    evidence: {
-      // Without the signature: an ECDSA signature can be rewritten into another valid one, which must not be another use.
-      hash: hash("sha256", signingInput, "base64url"),
-      expiresAt: times.usableUntil,
-      maxUses: trust.maxUses,
-    },
+    evidence: { hash: evidenceName(trust, claims, signingInput), expiresAt: times.usableUntil, maxUses: trust.maxUses },
   };
+}
+
+/**
+ * What counts as the same evidence. A single-use token is its `jti`, where it has one: two tokens with one `jti` are one. Others are
+ * their content without the signature: an ECDSA signature can be rewritten into another valid one, which must not be another use.
+ */
+function evidenceName(trust: Trust, { iss, sub, jti }: Claims, signingInput: string): string {
+  const named = trust.maxUses === 1 && typeof jti === "string" && jti !== "";
+  return hash("sha256", named ? JSON.stringify([iss, sub, jti]) : signingInput, "base64url");
 }
 
 const incomplete = (what: string): StintError =>

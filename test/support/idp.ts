@@ -165,8 +165,8 @@ function end(response: ServerResponse, status: number, body: string, type = "app
 }
 
 async function send(response: ServerResponse, document: object, fault: IdpFault | undefined): Promise<void> {
-  const keys = "keys" in document && Array.isArray(document.keys) ? document.keys : [];
-  const first: object = keys[0] ?? {};
+  const keys: readonly Readonly<Record<string, unknown>>[] = "keys" in document && Array.isArray(document.keys) ? document.keys : [];
+  const first = keys[0] ?? {};
   switch (fault) {
     case "hang":
       return;
@@ -187,7 +187,7 @@ async function send(response: ServerResponse, document: object, fault: IdpFault 
     case "many-keys":
       return end(response, 200, JSON.stringify({ keys: Array.from({ length: 20_000 }, (_, at) => ({ kty: "EC", crv: "P-256", kid: `k${at}` })) }));
     case "duplicate-kid":
-      return end(response, 200, JSON.stringify({ keys: [...keys, { ...publicJwk(await idpKey("RS256")), kid: "kid" in first ? first.kid : "" }] }));
+      return end(response, 200, JSON.stringify({ keys: [...keys, { ...publicJwk(await idpKey(String(first["alg"]))), kid: first["kid"] }] }));
     case "duplicate-member":
       return end(response, 200, `${JSON.stringify(document).slice(0, -1)},"keys":[]}`);
     case "private-key":
@@ -196,7 +196,7 @@ async function send(response: ServerResponse, document: object, fault: IdpFault 
       return end(response, 200, JSON.stringify({ keys: [...keys, { kty: "oct", k: "c2VjcmV0", kid: "hmac" }] }));
     case "weak-key": {
       const { publicKey } = await generate("rsa", { modulusLength: 1024 });
-      return end(response, 200, JSON.stringify({ keys: [{ ...publicKey.export({ format: "jwk" }), kid: "kid" in first ? first.kid : "", alg: "RS256" }] }));
+      return end(response, 200, JSON.stringify({ keys: [{ ...publicKey.export({ format: "jwk" }), kid: first["kid"], alg: "RS256" }] }));
     }
     default:
       return end(response, 200, JSON.stringify(document));

@@ -40,7 +40,7 @@ describe("a workload with a good token", () => {
     expect(principal).toMatchObject({ trust: "github", subject: "github:456789", workload: "github/octo-org/octo-repo", taskValue: "1.2.3" });
     expect(principal.claims).toMatchObject({ repository_id: "456789", ref: "refs/heads/main" });
     expect(principal.evidence).toEqual({
-      hash: createHash("sha256").update(jwt.slice(0, jwt.lastIndexOf("."))).digest("base64url"),
+      hash: createHash("sha256").update(JSON.stringify([idp.issuer, principal.claims["sub"], principal.claims["jti"]])).digest("base64url"),
       expiresAt: (NOW + 300 + 30) * 1000,
       maxUses: 1,
     });
@@ -69,6 +69,22 @@ describe("a workload with a good token", () => {
     const principal = await attestorFor(made).attest(await idp.token(presetClaims(preset, { aud: AUDIENCE })));
     expect(principal).toMatchObject({ trust: preset, evidence: { maxUses: made.maxUses } });
     expect(principal.subject.startsWith(`${preset}:`)).toBe(true);
+  });
+
+  it("is one use for two tokens with the same jti, and for one token with none", async () => {
+    const hash = async (claims: Record<string, unknown>): Promise<string> => (await attestor.attest(await token(claims))).evidence.hash;
+    expect(await hash({ jti: "seen-before", run_attempt: "2" })).toBe(await hash({ jti: "seen-before" }));
+    expect(await hash({ jti: "another" })).not.toBe(await hash({ jti: "seen-before" }));
+    const run = { jti: undefined, run_id: "1", check_run_id: "2" };
+    expect(await hash(run)).toBe(await hash(run));
+    expect(await hash(run)).not.toBe(await hash({ ...run, run_id: "3" }));
+  });
+
+  it("of a platform that hands it out again is counted by its content", async () => {
+    const gitlab = attestorFor(trust({ preset: "gitlab", issuer: idp.issuer }));
+    const jwt = await idp.token(presetClaims("gitlab", { aud: AUDIENCE }));
+    const { evidence } = await gitlab.attest(jwt);
+    expect(evidence).toMatchObject({ hash: createHash("sha256").update(jwt.slice(0, jwt.lastIndexOf("."))).digest("base64url"), maxUses: 100 });
   });
 
   it("keeps its evidence's name when an ECDSA signature is rewritten into its twin", async () => {
