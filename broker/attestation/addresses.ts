@@ -5,7 +5,10 @@ export type AddressKind = "public" | "loopback" | "private" | "forbidden";
 
 function blocks(v4: readonly string[], v6: readonly string[]): BlockList {
   const list = new BlockList();
-  for (const [family, ranges] of [["ipv4", v4], ["ipv6", v6]] as const) {
+  for (const [family, ranges] of [
+    ["ipv4", v4],
+    ["ipv6", v6],
+  ] as const) {
     for (const range of ranges) {
       const [net = "", prefix = "0"] = range.split("/");
       list.addSubnet(net, Number(prefix), family);
@@ -20,8 +23,18 @@ const PRIVATE = blocks(["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64
 /** "This network", link-local with the clouds' metadata services, documentation, benchmarks, multicast, reserved. RFC 6890. */
 const FORBIDDEN = blocks(
   [
-    "0.0.0.0/8", "169.254.0.0/16", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
-    "224.0.0.0/4", "240.0.0.0/4", "100.100.100.200/32", "168.63.129.16/32",
+    "0.0.0.0/8",
+    "169.254.0.0/16",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.88.99.0/24",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "100.100.100.200/32",
+    "168.63.129.16/32",
   ],
   // the last is a cloud's metadata service inside fc00::/7
   ["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "fd00:ec2::/32"],

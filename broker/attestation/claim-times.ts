@@ -24,14 +24,21 @@ export function checkTimes(claims: Claims, now: number, maxAgeMs: number, iatOpt
   if (iat === undefined && !iatOptional) throw new StintError("invalid_identity", "identity token has no iat");
   if ((iat ?? 0) >= exp || (nbf ?? 0) >= exp) throw new StintError("invalid_identity", "identity token ends before it begins");
   const usableUntil = Math.min(exp, (iat ?? Infinity) + maxAgeMs) + SKEW_MS;
-  if (now >= exp + SKEW_MS) throw new StintError("token_expired", `ID token expired ${span(now - exp)} before arrival; fetch it right before use`);
+  if (now >= exp + SKEW_MS)
+    throw new StintError("token_expired", `ID token expired ${span(now - exp)} before arrival; fetch it right before use`);
   if (now >= usableUntil) {
     const age = span(now - (iat ?? now));
-    throw new StintError("token_expired", `ID token was made ${age} before arrival, and ${span(maxAgeMs)} is allowed; fetch it right before use`);
+    throw new StintError(
+      "token_expired",
+      `ID token was made ${age} before arrival, and ${span(maxAgeMs)} is allowed; fetch it right before use`,
+    );
   }
   const ahead = Math.max(iat ?? 0, nbf ?? 0) - now;
   if (ahead > SKEW_MS) {
-    throw new StintError("clock_skew", `ID token is valid only ${span(ahead)} from now; the clock of its issuer or of this broker is wrong`);
+    throw new StintError(
+      "clock_skew",
+      `ID token is valid only ${span(ahead)} from now; the clock of its issuer or of this broker is wrong`,
+    );
   }
   return { expiresAt: exp, usableUntil };
 }

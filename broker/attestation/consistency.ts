@@ -36,7 +36,8 @@ function checkGithub(claims: Claims): void {
   const match = typeof sub === "string" ? GITHUB_SUB.exec(sub) : null;
   if (!match) return;
   const [, owner = "", ownerInSub, name = "", idInSub] = match;
-  if (repository !== undefined && (typeof repository !== "string" || repository.toLowerCase() !== `${owner}/${name}`.toLowerCase())) throw disagree("sub", "repository");
+  if (repository !== undefined && (typeof repository !== "string" || repository.toLowerCase() !== `${owner}/${name}`.toLowerCase()))
+    throw disagree("sub", "repository");
   if (idInSub !== undefined && id !== idInSub) throw disagree("sub", "repository_id");
   if (ownerInSub !== undefined && ownerId !== ownerInSub) throw disagree("sub", "repository_owner_id");
 }
@@ -52,7 +53,8 @@ function checkKubernetes(claims: Claims): void {
 }
 
 function checkGoogle(claims: Claims): void {
-  if (claims["email"] !== undefined && claims["email_verified"] !== true) throw new StintError("invalid_identity", "identity token's email is not verified");
+  if (claims["email"] !== undefined && claims["email_verified"] !== true)
+    throw new StintError("invalid_identity", "identity token's email is not verified");
 }
 
 /** Both issuers carry the tenant: `https://sts.windows.net/TID/` (v1), `https://login.microsoftonline.com/TID/v2.0`. */

@@ -68,7 +68,7 @@ async function resolveChecked(url: URL, reach: Reach, resolve: OutsideOptions["r
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const family = isIP(host);
   // The URL parser has turned odd spellings (0x7f.1, 2130706433) into plain addresses.
-  const addresses = family !== 0 ? [{ address: host, family }] : await (resolve ?? resolveName)(host);
+  const addresses = family !== 0 ? [{ address: host, family }] : await (resolve?.(host) ?? lookup(host, { all: true, verbatim: true }));
   if (addresses.length === 0) throw new OutsideError("has no address");
   for (const { address } of addresses) {
     if (!mayReach(addressKind(address), url.protocol, reach)) throw new OutsideError("leads to an address that is not allowed");
@@ -80,8 +80,6 @@ function mayReach(kind: AddressKind, protocol: string, reach: Reach): boolean {
   if (protocol === "http:") return kind === "loopback";
   return kind === "public" || (reach.privateNetwork && kind !== "forbidden");
 }
-
-const resolveName = (host: string): Promise<readonly Address[]> => lookup(host, { all: true, verbatim: true });
 
 /** Answers every look-up with what was checked, so that a name which changes meanwhile leads nowhere else. */
 function pinned(addresses: readonly Address[]): LookupFunction {
@@ -116,7 +114,8 @@ function get(url: URL, options: RequestOptions & { readonly ca?: Buffer }): Prom
 
 async function readBody(response: IncomingMessage): Promise<string> {
   if (response.statusCode !== 200) throw new OutsideError(`answered with status ${response.statusCode ?? 0}`);
-  if ((response.headers["content-encoding"] ?? "identity") !== "identity") throw new OutsideError("answered with an encoding nobody asked for");
+  if ((response.headers["content-encoding"] ?? "identity") !== "identity")
+    throw new OutsideError("answered with an encoding nobody asked for");
   if (Number(response.headers["content-length"] ?? 0) > MAX_OUTSIDE_BYTES) throw new OutsideError("answered with too much");
   const chunks: Buffer[] = [];
   let length = 0;
@@ -138,7 +137,8 @@ function decodeUtf8(bytes: Buffer): string {
 
 async function readSecret(path: string): Promise<string> {
   const text = (await readFile(path, "utf8")).trim();
-  if (text === "" || text.length > MAX_SECRET_BYTES || !/^[\x21-\x7e]+$/.test(text)) throw new OutsideError("has a bearer file without a usable token");
+  if (text === "" || text.length > MAX_SECRET_BYTES || !/^[\x21-\x7e]+$/.test(text))
+    throw new OutsideError("has a bearer file without a usable token");
   return text;
 }
 

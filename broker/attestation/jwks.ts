@@ -47,7 +47,9 @@ export async function readJwks(text: string, algorithms: readonly string[], spif
     const key = await readKey(entry, algorithms, spiffe);
     if (key) keys.push(key);
   }
-  const ambiguous = new Set(keys.map(({ kid }) => kid).filter((kid, at, all): kid is string => kid !== undefined && all.indexOf(kid) !== at));
+  const ambiguous = new Set(
+    keys.map(({ kid }) => kid).filter((kid, at, all): kid is string => kid !== undefined && all.indexOf(kid) !== at),
+  );
   return { keys: keys.filter(({ kid }) => kid === undefined || !ambiguous.has(kid)), ambiguous };
 }
 
@@ -61,7 +63,8 @@ function readDocument(text: string): JsonObject {
 
 async function readKey(entry: unknown, algorithms: readonly string[], spiffe: boolean): Promise<VerifyKey | undefined> {
   if (!isJsonObject(entry)) throw new JwksError("key set has an entry that is not an object");
-  if (entry["kty"] === "oct" || PRIVATE_MEMBERS.some((name) => Object.hasOwn(entry, name))) throw new JwksError("key set publishes a private or symmetric key");
+  if (entry["kty"] === "oct" || PRIVATE_MEMBERS.some((name) => Object.hasOwn(entry, name)))
+    throw new JwksError("key set publishes a private or symmetric key");
   const { kid, use, key_ops: operations } = entry;
   if (kid !== undefined && typeof kid !== "string") return undefined;
   if (use !== undefined && use !== "sig" && !(spiffe && use === "jwt-svid")) return undefined;
@@ -75,7 +78,9 @@ async function readKey(entry: unknown, algorithms: readonly string[], spiffe: bo
 function algorithmOf(entry: JsonObject, algorithms: readonly string[]): string | undefined {
   const { kty, crv, alg } = entry;
   const fits = (algorithm: string): boolean =>
-    kty === "RSA" ? /^[RP]S/.test(algorithm) : (kty === "EC" || kty === "OKP") && typeof crv === "string" && (CURVES[crv] ?? []).includes(algorithm);
+    kty === "RSA"
+      ? /^[RP]S/.test(algorithm)
+      : (kty === "EC" || kty === "OKP") && typeof crv === "string" && (CURVES[crv] ?? []).includes(algorithm);
   const allowed = algorithms.filter(fits);
   if (alg === undefined) return allowed[0];
   return allowed.find((algorithm) => algorithm === alg || (isEd25519(algorithm) && isEd25519(alg)));

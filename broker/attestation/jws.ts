@@ -23,7 +23,26 @@ export interface UnverifiedToken {
  * RFC 7515 section 4.1 (`jku jwk x5u x5c crit`), RFC 7797 (`b64`), RFC 7516 (`enc zip` and company).
  */
 const REFUSED_HEADERS = new Set([
-  "crit", "jku", "jwk", "x5u", "x5c", "b64", "zip", "enc", "epk", "apu", "apv", "iv", "tag", "p2s", "p2c", "nonce", "url", "ppt", "svt", "cty",
+  "crit",
+  "jku",
+  "jwk",
+  "x5u",
+  "x5c",
+  "b64",
+  "zip",
+  "enc",
+  "epk",
+  "apu",
+  "apv",
+  "iv",
+  "tag",
+  "p2s",
+  "p2c",
+  "nonce",
+  "url",
+  "ppt",
+  "svt",
+  "cty",
 ]);
 const KID = /^[A-Za-z0-9._~:/+=@-]{1,256}$/;
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -52,7 +52,9 @@ function remoteSource(trust: Trust, clock: Clock, outside: OutsideOptions): KeyS
 /** The bearer goes to the issuer's own origin; elsewhere only inside a private network, where clusters publish keys by another address. */
 function reachKeys(trust: Trust, uri: string): Reach {
   const own = trust.keys.from === "uri" || trust.privateNetwork || sameOrigin(trust.issuer, uri);
-  return own ? trust : { privateNetwork: trust.privateNetwork, insecureHttp: trust.insecureHttp, caFile: trust.caFile, bearerFile: undefined };
+  return own
+    ? trust
+    : { privateNetwork: trust.privateNetwork, insecureHttp: trust.insecureHttp, caFile: trust.caFile, bearerFile: undefined };
 }
 
 function fileSource(trust: Trust, path: string): KeySource {

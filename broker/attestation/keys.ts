@@ -131,7 +131,10 @@ export class TrustKeys {
     } catch (error) {
       if (!current()) return;
       this.#lastError = error instanceof Error ? error.message : "failed";
-      this.#log?.warn({ trust: this.#trust, error: this.#lastError, keysAgeMs: this.#set ? this.#clock() - this.#fetchedAt : undefined }, "identity keys could not be fetched");
+      this.#log?.warn(
+        { trust: this.#trust, error: this.#lastError, keysAgeMs: this.#set ? this.#clock() - this.#fetchedAt : undefined },
+        "identity keys could not be fetched",
+      );
     }
   }
 }

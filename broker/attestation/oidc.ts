@@ -75,7 +75,16 @@ export function createAttestor({ trusts, clock, log, outside = {} }: AttestorPar
 
 /** Everything about a trust that decides which keys it has. */
 const keySettings = (trust: Trust): string =>
-  JSON.stringify([trust.preset, trust.issuer, trust.algorithms, trust.keys, trust.privateNetwork, trust.insecureHttp, trust.caFile, trust.bearerFile]);
+  JSON.stringify([
+    trust.preset,
+    trust.issuer,
+    trust.algorithms,
+    trust.keys,
+    trust.privateNetwork,
+    trust.insecureHttp,
+    trust.caFile,
+    trust.bearerFile,
+  ]);
 
 const SVID_HEADERS = new Set(["alg", "kid", "typ"]);
 
@@ -122,4 +131,7 @@ function evidenceName(trust: Trust, { iss, sub, jti }: Claims, signingInput: str
 }
 
 const incomplete = (what: string): StintError =>
-  new StintError("identity_incomplete", `identity token lacks a claim that the trust's ${what} is made of, or its value is unfit for a name`);
+  new StintError(
+    "identity_incomplete",
+    `identity token lacks a claim that the trust's ${what} is made of, or its value is unfit for a name`,
+  );

@@ -37,7 +37,8 @@ export function pickTrust(index: TrustIndex, claims: Claims): Trust {
 
 function trustsNamed(index: TrustIndex, claims: Claims): readonly Trust[] {
   const { iss, sub } = claims;
-  if (iss !== undefined && (typeof iss !== "string" || iss === "")) throw new StintError("invalid_identity", "identity token's iss is not a text");
+  if (iss !== undefined && (typeof iss !== "string" || iss === ""))
+    throw new StintError("invalid_identity", "identity token's iss is not a text");
   const byIssuer = iss === undefined ? undefined : index.byIssuer.get(iss);
   if (byIssuer) return byIssuer;
   if (typeof sub === "string" && /^spiffe:/i.test(sub)) return byTrustDomain(index, sub);

@@ -49,7 +49,10 @@ export function claimPath(reference: string): readonly string[] | string {
   if (reference.includes("${") || /\s/.test(reference)) return "is not a claim's name";
   if (!reference.startsWith("/")) return [reference];
   if (/~(?![01])/.test(reference)) return 'is not a JSON Pointer: "~" must be written "~0", and "/" inside a name "~1"';
-  return reference.slice(1).split("/").map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
+  return reference
+    .slice(1)
+    .split("/")
+    .map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
 }
 
 /** The claim at the path; undefined when absent. Only own members count, and arrays are reached by plain indexes. */

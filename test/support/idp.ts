@@ -8,8 +8,22 @@ import { presetClaims } from "./idp-claims.ts";
 
 /** What may be wrong with a document that the provider serves. */
 export type IdpFault =
-  | "hang" | "slow" | "huge" | "redirect" | "error" | "html" | "nothing" | "empty" | "many-keys" | "duplicate-kid" | "duplicate-member"
-  | "private-key" | "symmetric-key" | "weak-key" | "foreign-issuer" | "http-elsewhere";
+  | "hang"
+  | "slow"
+  | "huge"
+  | "redirect"
+  | "error"
+  | "html"
+  | "nothing"
+  | "empty"
+  | "many-keys"
+  | "duplicate-kid"
+  | "duplicate-member"
+  | "private-key"
+  | "symmetric-key"
+  | "weak-key"
+  | "foreign-issuer"
+  | "http-elsewhere";
 
 export interface IdpOptions {
   /** For `iat`; the machine's own unless a test moves one. */
@@ -134,7 +148,12 @@ export async function startIdp(options: IdpOptions = {}): Promise<TestIdp> {
   return idp;
 }
 
-const publicJwk = ({ publicKey, kid, algorithm }: IdpKey): Readonly<Record<string, unknown>> => ({ ...publicKey.export({ format: "jwk" }), kid, use: "sig", alg: algorithm });
+const publicJwk = ({ publicKey, kid, algorithm }: IdpKey): Readonly<Record<string, unknown>> => ({
+  ...publicKey.export({ format: "jwk" }),
+  kid,
+  use: "sig",
+  alg: algorithm,
+});
 
 async function serve(idp: TestIdp, request: IncomingMessage, response: ServerResponse, clock: Clock): Promise<void> {
   const url = new URL(request.url ?? "/", idp.issuer);
@@ -185,9 +204,17 @@ async function send(response: ServerResponse, document: object, fault: IdpFault 
     case "empty":
       return end(response, 200, JSON.stringify({ keys: [] }));
     case "many-keys":
-      return end(response, 200, JSON.stringify({ keys: Array.from({ length: 20_000 }, (_, at) => ({ kty: "EC", crv: "P-256", kid: `k${at}` })) }));
+      return end(
+        response,
+        200,
+        JSON.stringify({ keys: Array.from({ length: 20_000 }, (_, at) => ({ kty: "EC", crv: "P-256", kid: `k${at}` })) }),
+      );
     case "duplicate-kid":
-      return end(response, 200, JSON.stringify({ keys: [...keys, { ...publicJwk(await idpKey(String(first["alg"]))), kid: first["kid"] }] }));
+      return end(
+        response,
+        200,
+        JSON.stringify({ keys: [...keys, { ...publicJwk(await idpKey(String(first["alg"]))), kid: first["kid"] }] }),
+      );
     case "duplicate-member":
       return end(response, 200, `${JSON.stringify(document).slice(0, -1)},"keys":[]}`);
     case "private-key":

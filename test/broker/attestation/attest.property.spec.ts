@@ -8,7 +8,15 @@ import { presetClaims } from "../../support/idp-claims.ts";
 import { type TestIdp, signCompact, startIdp } from "../../support/idp.ts";
 import { AUDIENCE, trust, trustMap } from "../../support/trust.ts";
 
-const CODES = ["invalid_identity", "issuer_unknown", "audience_mismatch", "token_expired", "clock_skew", "identity_incomplete", "identity_keys_unavailable"];
+const CODES = [
+  "invalid_identity",
+  "issuer_unknown",
+  "audience_mismatch",
+  "token_expired",
+  "clock_skew",
+  "identity_incomplete",
+  "identity_keys_unavailable",
+];
 const clock = fakeClock();
 const NOW = clock() / 1000;
 let idp: TestIdp;
@@ -41,15 +49,36 @@ async function settle(token: string): Promise<string> {
 
 describe("whatever is presented", () => {
   it("ends in a principal or in one of our refusals, even when it is signed by a true key", async () => {
-    const claim = fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.constantFrom<unknown>(NOW, NOW + 60, AUDIENCE, [AUDIENCE], "spiffe://td/a", "https://k8s.test", "system:serviceaccount:a:b"));
-    const names = fc.constantFrom("iss", "aud", "sub", "exp", "iat", "nbf", "repository_id", "repository", "kubernetes.io", "email", "tid", "run_id", "x");
+    const claim = fc.oneof(
+      fc.jsonValue({ maxDepth: 3 }),
+      fc.constantFrom<unknown>(NOW, NOW + 60, AUDIENCE, [AUDIENCE], "spiffe://td/a", "https://k8s.test", "system:serviceaccount:a:b"),
+    );
+    const names = fc.constantFrom(
+      "iss",
+      "aud",
+      "sub",
+      "exp",
+      "iat",
+      "nbf",
+      "repository_id",
+      "repository",
+      "kubernetes.io",
+      "email",
+      "tid",
+      "run_id",
+      "x",
+    );
     const good = presetClaims("github", { iss: idp.issuer, aud: AUDIENCE, iat: NOW, exp: NOW + 60 });
     const key = idp.keys[0];
     if (!key) throw new Error("no key");
     await fc.assert(
-      fc.asyncProperty(fc.dictionary(names, claim, { maxKeys: 4 }), fc.dictionary(fc.constantFrom("alg", "kid", "typ", "crit", "x"), claim, { maxKeys: 2 }), async (claims, header) => {
-        await settle(signCompact(JSON.stringify({ alg: "ES256", kid: key.kid, ...header }), JSON.stringify({ ...good, ...claims }), key));
-      }),
+      fc.asyncProperty(
+        fc.dictionary(names, claim, { maxKeys: 4 }),
+        fc.dictionary(fc.constantFrom("alg", "kid", "typ", "crit", "x"), claim, { maxKeys: 2 }),
+        async (claims, header) => {
+          await settle(signCompact(JSON.stringify({ alg: "ES256", kid: key.kid, ...header }), JSON.stringify({ ...good, ...claims }), key));
+        },
+      ),
       { numRuns: 1000 },
     );
   });
@@ -81,7 +110,9 @@ describe("whatever is presented", () => {
   it("is answered quickly, however hostile", async () => {
     const b64 = (text: string): string => Buffer.from(text).toString("base64url");
     const hostile = [
-      "a".repeat(16_384), ".".repeat(16_384), `${b64(`{"alg":"ES256","kid":"${"a".repeat(3000)}!"}`)}.e30.c2ln`,
+      "a".repeat(16_384),
+      ".".repeat(16_384),
+      `${b64(`{"alg":"ES256","kid":"${"a".repeat(3000)}!"}`)}.e30.c2ln`,
       `${b64('{"alg":"ES256"}')}.${b64(`{"sub":"spiffe://td/${"a/".repeat(5000)}"}`)}.c2ln`,
       `${b64('{"alg":"ES256"}')}.${b64(`{"iss":"${"https://".repeat(1400)}"}`)}.c2ln`,
       `${b64('{"alg":"ES256"}')}.${b64(`{"a":${"[".repeat(5000)}`)}.c2ln`,

@@ -28,8 +28,27 @@ afterAll(async () => {
 
 describe("the door to the outside", () => {
   it("leads nowhere inside, however the address is written", async () => {
-    const hosts = ["127.0.0.1", "127.1", "0x7f.1", "0x7f000001", "2130706433", "0177.0.0.1", "[::1]", "[::ffff:7f00:1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]", "localhost",
-      "169.254.169.254", "10.0.0.1", "192.168.0.1", "100.64.0.1", "[fe80::1]", "[64:ff9b::7f00:1]", "224.0.0.1"];
+    const hosts = [
+      "127.0.0.1",
+      "127.1",
+      "0x7f.1",
+      "0x7f000001",
+      "2130706433",
+      "0177.0.0.1",
+      "[::1]",
+      "[::ffff:7f00:1]",
+      "[::ffff:127.0.0.1]",
+      "0.0.0.0",
+      "[::]",
+      "localhost",
+      "169.254.169.254",
+      "10.0.0.1",
+      "192.168.0.1",
+      "100.64.0.1",
+      "[fe80::1]",
+      "[64:ff9b::7f00:1]",
+      "224.0.0.1",
+    ];
     for (const host of hosts) {
       await expect(fetchOutside(`https://${host}:${inside.port}/`, CLOSED)).rejects.toThrow("leads to an address that is not allowed");
     }
@@ -65,23 +84,32 @@ describe("the door to the outside", () => {
 
   it("goes to the address it checked, whatever the name says a moment later", async () => {
     let asked = 0;
-    const resolve = async (): Promise<{ address: string; family: number }[]> => [{ address: asked++ === 0 ? "127.0.0.1" : "169.254.169.254", family: 4 }];
+    const resolve = async (): Promise<{ address: string; family: number }[]> => [
+      { address: asked++ === 0 ? "127.0.0.1" : "169.254.169.254", family: 4 },
+    ];
     const before = inside.connections;
-    await expect(fetchOutside(`https://rebind.test:${inside.port}/`, { ...CLOSED, privateNetwork: true }, { resolve })).rejects.toThrow("failed");
+    await expect(fetchOutside(`https://rebind.test:${inside.port}/`, { ...CLOSED, privateNetwork: true }, { resolve })).rejects.toThrow(
+      "failed",
+    );
     expect(asked).toBe(1);
     expect(inside.connections).toBe(before + 1);
   });
 
   it("stays shut when one of a name's addresses is inside", async () => {
     const before = inside.connections;
-    const resolve = async (): Promise<{ address: string; family: number }[]> => [{ address: "8.8.8.8", family: 4 }, { address: "127.0.0.1", family: 4 }];
+    const resolve = async (): Promise<{ address: string; family: number }[]> => [
+      { address: "8.8.8.8", family: 4 },
+      { address: "127.0.0.1", family: 4 },
+    ];
     await expect(fetchOutside(`https://mixed.test:${inside.port}/`, CLOSED, { resolve })).rejects.toThrow("not allowed");
     await expect(fetchOutside("https://none.test/", CLOSED, { resolve: async () => [] })).rejects.toThrow("has no address");
     expect(inside.connections).toBe(before);
   });
 
   it("waits for a name no longer than for an answer", async () => {
-    await expect(fetchOutside("https://slow.test/", CLOSED, { resolve: () => new Promise(() => undefined), timeoutMs: 50 })).rejects.toThrow("took too long");
+    await expect(
+      fetchOutside("https://slow.test/", CLOSED, { resolve: () => new Promise(() => undefined), timeoutMs: 50 }),
+    ).rejects.toThrow("took too long");
   });
 
   it.each([

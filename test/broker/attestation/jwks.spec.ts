@@ -4,9 +4,15 @@ import { type KeySet, findKey, readJwks } from "../../../broker/attestation/jwks
 import { idpKey } from "../../support/idp.ts";
 
 type Jwk = Record<string, unknown>;
-const jwk = async (algorithm: string, members: Jwk = {}): Promise<Jwk> => ({ ...(await idpKey(algorithm)).publicKey.export({ format: "jwk" }), ...members });
-const read = (keys: readonly unknown[], algorithms: readonly string[] = ["RS256", "PS256", "ES256", "ES384", "Ed25519"], spiffe = false): Promise<KeySet> =>
-  readJwks(JSON.stringify({ keys }), algorithms, spiffe);
+const jwk = async (algorithm: string, members: Jwk = {}): Promise<Jwk> => ({
+  ...(await idpKey(algorithm)).publicKey.export({ format: "jwk" }),
+  ...members,
+});
+const read = (
+  keys: readonly unknown[],
+  algorithms: readonly string[] = ["RS256", "PS256", "ES256", "ES384", "Ed25519"],
+  spiffe = false,
+): Promise<KeySet> => readJwks(JSON.stringify({ keys }), algorithms, spiffe);
 
 describe("a key set", () => {
   it("gives each key one algorithm: its own, or the first of the trust's that fits", async () => {
@@ -16,7 +22,12 @@ describe("a key set", () => {
       await jwk("ES384", { kid: "ec" }),
       await jwk("Ed25519", { kid: "ed", alg: "EdDSA" }),
     ]);
-    expect(set.keys.map(({ kid, algorithm }) => [kid, algorithm])).toEqual([["named", "PS256"], ["rsa", "RS256"], ["ec", "ES384"], ["ed", "Ed25519"]]);
+    expect(set.keys.map(({ kid, algorithm }) => [kid, algorithm])).toEqual([
+      ["named", "PS256"],
+      ["rsa", "RS256"],
+      ["ec", "ES384"],
+      ["ed", "Ed25519"],
+    ]);
     expect(findKey(set, "rsa", "RS256")).toBeDefined();
     expect(findKey(set, "rsa", "PS256")).toBeUndefined();
     expect(findKey(set, "ed", "EdDSA")).toBeDefined();
@@ -42,12 +53,22 @@ describe("a key set", () => {
   it("passes over RSA keys that are weak or too costly", async () => {
     const small = generateKeyPairSync("rsa", { modulusLength: 1024 }).publicKey.export({ format: "jwk" });
     const good = await jwk("RS256", { kid: "good" });
-    const set = await read([{ ...small, kid: "1024" }, { ...good, kid: "e=1", e: "AQ" }, { ...good, kid: "e=2", e: "Ag" }, { ...good, kid: "huge-e", e: good["n"] }, good]);
+    const set = await read([
+      { ...small, kid: "1024" },
+      { ...good, kid: "e=1", e: "AQ" },
+      { ...good, kid: "e=2", e: "Ag" },
+      { ...good, kid: "huge-e", e: good["n"] },
+      good,
+    ]);
     expect(set.keys.map(({ kid }) => kid)).toEqual(["good"]);
   });
 
   it("lets nobody use an id that stands for two keys", async () => {
-    const set = await read([await jwk("ES256", { kid: "twin" }), await jwk("ES256", { kid: "twin" }), await jwk("ES256", { kid: "other" })]);
+    const set = await read([
+      await jwk("ES256", { kid: "twin" }),
+      await jwk("ES256", { kid: "twin" }),
+      await jwk("ES256", { kid: "other" }),
+    ]);
     expect(findKey(set, "twin", "ES256")).toBeUndefined();
     expect(findKey(set, "other", "ES256")).toBeDefined();
     expect(findKey(set, undefined, "ES256")).toBeUndefined();

@@ -6,12 +6,19 @@ import { StintError } from "../../../domain/errors.ts";
 const b64 = (text: string | Buffer): string => Buffer.from(text).toString("base64url");
 const compact = (header: string, payload: string, signature = "c2lnbmF0dXJl"): string => `${b64(header)}.${b64(payload)}.${signature}`;
 const HEADER = '{"alg":"RS256","kid":"k1"}';
-const refused = (message: string): object => expect.objectContaining({ name: "StintError", code: "invalid_identity", message: expect.stringContaining(message) });
+const refused = (message: string): object =>
+  expect.objectContaining({ name: "StintError", code: "invalid_identity", message: expect.stringContaining(message) });
 
 describe("a compact token", () => {
   it("is taken apart without believing it", () => {
     const token = compact(HEADER, '{"sub":"a"}');
-    expect(parseToken(token)).toEqual({ alg: "RS256", kid: "k1", headerNames: ["alg", "kid"], claims: { sub: "a" }, signingInput: token.slice(0, token.lastIndexOf(".")) });
+    expect(parseToken(token)).toEqual({
+      alg: "RS256",
+      kid: "k1",
+      headerNames: ["alg", "kid"],
+      claims: { sub: "a" },
+      signingInput: token.slice(0, token.lastIndexOf(".")),
+    });
   });
 
   it.each([
@@ -39,7 +46,11 @@ describe("a compact token", () => {
     ["a list as payload", compact(HEADER, "[]"), "payload is refused: not a JSON object"],
     ["text as payload", compact(HEADER, "hello"), "payload is refused: not valid JSON"],
     ["a byte order mark", compact(HEADER, "\ufeff{}"), "payload is refused: not valid JSON"],
-    ["a payload that is not UTF-8", `${b64(HEADER)}.${b64(Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]))}.c2ln`, "payload is refused: not UTF-8"],
+    [
+      "a payload that is not UTF-8",
+      `${b64(HEADER)}.${b64(Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]))}.c2ln`,
+      "payload is refused: not UTF-8",
+    ],
     ["a header too long", compact(`{"alg":"RS256","x":"${"x".repeat(4096)}"}`, "{}"), "header is too long"],
     ["no algorithm", compact("{}", "{}"), "names no algorithm"],
     ["an algorithm that is a list", compact('{"alg":["RS256"]}', "{}"), "names no algorithm"],
@@ -51,8 +62,26 @@ describe("a compact token", () => {
     expect(() => parseToken(compact(JSON.stringify({ alg: "RS256", [name]: [name] }), "{}"))).toThrow(refused(`header has ${name}`));
   });
 
-  it.each(["at+jwt", "task+jwt", "dpop+jwt", "secevent+jwt", "statuslist+jwt", "txntoken+jwt", "logout+jwt", "oauth-authz-req+jwt", "kb+jwt", "token-introspection+jwt",
-    "client-authentication+jwt", "application/at+jwt", "JWT\u0000", "application/application/jwt", "JWE", "", 7, null])("is refused when its typ is %j", (typ) => {
+  it.each([
+    "at+jwt",
+    "task+jwt",
+    "dpop+jwt",
+    "secevent+jwt",
+    "statuslist+jwt",
+    "txntoken+jwt",
+    "logout+jwt",
+    "oauth-authz-req+jwt",
+    "kb+jwt",
+    "token-introspection+jwt",
+    "client-authentication+jwt",
+    "application/at+jwt",
+    "JWT\u0000",
+    "application/application/jwt",
+    "JWE",
+    "",
+    7,
+    null,
+  ])("is refused when its typ is %j", (typ) => {
     expect(() => parseToken(compact(JSON.stringify({ alg: "RS256", typ }), "{}"))).toThrow(refused("not an identity token by its typ"));
   });
 
@@ -61,8 +90,17 @@ describe("a compact token", () => {
   });
 
   it("never makes anything but a refusal of what people send", () => {
-    const part = fc.oneof(fc.base64String(), fc.string(), fc.json().map(b64), fc.uint8Array({ maxLength: 64 }).map((bytes) => b64(Buffer.from(bytes))));
-    const token = fc.oneof(fc.string(), fc.array(part, { maxLength: 6 }).map((parts) => parts.join(".")), fc.tuple(fc.json(), fc.json()).map(([head, body]) => compact(head, body)));
+    const part = fc.oneof(
+      fc.base64String(),
+      fc.string(),
+      fc.json().map(b64),
+      fc.uint8Array({ maxLength: 64 }).map((bytes) => b64(Buffer.from(bytes))),
+    );
+    const token = fc.oneof(
+      fc.string(),
+      fc.array(part, { maxLength: 6 }).map((parts) => parts.join(".")),
+      fc.tuple(fc.json(), fc.json()).map(([head, body]) => compact(head, body)),
+    );
     fc.assert(
       fc.property(token, (text) => {
         try {
@@ -81,7 +119,9 @@ describe("a compact token", () => {
     fc.assert(
       fc.property(marked, fc.constantFrom("s3cr3t", "s3cr3t+jwt", ["s3cr3t"]), ({ name, where }, value) => {
         const bad = JSON.stringify({ alg: "RS256", [name]: value, [where ? "jku" : "crit"]: "s3cr3t" });
-        expect(() => parseToken(compact(bad, '{"s3cr3t":1,"s3cr3t":2}'))).toThrow(expect.not.objectContaining({ message: expect.stringContaining("s3cr3t") }));
+        expect(() => parseToken(compact(bad, '{"s3cr3t":1,"s3cr3t":2}'))).toThrow(
+          expect.not.objectContaining({ message: expect.stringContaining("s3cr3t") }),
+        );
       }),
     );
   });

@@ -23,9 +23,17 @@ async function scene(settings: Partial<Trust> = {}, timeoutMs = 300): Promise<Sc
   const idp = await startIdp({ clock, algorithm: "ES256" });
   const map = trustMap(trust({ preset: "gitlab", issuer: idp.issuer, algorithms: ["ES256"], ...settings }));
   const warnings: object[] = [];
-  const attestor = createAttestor({ trusts: () => map, clock, outside: { timeoutMs }, log: { warn: (facts) => void warnings.push(facts) } });
+  const attestor = createAttestor({
+    trusts: () => map,
+    clock,
+    outside: { timeoutMs },
+    log: { warn: (facts) => void warnings.push(facts) },
+  });
   return {
-    clock, idp, attestor, warnings,
+    clock,
+    idp,
+    attestor,
+    warnings,
     token: (options) => idp.token(presetClaims("gitlab", { aud: AUDIENCE }), { lifetimeSeconds: 80_000, ...options }),
     [Symbol.asyncDispose]: () => idp[Symbol.asyncDispose](),
   };
@@ -104,7 +112,10 @@ describe("the keys of a trust", () => {
     await at.attestor.attest(await at.token());
     await at.idp.rotate();
     const rotated = await at.token();
-    await expect(at.attestor.attest(rotated)).rejects.toMatchObject({ code: "invalid_identity", message: expect.stringContaining("does not publish") });
+    await expect(at.attestor.attest(rotated)).rejects.toMatchObject({
+      code: "invalid_identity",
+      message: expect.stringContaining("does not publish"),
+    });
     at.clock.advance({ seconds: 30 });
     await expect(at.attestor.attest(rotated)).resolves.toMatchObject({ trust: "gitlab" });
     expect(at.idp.calls).toMatchObject({ discovery: 1, jwks: 2 });
@@ -164,7 +175,22 @@ describe("the keys of a trust", () => {
     expect(at.idp.calls.jwks).toBe(2);
   });
 
-  const BAD: readonly IdpFault[] = ["hang", "slow", "huge", "redirect", "error", "html", "nothing", "empty", "many-keys", "duplicate-kid", "duplicate-member", "private-key", "symmetric-key", "weak-key"];
+  const BAD: readonly IdpFault[] = [
+    "hang",
+    "slow",
+    "huge",
+    "redirect",
+    "error",
+    "html",
+    "nothing",
+    "empty",
+    "many-keys",
+    "duplicate-kid",
+    "duplicate-member",
+    "private-key",
+    "symmetric-key",
+    "weak-key",
+  ];
   it.each(BAD)("are never had from a document that is wrong, and the last good ones go on: %s", async (fault) => {
     await using cold = await scene();
     cold.idp.fault.jwks = fault;
@@ -178,18 +204,22 @@ describe("the keys of a trust", () => {
     await expect(cold.attestor.attest(jwt)).resolves.toMatchObject({ trust: "gitlab" });
   });
 
-  it.each(["foreign-issuer", "http-elsewhere", "html", "redirect", "huge"] as const)("are not looked for where a wrong discovery document points: %s", async (fault) => {
-    await using at = await scene();
-    at.idp.fault.discovery = fault;
-    await expect(at.attestor.attest(await at.token())).rejects.toMatchObject({ code: "identity_keys_unavailable" });
-    expect(at.idp.calls.jwks).toBe(0);
-  });
+  it.each(["foreign-issuer", "http-elsewhere", "html", "redirect", "huge"] as const)(
+    "are not looked for where a wrong discovery document points: %s",
+    async (fault) => {
+      await using at = await scene();
+      at.idp.fault.discovery = fault;
+      await expect(at.attestor.attest(await at.token())).rejects.toMatchObject({ code: "identity_keys_unavailable" });
+      expect(at.idp.calls.jwks).toBe(0);
+    },
+  );
 
   it("are fetched anew when the trust's settings change", async () => {
     const clock = fakeClock();
     await using idp = await startIdp({ clock, algorithm: "ES256" });
     await using other = await startIdp({ clock, algorithm: "ES256" });
-    const made = (uri: string): ReadonlyMap<string, Trust> => trustMap(trust({ preset: "gitlab", issuer: idp.issuer, algorithms: ["ES256"], keys: { from: "uri", uri } }));
+    const made = (uri: string): ReadonlyMap<string, Trust> =>
+      trustMap(trust({ preset: "gitlab", issuer: idp.issuer, algorithms: ["ES256"], keys: { from: "uri", uri } }));
     let map = made(idp.jwksUri);
     const attestor = createAttestor({ trusts: () => map, clock });
     const jwt = await idp.token(presetClaims("gitlab", { aud: AUDIENCE }));
@@ -233,7 +263,10 @@ describe("keys from a file", () => {
     const path = join(folder, "jwks.json");
     await writeFile(path, JSON.stringify({ keys: [], filler: "x".repeat(300_000) }));
     await using at = await scene({ keys: { from: "file", path } });
-    await expect(at.attestor.attest(await at.token())).rejects.toMatchObject({ code: "identity_keys_unavailable", cause: expect.stringContaining("256 KiB") });
+    await expect(at.attestor.attest(await at.token())).rejects.toMatchObject({
+      code: "identity_keys_unavailable",
+      cause: expect.stringContaining("256 KiB"),
+    });
     await rm(folder, { recursive: true });
   });
 });

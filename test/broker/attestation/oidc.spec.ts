@@ -37,10 +37,17 @@ describe("a workload with a good token", () => {
   it("is known by its immutable id, its display name and its job", async () => {
     const jwt = await token({ run_id: "1", run_attempt: "2", check_run_id: "3" });
     const principal = await attestor.attest(jwt);
-    expect(principal).toMatchObject({ trust: "github", subject: "github:456789", workload: "github/octo-org/octo-repo", taskValue: "1.2.3" });
+    expect(principal).toMatchObject({
+      trust: "github",
+      subject: "github:456789",
+      workload: "github/octo-org/octo-repo",
+      taskValue: "1.2.3",
+    });
     expect(principal.claims).toMatchObject({ repository_id: "456789", ref: "refs/heads/main" });
     expect(principal.evidence).toEqual({
-      hash: createHash("sha256").update(JSON.stringify([idp.issuer, principal.claims["sub"], principal.claims["jti"]])).digest("base64url"),
+      hash: createHash("sha256")
+        .update(JSON.stringify([idp.issuer, principal.claims["sub"], principal.claims["jti"]]))
+        .digest("base64url"),
       expiresAt: (NOW + 300 + 30) * 1000,
       maxUses: 1,
     });
@@ -49,6 +56,14 @@ describe("a workload with a good token", () => {
   it("is the same subject in both shapes of GitHub's sub", async () => {
     const jwt = await idp.token(immutableGithubClaims({ aud: AUDIENCE }));
     expect(await attestor.attest(jwt)).toMatchObject({ subject: "github:456789" });
+  });
+
+  it("got it the way a job does: from the runner's address, with the runner's bearer", async () => {
+    const ask = (bearer: string): Promise<Response> =>
+      fetch(`${idp.runner.requestUrl}&audience=${encodeURIComponent(AUDIENCE)}`, { headers: { authorization: `bearer ${bearer}` } });
+    const { value } = (await (await ask(idp.runner.requestToken)).json()) as { value: string };
+    await expect(attestor.attest(value)).resolves.toMatchObject({ workload: "github/octo-org/octo-repo" });
+    expect((await ask("wrong")).status).toBe(401);
   });
 
   it("has no task value when the job names none", async () => {
@@ -65,7 +80,12 @@ describe("a workload with a good token", () => {
 
   it.each(PRESETS)("is accepted from %s", async (preset) => {
     const spiffe = preset === "spiffe";
-    const made = trust({ preset, issuer: spiffe ? "spiffe://prod.example.org" : idp.issuer, insecureHttp: true, ...(spiffe && { keys: { from: "uri", uri: idp.jwksUri } }) });
+    const made = trust({
+      preset,
+      issuer: spiffe ? "spiffe://prod.example.org" : idp.issuer,
+      insecureHttp: true,
+      ...(spiffe && { keys: { from: "uri", uri: idp.jwksUri } }),
+    });
     const principal = await attestorFor(made).attest(await idp.token(presetClaims(preset, { aud: AUDIENCE })));
     expect(principal).toMatchObject({ trust: preset, evidence: { maxUses: made.maxUses } });
     expect(principal.subject.startsWith(`${preset}:`)).toBe(true);
@@ -84,12 +104,21 @@ describe("a workload with a good token", () => {
     const gitlab = attestorFor(trust({ preset: "gitlab", issuer: idp.issuer }));
     const jwt = await idp.token(presetClaims("gitlab", { aud: AUDIENCE }));
     const { evidence } = await gitlab.attest(jwt);
-    expect(evidence).toMatchObject({ hash: createHash("sha256").update(jwt.slice(0, jwt.lastIndexOf("."))).digest("base64url"), maxUses: 100 });
+    expect(evidence).toMatchObject({
+      hash: createHash("sha256")
+        .update(jwt.slice(0, jwt.lastIndexOf(".")))
+        .digest("base64url"),
+      maxUses: 100,
+    });
   });
 
   it("keeps its evidence's name when an ECDSA signature is rewritten into its twin", async () => {
     const key = await idpKey("ES256", "ec");
-    const jwt = signCompact('{"alg":"ES256","kid":"ec"}', JSON.stringify({ iss: idp.issuer, aud: AUDIENCE, sub: "s", iat: NOW, exp: NOW + 60 }), key);
+    const jwt = signCompact(
+      '{"alg":"ES256","kid":"ec"}',
+      JSON.stringify({ iss: idp.issuer, aud: AUDIENCE, sub: "s", iat: NOW, exp: NOW + 60 }),
+      key,
+    );
     await using other = await startIdp({ clock, algorithm: "ES256" });
     (other.keys as unknown[]).push(key);
     const es = attestorFor(trust({ preset: "generic", issuer: idp.issuer, keys: { from: "uri", uri: other.jwksUri } }));
@@ -107,7 +136,9 @@ describe("a token's time", () => {
   it("is told exactly when it has passed", async () => {
     const jwt = await token({}, { lifetimeSeconds: 60 });
     clock.advance({ seconds: 100 });
-    await expect(attestor.attest(jwt)).rejects.toMatchObject(refusal("token_expired", "ID token expired 40 s before arrival; fetch it right before use"));
+    await expect(attestor.attest(jwt)).rejects.toMatchObject(
+      refusal("token_expired", "ID token expired 40 s before arrival; fetch it right before use"),
+    );
   });
 
   it("is stretched by thirty seconds and no more", async () => {
@@ -135,7 +166,9 @@ describe("a token's time", () => {
     ["iat ahead of us", { iat: NOW + 31 }],
     ["nbf ahead of us", { nbf: NOW + 90 }],
   ])("is a matter of clocks: %s", async (_name, claims) => {
-    await expect(attestor.attest(await token(claims))).rejects.toMatchObject(refusal("clock_skew", "ID token is valid only \\d+ s from now"));
+    await expect(attestor.attest(await token(claims))).rejects.toMatchObject(
+      refusal("clock_skew", "ID token is valid only \\d+ s from now"),
+    );
   });
 
   it("may be ahead of ours by the allowance", async () => {
@@ -159,7 +192,11 @@ describe("a token's time", () => {
   it.each(["1e400", "NaN", "Infinity", "-1e999"])("must be a number that exists: %s", async (exp) => {
     const [key] = idp.keys;
     if (!key) throw new Error("no key");
-    const jwt = signCompact(`{"alg":"RS256","kid":"${key.kid}"}`, `{"iss":"${idp.issuer}","aud":"${AUDIENCE}","iat":${NOW},"exp":${exp}}`, key);
+    const jwt = signCompact(
+      `{"alg":"RS256","kid":"${key.kid}"}`,
+      `{"iss":"${idp.issuer}","aud":"${AUDIENCE}","iat":${NOW},"exp":${exp}}`,
+      key,
+    );
     await expect(attestor.attest(jwt)).rejects.toMatchObject({ code: "invalid_identity" });
   });
 });
@@ -174,7 +211,12 @@ describe("a token from elsewhere or for someone else", () => {
     ["no aud", { aud: undefined }, "invalid_identity", "has no aud"],
     ["an empty aud", { aud: [] }, "audience_mismatch", "for no audience"],
     ["aud with a number", { aud: [AUDIENCE, 1] }, "invalid_identity", "aud is malformed"],
-    ["another audience", { aud: "https://github.com/octo-org" }, "audience_mismatch", "token is for `https://github.com/octo-org`; this broker needs one made for the audience in its metadata"],
+    [
+      "another audience",
+      { aud: "https://github.com/octo-org" },
+      "audience_mismatch",
+      "token is for `https://github.com/octo-org`; this broker needs one made for the audience in its metadata",
+    ],
     ["an audience that begins like ours", { aud: `${AUDIENCE}.evil` }, "audience_mismatch", "token is for"],
     ["several audiences, ours among them", { aud: [AUDIENCE, "sts.amazonaws.com"] }, "audience_mismatch", "also for other audiences"],
   ])("is refused: %s", async (_name, claims, code, message) => {
@@ -189,9 +231,14 @@ describe("a token from elsewhere or for someone else", () => {
   });
 
   it("goes to the trust whose audience it names, and to no other", async () => {
-    const both = attestorFor(trust({ issuer: idp.issuer }), trust({ issuer: idp.issuer, name: "second", audiences: ["https://second.test", "https://third.test"] }));
+    const both = attestorFor(
+      trust({ issuer: idp.issuer }),
+      trust({ issuer: idp.issuer, name: "second", audiences: ["https://second.test", "https://third.test"] }),
+    );
     await expect(both.attest(await token({ aud: "https://second.test" }))).resolves.toMatchObject({ subject: "second:456789" });
-    await expect(both.attest(await token({ aud: ["https://second.test", "https://third.test"] }))).resolves.toMatchObject({ trust: "second" });
+    await expect(both.attest(await token({ aud: ["https://second.test", "https://third.test"] }))).resolves.toMatchObject({
+      trust: "second",
+    });
     await expect(both.attest(await token({ aud: ["https://second.test", AUDIENCE] }))).rejects.toMatchObject({ code: "audience_mismatch" });
   });
 
@@ -207,7 +254,9 @@ describe("a token from elsewhere or for someone else", () => {
 
 describe("a signature", () => {
   it("by a key that the issuer never published is refused, under its own or a known kid", async () => {
-    await expect(attestor.attest(await token({}, { forge: true }))).rejects.toMatchObject(refusal("invalid_identity", "signature does not verify"));
+    await expect(attestor.attest(await token({}, { forge: true }))).rejects.toMatchObject(
+      refusal("invalid_identity", "signature does not verify"),
+    );
     await expect(attestor.attest(await token({}, { header: { kid: "made-up" } }))).rejects.toMatchObject(
       refusal("invalid_identity", "signed with a key that its issuer does not publish"),
     );
@@ -220,7 +269,9 @@ describe("a signature", () => {
     const both = attestorFor(trust({ issuer: idp.issuer }), trust({ issuer: other.issuer, name: "other" }));
     const claims = presetClaims("github", { aud: AUDIENCE });
     await expect(both.attest(await other.token(claims))).resolves.toMatchObject({ trust: "other" });
-    await expect(both.attest(await other.token({ ...claims, iss: idp.issuer }))).rejects.toMatchObject(refusal("invalid_identity", "signature does not verify"));
+    await expect(both.attest(await other.token({ ...claims, iss: idp.issuer }))).rejects.toMatchObject(
+      refusal("invalid_identity", "signature does not verify"),
+    );
   });
 
   it("without kid is checked with the only key there is, and refused where there are two", async () => {
@@ -233,22 +284,33 @@ describe("a signature", () => {
     await expect(single.attest(jwt)).rejects.toMatchObject(refusal("invalid_identity", "does not publish"));
   });
 
-  it.each(["none", "HS256", "ES256", "PS256", "RS512", "rs256"])("by algorithm %s is refused where the trust accepts RS256", async (alg) => {
-    await expect(attestor.attest(await token({}, { header: { alg } }))).rejects.toMatchObject(refusal("invalid_identity", "algorithm is not accepted"));
-  });
+  it.each(["none", "HS256", "ES256", "PS256", "RS512", "rs256"])(
+    "by algorithm %s is refused where the trust accepts RS256",
+    async (alg) => {
+      await expect(attestor.attest(await token({}, { header: { alg } }))).rejects.toMatchObject(
+        refusal("invalid_identity", "algorithm is not accepted"),
+      );
+    },
+  );
 
   it("by a key meant for another algorithm is refused", async () => {
     const wide = attestorFor(trust({ issuer: idp.issuer, algorithms: ["RS256", "PS256"] }));
     const key = idp.keys[0];
     if (!key) throw new Error("no key");
-    const jwt = signCompact(`{"alg":"PS256","kid":"${key.kid}"}`, JSON.stringify({ iss: idp.issuer, aud: AUDIENCE, iat: NOW, exp: NOW + 60 }), { ...key, algorithm: "PS256" });
+    const jwt = signCompact(
+      `{"alg":"PS256","kid":"${key.kid}"}`,
+      JSON.stringify({ iss: idp.issuer, aud: AUDIENCE, iat: NOW, exp: NOW + 60 }),
+      { ...key, algorithm: "PS256" },
+    );
     await expect(wide.attest(jwt)).rejects.toMatchObject(refusal("invalid_identity", "does not publish"));
   });
 
   it.each(["ES256", "ES384", "PS256", "Ed25519"])("by %s is accepted from a generic provider", async (algorithm) => {
     await using other = await startIdp({ clock, algorithm });
     const jwt = await other.token(presetClaims("generic", { aud: AUDIENCE }));
-    await expect(attestorFor(trust({ preset: "generic", issuer: other.issuer })).attest(jwt)).resolves.toMatchObject({ subject: "generic:service-1" });
+    await expect(attestorFor(trust({ preset: "generic", issuer: other.issuer })).attest(jwt)).resolves.toMatchObject({
+      subject: "generic:service-1",
+    });
   });
 });
 
@@ -263,7 +325,11 @@ describe("an identity that is not whole", () => {
   });
 
   it.each([
-    ["github", { sub: "repo:octo-org@123456/octo-repo@456789:ref:refs/heads/main", repository_id: "666" }, "sub and repository_id disagree"],
+    [
+      "github",
+      { sub: "repo:octo-org@123456/octo-repo@456789:ref:refs/heads/main", repository_id: "666" },
+      "sub and repository_id disagree",
+    ],
     ["github", { sub: "repo:octo-org@6/octo-repo@456789:ref:refs/heads/main" }, "sub and repository_owner_id disagree"],
     ["github", { sub: "repo:evil/evil:ref:refs/heads/main" }, "sub and repository disagree"],
     ["kubernetes", { sub: "system:serviceaccount:default:deployer" }, "sub and kubernetes.io disagree"],
@@ -272,7 +338,9 @@ describe("an identity that is not whole", () => {
     ["google", { email_verified: undefined }, "email is not verified"],
   ] as const)("is refused from %s when it contradicts itself: %j", async (preset, claims, message) => {
     const jwt = await idp.token(presetClaims(preset, { aud: AUDIENCE, ...claims }));
-    await expect(attestorFor(trust({ preset, issuer: idp.issuer })).attest(jwt)).rejects.toMatchObject(refusal("invalid_identity", message));
+    await expect(attestorFor(trust({ preset, issuer: idp.issuer })).attest(jwt)).rejects.toMatchObject(
+      refusal("invalid_identity", message),
+    );
   });
 
   it("is refused from another Azure tenant than the issuer's", async () => {
@@ -282,7 +350,9 @@ describe("an identity that is not whole", () => {
     const made = attestorFor(trust({ preset: "azure", issuer, insecureHttp: true, keys: { from: "uri", uri: azure.jwksUri } }));
     const good = presetClaims("azure", { iss: issuer, aud: AUDIENCE });
     await expect(made.attest(await azure.token(good))).resolves.toMatchObject({ workload: "azure/0b0b0b0b-0000-4000-8000-00000000000b" });
-    await expect(made.attest(await azure.token({ ...good, tid: "99999999-2222-4333-8444-555555555555" }))).rejects.toMatchObject(refusal("invalid_identity", "iss and tid disagree"));
+    await expect(made.attest(await azure.token({ ...good, tid: "99999999-2222-4333-8444-555555555555" }))).rejects.toMatchObject(
+      refusal("invalid_identity", "iss and tid disagree"),
+    );
   });
 
   it("may have a GitHub subject of its owner's own making", async () => {

@@ -59,20 +59,33 @@ afterAll(async () => {
 });
 
 const present = (one: Case): Promise<string> =>
-  idp.token({ ...one.claims, iss: one.claims["iss"], ...(one.provider === "spiffe" && { iat: undefined, nbf: undefined, jti: undefined }) });
+  idp.token({
+    ...one.claims,
+    iss: one.claims["iss"],
+    ...(one.provider === "spiffe" && { iat: undefined, nbf: undefined, jti: undefined }),
+  });
 
 (cases.length > 0 ? describe : describe.skip)("the shared trust cases", () => {
   it("hold every row that is named here", () => {
     expect(Object.keys(REFUSED).filter((id) => !cases.some((one) => one.id === id))).toEqual([]);
   });
 
-  it.each(cases.filter(({ id }) => REFUSED[id] !== undefined).map((one) => [one.id, one] as const))("%s is refused for its evidence", async (id, one) => {
-    expect(one.expected).toBe("deny");
-    await expect(attestor.attest(await present(one))).rejects.toMatchObject({ code: REFUSED[id] });
-  });
+  it.each(cases.filter(({ id }) => REFUSED[id] !== undefined).map((one) => [one.id, one] as const))(
+    "%s is refused for its evidence",
+    async (id, one) => {
+      expect(one.expected).toBe("deny");
+      await expect(attestor.attest(await present(one))).rejects.toMatchObject({ code: REFUSED[id] });
+    },
+  );
 
-  it.each(cases.filter(({ id }) => REFUSED[id] === undefined).map((one) => [one.id, one] as const))("%s is good evidence, said as it was sent", async (_id, one) => {
-    const principal = await attestor.attest(await present(one));
-    expect(principal.claims).toMatchObject({ ...one.claims, aud: one.provider === "kubernetes" || one.provider === "spiffe" ? [AUDIENCE] : AUDIENCE });
-  });
+  it.each(cases.filter(({ id }) => REFUSED[id] === undefined).map((one) => [one.id, one] as const))(
+    "%s is good evidence, said as it was sent",
+    async (_id, one) => {
+      const principal = await attestor.attest(await present(one));
+      expect(principal.claims).toMatchObject({
+        ...one.claims,
+        aud: one.provider === "kubernetes" || one.provider === "spiffe" ? [AUDIENCE] : AUDIENCE,
+      });
+    },
+  );
 });
