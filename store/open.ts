@@ -27,6 +27,8 @@ export interface OpenStoreOptions {
   /** Tests hand in time itself; otherwise it is Redis TIME, sampled each second. */
   readonly clock?: StoreClock;
   readonly requireAof?: boolean;
+  /** How long to wait for Redis at the start; 10 s. */
+  readonly patienceMs?: number;
 }
 
 /** A store and the connection beneath it, for what keeps keys of its own (signing keys). */
@@ -39,7 +41,7 @@ export interface OpenedStore extends Store {
  * wrong and what would help: no answer, an eviction policy that may drop leases, another layout, AOF required and missing.
  */
 export async function openStore(options: OpenStoreOptions): Promise<OpenedStore> {
-  const connection = await connect(options.url);
+  const connection = await connect(options.url, options.patienceMs);
   try {
     let facts = await findFacts(connection);
     refuseUnfit(facts, options.requireAof ?? false);
