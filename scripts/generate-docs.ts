@@ -4,16 +4,21 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { renderEnvExample, renderReference } from "../broker/config/reference.ts";
+import { openapiFile } from "./generate-openapi.ts";
+
+const root = join(import.meta.dirname, "../..");
 
 /** Path from the project's root, and what belongs there. */
 export const GENERATED: readonly { readonly path: string; readonly render: () => string | Promise<string> }[] = [
   { path: ".env.example", render: renderEnvExample },
   { path: "docs/configuration.md", render: renderReference },
+  { path: "schema/openapi.json", render: () => openapiFile(pathToFileURL(`${root}/`)) },
 ];
 
 /** Paths whose file is not what the code would make now. */
-export async function outOfStep(root: string): Promise<readonly string[]> {
+export async function outOfStep(): Promise<readonly string[]> {
   const stale: string[] = [];
   for (const { path, render } of GENERATED) {
     const file = join(root, path);
@@ -24,8 +29,7 @@ export async function outOfStep(root: string): Promise<readonly string[]> {
 }
 
 async function main(): Promise<void> {
-  const root = join(import.meta.dirname, "../..");
-  const stale = await outOfStep(root);
+  const stale = await outOfStep();
   if (process.argv.includes("--check")) {
     for (const path of stale) console.error(`${path} is out of step with the code: npm run generate`);
     process.exitCode = stale.length === 0 ? 0 : 1;

@@ -1,3 +1,5 @@
+import { Secret } from "../../domain/secret.ts";
+
 /** Field names whose value is never written, whatever their case, dashes and underscores. */
 const SECRET_FIELDS = new Set([
   "accesstoken",
@@ -65,7 +67,7 @@ function cleanValue(value: unknown, depth: number): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (isError(value)) return cleanError(value, depth);
   // Dates and our Secret say themselves how they are written.
-  if ("toJSON" in value && typeof value.toJSON === "function") return value.toJSON() as unknown;
+  if (value instanceof Date || value instanceof Secret) return value.toJSON();
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
   if (depth >= DEEPEST) return "[deeper]";
   if (Array.isArray(value)) return value.slice(0, MOST_MEMBERS).map((item) => cleanValue(item, depth + 1));

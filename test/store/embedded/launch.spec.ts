@@ -22,7 +22,7 @@ const folders: string[] = [];
 
 afterEach(async () => {
   for (const broker of brokers) broker.kill("SIGTERM");
-  await Promise.all([...brokers].map((broker) => (broker.exitCode ?? broker.signalCode) === null && once(broker, "exit")));
+  await Promise.all([...brokers].filter((broker) => (broker.exitCode ?? broker.signalCode) === null).map((broker) => once(broker, "exit")));
   brokers.clear();
   for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
 });
@@ -70,7 +70,7 @@ describe("the embedded Redis", () => {
     const dataDir = await dataDirectory();
     await using redis = await open(dataDir);
     await withClient(redis.socketPath, async (client) => {
-      const config = async (name: string): Promise<string | undefined> => ((await client.config("GET", name)) as string[])[1];
+      const config = async (name: string): Promise<string | undefined> => (await client.config("GET", name))[1];
       expect(await config("appendonly")).toBe("yes");
       expect(await config("appendfsync")).toBe("always");
       expect(await config("maxmemory-policy")).toBe("noeviction");
