@@ -108,7 +108,6 @@ function checkShapes(located: readonly Located[], problems: Problem[]): { checke
     names.set(kind, seen);
     if (seen.has(title)) complaints.add(["name"], `there is another ${kind} named "${title}"`, { help: "names are unique among documents of one kind" });
     seen.add(title);
-    if (kind === "Settings" && seen.size > 1) complaints.add([], "there is more than one Settings document");
     const parsed = parseWith<AnyDocument>(DOCUMENTS[kind], value, complaints);
     if (parsed.value !== undefined) checked.push({ document: parsed.value, complaints });
   }

@@ -41,12 +41,12 @@ export const Test = z
     split: z.string().min(1, "must not be empty").max(8, "is longer than 8 characters").optional(),
   })
   .describe("One of glob, not, regex, includes.");
-export const Condition = z.union([Scalar, OneOf, Test], "must be a value, a list of values, or one of { glob }, { not }, { regex }, { includes, split }");
+export const Condition = z.union([Scalar, OneOf, Test], "must be a value, a list of values, or one of { glob }, { not }, { regex }, { includes, split }").meta({ id: "Condition" });
 export type Condition = z.infer<typeof Condition>;
 export type Scalar = z.infer<typeof Scalar>;
 
 const ClaimName = z.string().min(1, "must not be empty").max(256, "is longer than 256 characters");
-const Conditions = z.record(ClaimName, Condition).describe('Claim name, or a JSON Pointer when it begins with "/".');
+const Conditions = z.record(ClaimName, Condition).meta({ id: "Conditions" }).describe('Claim name, or a JSON Pointer when it begins with "/".');
 const When = z.string().min(1, "must not be empty").max(2048, "is longer than 2048 characters").describe("A CEL expression.");
 const AllowRule = z.strictObject({ trust: Name, claims: Conditions.optional(), when: When.optional() });
 const DenyRule = z.strictObject({ trust: Name.optional(), claims: Conditions.optional(), when: When.optional() });

@@ -3,6 +3,7 @@ import { compile, type Compilation, type PolicyContext } from "./compile.ts";
 import { lint } from "./lint.ts";
 import type { Policy } from "./policy.ts";
 import { readSources, type Source } from "./read.ts";
+import { runAllTests, type TestResult } from "./tests.ts";
 import { checkTrustFiles } from "./trust-files.ts";
 import { parseYaml } from "./yaml.ts";
 
@@ -14,6 +15,18 @@ export interface Loaded {
 
 /** Loads a folder of documents, or one file. Every mistake is reported at once; with any error there is no policy. */
 export async function loadPolicy(path: string, context: PolicyContext): Promise<Loaded> {
+  const { compilation, problems } = await compileFolder(path, context);
+  return finish(compilation, context, problems);
+}
+
+/** Loads and runs every grant's own tests, as `stint policy test` does. With any error there are no results. */
+export async function runPolicyTests(path: string, context: PolicyContext): Promise<Loaded & { readonly results: readonly TestResult[] }> {
+  const { compilation, problems } = await compileFolder(path, context);
+  const loaded = finish(compilation, context, problems);
+  return { ...loaded, results: loaded.policy === undefined ? [] : runAllTests(compilation) };
+}
+
+async function compileFolder(path: string, context: PolicyContext): Promise<{ readonly compilation: Compilation; readonly problems: Problem[] }> {
   const { sources, problems } = await readSources(path);
   const found = [...problems];
   const compilation = compileSources(sources, context, found);
@@ -24,7 +37,7 @@ export async function loadPolicy(path: string, context: PolicyContext): Promise<
   if (found.length === 0 && compilation.all.length === 0) {
     found.push({ file: path, severity: "warning", message: "holds no documents: nothing will be granted", help: "stint init writes a first trust and grant" });
   }
-  return finish(compilation, context, found);
+  return { compilation, problems: found };
 }
 
 /** Loads documents given as text, as a simulation does. Files that they name are not looked at. */

@@ -35,7 +35,7 @@ export async function readSources(path: string): Promise<{ readonly sources: rea
       if (size > 4 * MAX_FILE_CHARACTERS) complain(file, `is larger than ${MAX_FILE_CHARACTERS} characters`, "split it into several files");
       else sources.push({ file, text: new TextDecoder("utf-8", { fatal: true }).decode(await readFile(file)) });
     } catch (error) {
-      complain(file, error instanceof TypeError ? "is not UTF-8 text" : `cannot be read: ${codeOf(error)}`);
+      complain(file, `cannot be read: ${codeOf(error)}`);
     }
   }
   return { sources: sources.filter(({ file, text }) => file === path || !isKeySet(file, text)), problems };
@@ -59,8 +59,10 @@ function isKeySet(file: string, text: string): boolean {
   }
 }
 
+/** Why a file could not be read, for people. */
 export const codeOf = (error: unknown): string => {
   const code = (error as { readonly code?: unknown } | undefined)?.code;
   if (code === "ENOENT") return "there is no such file";
+  if (code === "ERR_ENCODING_INVALID_ENCODED_DATA") return "it is not UTF-8 text";
   return code === "EACCES" || code === "EPERM" ? "not permitted" : typeof code === "string" ? code : "unreadable";
 };
