@@ -1,5 +1,6 @@
 import { editDistance } from "./nearest.ts";
-import { foldsCase, presetOf, type Preset } from "../attestation/presets.ts";
+import type { Preset } from "../attestation/preset.ts";
+import { foldsCase, presetOf } from "../attestation/presets.ts";
 import { compileCondition } from "./conditions.ts";
 import type { Condition, GrantDocument, RuleDocument } from "./document.ts";
 import type { Report } from "./lint.ts";
