@@ -7,9 +7,9 @@ import type { KeyService, KeyView } from "./services.ts";
 export interface KeyParts {
   readonly list: () => Promise<readonly KeyView[]>;
   readonly jwks: () => Promise<{ readonly keys: readonly Readonly<Record<string, unknown>>[] }>;
-  readonly announceNext: (by: string) => Promise<readonly KeyView[]>;
+  readonly announceNext: (order: { readonly alg: string | undefined; readonly by: string; readonly reason: string | undefined }) => Promise<readonly KeyView[]>;
   readonly withdraw: (kid: string, by: string, reason: string) => Promise<readonly KeyView[]>;
-  /** Seals private keys and revocation handles under the first master key; how many were under another. */
+  /** Seals private keys under the first master key; how many were under another. */
   readonly reseal: (by: string) => Promise<number>;
 }
 
@@ -18,8 +18,8 @@ export function createKeys(parts: Pick<Parts, "events">, keys: KeyParts, revocat
   return {
     list: keys.list,
     jwks: keys.jwks,
-    async rotate({ operator }) {
-      const views = await keys.announceNext(`operator:${operator.name}`);
+    async rotate({ alg, reason, operator }) {
+      const views = await keys.announceNext({ alg, reason, by: `operator:${operator.name}` });
       parts.events.publish("key.added", { by: operator.name });
       return views;
     },

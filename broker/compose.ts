@@ -1,0 +1,248 @@
+import type { Issuer } from "../domain/credential.ts";
+import { StintError, type Problem } from "../domain/errors.ts";
+import { systemClock, type Clock } from "../domain/time.ts";
+import { issuerCatalog } from "../issuers/catalog.ts";
+import type { StoreClock } from "../store/api.ts";
+import { redisKeyDocuments } from "../store/key-documents.ts";
+import { createSigningKeys } from "../store/key-rotation.ts";
+import { openStore, type OpenedStore } from "../store/open.ts";
+import { createSealer } from "../store/sealing.ts";
+import { createAttestor } from "./attestation/oidc.ts";
+import type { AuditTrail } from "./audit-trail.ts";
+import { createBackground } from "./background.ts";
+import { createDenials } from "./denials/service.ts";
+import { createUnverified } from "./denials/unverified.ts";
+import { createDuties, type Duties } from "./duties.ts";
+import { createEventBus } from "./events.ts";
+import { createGate } from "./gate.ts";
+import { createHold } from "./hold.ts";
+import { createIdentify } from "./identify.ts";
+import { createKeys } from "./keys.ts";
+import { createLeases } from "./leases/service.ts";
+import { createOperators } from "./operators.ts";
+import type { Log, Parts } from "./parts.ts";
+import { createPolicyService } from "./policy-service.ts";
+import { PolicyHolder, type Reload } from "./policy/holder.ts";
+import { loadDocuments } from "./policy/load.ts";
+import { readinessOf } from "./readiness.ts";
+import { createRequests } from "./requests.ts";
+import { createLocks, createRevocations } from "./revocations/service.ts";
+import type { Services } from "./services.ts";
+import { createBreakers } from "./sweeper/breaker.ts";
+import { createCalls } from "./sweeper/calls.ts";
+import { createSweeper, type Swept } from "./sweeper/sweep.ts";
+import { createTasks } from "./tasks/service.ts";
+import { createTaskTokens } from "./tasks/token.ts";
+import { createIntrospection, createTokens } from "./tokens.ts";
+import { ownSignatures } from "./tokens/own-signatures.ts";
+import { createVerifiers } from "./verifiers.ts";
+
+/** What a broker is made from, once the environment has been read. */
+export interface BrokerOptions {
+  readonly url: string;
+  /** As the store's `connect` takes it. */
+  readonly redisUrl: string;
+  readonly requireAof: boolean;
+  /** The first one seals. */
+  readonly masterKeys: readonly Buffer[];
+  readonly policyPath: string;
+  readonly operators: { readonly file: string; readonly text: string };
+  readonly log: Log;
+  readonly openAudit: (store: OpenedStore, parts: { readonly log: Log; readonly now: Clock; readonly checkpointKey: () => ReturnType<ReturnType<typeof createSigningKeys>["keys"]["checkpointKey"]> }) => Promise<AuditTrail>;
+  /** Tests hand in time, and issuers of their own. */
+  readonly storeClock?: StoreClock;
+  readonly issuers?: readonly Issuer[];
+  readonly random?: () => number;
+}
+
+/** A broker without its listeners: its services, and the hands that its process and tests have on it. */
+export interface Broker extends AsyncDisposable {
+  readonly services: Services;
+  readonly store: OpenedStore;
+  readonly duties: Duties;
+  /** What the policy's last load found. */
+  readonly problems: () => readonly Problem[];
+  /** One pass of the sweeper. Calls at targets go on behind it; `settled` waits for them. */
+  sweep(): Promise<Swept>;
+  settled(): Promise<void>;
+  /** Reads policy and operators anew: all or nothing of each. */
+  reload(operators: BrokerOptions["operators"]): Promise<{ readonly policy: Reload; readonly operators: readonly Problem[] }>;
+  /** Issues nothing more, lets what is under way end, and closes the store. At most ten seconds. */
+  drain(): Promise<void>;
+}
+
+/** A policy or operator file that cannot come into force at start. */
+export class UnusableConfiguration extends Error {
+  override readonly name = "UnusableConfiguration";
+  readonly exitCode = 78;
+  readonly problems: readonly Problem[];
+  constructor(problems: readonly Problem[]) {
+    super(problems.map(({ file, line, column, message, help }) => `${[file, line, column].filter((part) => part !== undefined).join(":")}: ${message}${help === undefined ? "" : ` (${help})`}`).join("\n"));
+    this.problems = problems;
+  }
+}
+
+/** How long a drain waits for work behind answers. */
+const DRAIN_MS = 8_000;
+
+/** The only place that constructs things. Throws `UnusableConfiguration`, or `store_unavailable` when Redis cannot be used. */
+export async function createBroker(options: BrokerOptions): Promise<Broker> {
+  const { log, url } = options;
+  const store = await openStore({ url: options.redisUrl, requireAof: options.requireAof, ...(options.storeClock === undefined ? {} : { clock: options.storeClock }) });
+  try {
+    return await assemble(options, store);
+  } catch (error) {
+    await store.close();
+    log.error({ url, error: String(error).slice(0, 500) }, "broker could not be made");
+    throw error;
+  }
+}
+
+async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Broker> {
+  const { log, url } = options;
+  const now: Clock = () => store.clock.now();
+  let draining = false;
+
+  const sealer = createSealer(options.masterKeys);
+  const { keys, rotation } = createSigningKeys({ documents: redisKeyDocuments(store.client), sealer, clock: now, audit: (facts) => store.audit.append(0, facts) });
+  await rotation.ensure();
+  const issuers = new Map([...issuerCatalog({ issuer: url, keys }), ...(options.issuers ?? []).map((issuer) => [issuer.kind, issuer] as const)]);
+
+  const context = () => ({ stintUrl: url, issuers: Object.fromEntries([...issuers].map(([kind, issuer]) => [kind, issuer.params])), now: now() });
+  const { holder, problems } = await PolicyHolder.open(options.policyPath, context);
+  if (holder === undefined) throw new UnusableConfiguration(problems);
+  const policy = () => holder.current();
+
+  const events = createEventBus(systemClock);
+  const background = createBackground(log);
+  const audit = await options.openAudit(store, { log, now, checkpointKey: () => keys.checkpointKey() });
+  const hold = createHold({ store, now, log, events }, audit);
+  const health = { storeAnswers: true, signs: true };
+  const gate = createGate({
+    draining: () => draining,
+    onHold: hold.onHold,
+    clockAgrees: () => store.clock.agreed(),
+    auditHealthy: () => audit.healthy(),
+    storeSafe: () => store.facts().evictionPolicy === "noeviction",
+  });
+  const attestor = createAttestor({ trusts: () => policy().trusts, clock: now });
+  const parts: Parts = {
+    url, store, now, policy, issuers, gate, events, log, background,
+    attest: (evidence) => attestor.attest(evidence.reveal()),
+    signatures: ownSignatures(keys),
+    sealer: { seal: (leaseId, handle) => sealer.seal("revocation-handle", leaseId, handle), open: (leaseId, sealed) => sealer.open("revocation-handle", leaseId, sealed) },
+    onHold: hold.onHold,
+    random: options.random ?? Math.random,
+  };
+
+  const taskTokens = createTaskTokens({ url, signatures: parts.signatures, clock: now });
+  const unverified = createUnverified(parts);
+  const identify = createIdentify(parts, taskTokens, unverified);
+  const revocations = createRevocations(parts, taskTokens);
+  const operators = createOperators((operator, role, origin) => {
+    events.publish("operator.refused", { operator: operator.name, role });
+    const facts = { action: "operator.refused" as const, principal: `operator:${operator.name}`, decision: "deny" as const, code: "insufficient_role", reason: role, route: origin.route, trace_id: origin.traceId };
+    background.run("record a refused operator", () => store.audit.append(0, facts));
+  });
+  const wrong = operators.replace(options.operators.text, options.operators.file);
+  if (wrong.length > 0) throw new UnusableConfiguration(wrong);
+
+  const breakers = createBreakers(now);
+  const sweeper = createSweeper(parts, createCalls(parts, breakers), breakers);
+  const duties = createDuties({
+    sweep: async (signal) => void (await sweeper.sweep(signal)),
+    unverified: () => unverified.flush(),
+    revocations: () => revocations.resume(),
+    keys: async () => {
+      await rotation.rotateDue();
+      await keys.current("ES256").then(() => (health.signs = true), (error: unknown) => {
+        health.signs = false;
+        throw error;
+      });
+    },
+    audit: (signal) => audit.exportWaiting(signal),
+    hold: () => hold.refresh(),
+    witness: () => hold.examine(),
+    store: async () => {
+      await store.ping().then(() => (health.storeAnswers = true), (error: unknown) => {
+        health.storeAnswers = false;
+        throw error;
+      });
+    },
+  }, log);
+
+  const services: Services = {
+    url,
+    requests: createRequests(parts, identify, taskTokens),
+    tasks: createTasks(parts, identify, taskTokens),
+    leases: createLeases(parts, taskTokens),
+    introspection: createIntrospection(parts),
+    tokens: createTokens(parts, taskTokens),
+    revocations,
+    locks: createLocks(parts),
+    hold,
+    keys: createKeys(
+      parts,
+      { list: () => keys.list(), jwks: () => keys.jwks(), announceNext: (order) => rotation.announceNext(order), withdraw: (kid, by, reason) => rotation.withdraw(kid, by, reason), reseal: (by) => rotation.reseal(by) },
+      revocations,
+    ),
+    policy: createPolicyService(parts, identify, operators, (documents) => loadDocuments(documents, context())),
+    audit: { query: (filter, cursor, limit) => audit.query(filter, cursor, limit) },
+    denials: createDenials(parts),
+    events,
+    operators,
+    verifiers: createVerifiers(policy),
+    readiness: () =>
+      readinessOf({
+        storeAnswers: () => health.storeAnswers,
+        facts: () => store.facts(),
+        signs: () => health.signs,
+        problems: () => holder.problems(),
+        auditHealthy: () => audit.healthy(),
+        clockAgrees: () => store.clock.agreed(),
+        clockOffsetMs: () => store.clock.offsetMs(),
+        onHold: hold.onHold,
+        draining: () => draining,
+      }),
+  };
+
+  await hold.refresh();
+  await hold.examine();
+  await store.audit.append(0, { action: "broker.started", principal: "broker", policy: policy().version });
+
+  let drained: Promise<void> | undefined;
+  async function drain(): Promise<void> {
+    draining = true;
+    await duties.drain();
+    await background.settle(DRAIN_MS);
+    // What is left is on record: another broker, or this one when it starts again, goes on with it.
+    await unverified.flush().catch((error: unknown) => log.warn({ error: String(error).slice(0, 200) }, "refusals of unverified evidence were not written"));
+    await store.audit.append(0, { action: "broker.stopped", principal: "broker" }).catch(() => undefined);
+    await audit.exportWaiting(AbortSignal.timeout(1_000)).catch(() => undefined);
+    await audit.close();
+    await store.close();
+  }
+  const drainOnce = (): Promise<void> => (drained ??= drain());
+
+  return {
+    services,
+    store,
+    duties,
+    problems: () => holder.problems(),
+    sweep: () => sweeper.sweep(),
+    settled: () => background.settle(DRAIN_MS),
+    async reload(from) {
+      const reloaded = await holder.reload();
+      const mistakes = operators.replace(from.text, from.file);
+      const facts = { action: reloaded.ok ? ("policy.loaded" as const) : ("policy.refused" as const), principal: "broker", policy: reloaded.policy.version };
+      background.run("record a reload", () => store.audit.append(0, facts));
+      events.publish(facts.action, { policy: reloaded.policy.version, problems: reloaded.problems.length });
+      return { policy: reloaded, operators: mistakes };
+    },
+    drain: drainOnce,
+    [Symbol.asyncDispose]: drainOnce,
+  };
+}
+
+/** The error of a broker that cannot start, for people: what is wrong, and what would help. */
+export const startError = (error: unknown): string => (error instanceof StintError || error instanceof Error ? error.message : String(error));

@@ -1,0 +1,121 @@
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createApp, createServer } from "../../broker/app.ts";
+import { createBroker, type Broker, type BrokerOptions } from "../../broker/compose.ts";
+import type { Witness } from "../../broker/hold.ts";
+import { newOperatorToken } from "../../broker/operators.ts";
+import type { Log } from "../../broker/parts.ts";
+import { ROLES, type Origin, type Role } from "../../broker/services.ts";
+import type { AuditRecord } from "../../domain/audit-event.ts";
+import type { Issuer } from "../../domain/credential.ts";
+import type { Secret } from "../../domain/secret.ts";
+import { systemClock, type Clock } from "../../domain/time.ts";
+import { freePort, startRedis, type TestRedis } from "./redis.ts";
+import { storeAudit } from "./store-audit.ts";
+
+export interface BrokerSettings {
+  /** Moved by the test; the machine's own otherwise, with Redis TIME. */
+  readonly clock?: Clock;
+  /** A folder of documents, or the text of them. One of the two. */
+  readonly policyDir?: string;
+  readonly documents?: string | ((url: string) => string);
+  readonly issuers?: readonly Issuer[];
+  /** Share it to run two brokers on one store, or to start again on what the first left. */
+  readonly redis?: TestRedis;
+  readonly masterKey?: Buffer;
+  readonly url?: string;
+  readonly witness?: Witness;
+  readonly random?: () => number;
+}
+
+/** A whole broker in this process: services, and HTTP on a port of its own, over a real Redis of its own. */
+export interface TestBroker extends Broker {
+  readonly url: string;
+  readonly redis: TestRedis;
+  readonly masterKey: Buffer;
+  /** One operator token per role; the operator bears the role's name. */
+  readonly operators: Readonly<Record<Role, Secret>>;
+  readonly logged: readonly { readonly level: string; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }[];
+  /** What the audit says; set `healthy` to false to make it fail. */
+  readonly audit: { healthy: boolean; records(): Promise<readonly AuditRecord[]> };
+  /** Ends it as a crash would: no drain, no record. Redis lives on. */
+  abandon(): Promise<void>;
+}
+
+/** `await using broker = await startBroker({ clock, documents });` No timers run: call `sweep()` and `duties.runOnce()`. */
+export async function startBroker(settings: BrokerSettings = {}): Promise<TestBroker> {
+  const redis = settings.redis ?? (await startRedis());
+  const folder = await mkdtemp(join(tmpdir(), "stint-broker-"));
+  const url = settings.url ?? `http://127.0.0.1:${await freePort()}`;
+  const policyPath = settings.policyDir ?? folder;
+  if (settings.documents !== undefined) await writeFile(join(folder, "policy.yaml"), typeof settings.documents === "string" ? settings.documents : settings.documents(url));
+  const masterKey = settings.masterKey ?? randomBytes(32);
+  const tokens = ROLES.map((role) => ({ role, ...newOperatorToken(role, role) }));
+  const logged: { level: string; message: string; fields: Readonly<Record<string, unknown>> }[] = [];
+  const said = (level: string) => (fields: Readonly<Record<string, unknown>>, message: string) => void logged.push({ level, message, fields });
+  const log: Log = { info: said("info"), warn: said("warn"), error: said("error") };
+  const state: { healthy: boolean; witness?: Witness | undefined } = { healthy: true, witness: settings.witness };
+  const { clock } = settings;
+  const options: BrokerOptions = {
+    url,
+    redisUrl: redis.url,
+    requireAof: false,
+    masterKeys: [masterKey],
+    policyPath,
+    operators: { file: "operators", text: tokens.map(({ line }) => line).join("\n") },
+    log,
+    openAudit: async (store) => storeAudit(store, state),
+    ...(clock === undefined ? {} : { storeClock: { now: clock, agreed: () => true, offsetMs: () => 0 } }),
+    ...(settings.issuers === undefined ? {} : { issuers: settings.issuers }),
+    ...(settings.random === undefined ? {} : { random: settings.random }),
+  };
+  const broker = await createBroker(options);
+  const app = createApp(broker.services, { clock: clock ?? systemClock, version: "0.0.0", trustedProxies: [], served: () => undefined });
+  const server = createServer(app);
+  await new Promise<void>((resolve) => server.listen(Number(new URL(url).port), "127.0.0.1", resolve));
+  const port = (server.address() as AddressInfo).port;
+  if (!url.endsWith(`:${port}`)) throw new Error(`listens on ${port} instead of ${url}`);
+
+  const stopListening = (): Promise<void> => {
+    server.closeAllConnections();
+    return new Promise((resolve) => void server.close(() => resolve()));
+  };
+  const clean = async (): Promise<void> => {
+    await stopListening();
+    await rm(folder, { recursive: true, force: true });
+  };
+  const stop = async (): Promise<void> => {
+    await clean();
+    await broker.drain();
+    if (settings.redis === undefined) await redis.stop();
+  };
+  return {
+    ...broker,
+    url,
+    redis,
+    masterKey,
+    operators: Object.fromEntries(tokens.map(({ role, token }) => [role, token])) as Record<Role, Secret>,
+    logged,
+    audit: {
+      get healthy() {
+        return state.healthy;
+      },
+      set healthy(value: boolean) {
+        state.healthy = value;
+      },
+      records: () => storeAudit(broker.store).records(),
+    },
+    async abandon() {
+      await clean();
+      broker.store.client.disconnect();
+      await broker.duties.drain();
+    },
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** Where a request of a test comes from. */
+export const origin = (route = "test"): Origin => ({ ip: "127.0.0.1", traceId: "0".repeat(32), route });
