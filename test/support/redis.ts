@@ -5,8 +5,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis, type RedisOptions } from "ioredis";
-import { fetchRedisServer } from "../../store/embedded/fetch.ts";
-import { findRedisServer } from "../../store/embedded/find.ts";
+import { ensureRedisServer } from "../../store/embedded/launch.ts";
 import { eventually } from "./events.ts";
 
 /** Where a client connects to; fits `new Redis(...)`. */
@@ -149,12 +148,14 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-let found: ReturnType<typeof findRedisServer> | undefined;
+let found: Promise<{ readonly binary: string }> | undefined;
 /** The launcher's choice: from PATH, from the cache, else fetched. Throws when there is none. */
-async function redisServer(): Promise<{ readonly binary: string }> {
-  found ??= findRedisServer({ searchPath: process.env["PATH"] });
+function redisServer(): Promise<{ readonly binary: string }> {
+  const cache = process.env["XDG_CACHE_HOME"];
+  const search = { searchPath: process.env["PATH"], cacheDir: cache === undefined || cache === "" ? undefined : join(cache, "stint") };
   const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
-  return (await found) ?? fetchRedisServer({}, quiet);
+  found ??= ensureRedisServer(search, quiet);
+  return found;
 }
 
 async function answering(port: number, child: ChildProcess): Promise<void> {
