@@ -1,0 +1,193 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { hash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { startIdp, type TestIdp } from "../../test/support/idp.ts";
+import { presetClaims } from "../../test/support/idp-claims.ts";
+import { startDeployApi, type DeployApi } from "./deploy-api.ts";
+
+const dist = fileURLToPath(new URL("../../", import.meta.url));
+
+/** What a program printed and how it ended. */
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Everything the story needs, running on loopback. */
+export interface World extends AsyncDisposable {
+  readonly url: string;
+  readonly folder: string;
+  readonly auditDir: string;
+  readonly api: DeployApi;
+  readonly idp: TestIdp;
+  readonly adminToken: string;
+  /** Runs `stint` as a CI job whose identity token carries these claims. */
+  job(claims: Readonly<Record<string, unknown>>, args: readonly string[], more?: Readonly<Record<string, string>>): Promise<Ran>;
+  /** Runs `stint` as the security team. */
+  operator(args: readonly string[]): Promise<Ran>;
+}
+
+/** Claims of a job of the shop's repository, on a run of its own; add or change what the scene is about. */
+export const shopJob = (run: number, change: Readonly<Record<string, unknown>> = {}): Record<string, unknown> => ({
+  ...presetClaims("github"),
+  repository: "acme/shop",
+  repository_id: "456789",
+  repository_owner: "acme",
+  repository_owner_id: "1001",
+  sub: "repo:acme/shop:environment:production",
+  environment: "production",
+  ref: "refs/heads/main",
+  event_name: "push",
+  run_id: String(8811 + run),
+  run_attempt: "1",
+  check_run_id: String(700 + run),
+  ...change,
+});
+
+export async function buildWorld(): Promise<World> {
+  const folder = await mkdtemp(join(tmpdir(), "stint-demo-"));
+  const stop: (() => PromiseLike<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
+  const dispose = async (): Promise<void> => {
+    for (const end of stop.splice(0).reverse()) await end();
+  };
+  try {
+    const idp = await startIdp();
+    stop.push(() => idp[Symbol.asyncDispose]());
+    const url = `http://127.0.0.1:${await freePort()}`;
+    const key = randomBytes(32).toString("base64url");
+    const api = await startDeployApi({ broker: url, verifier: "deploy-api", key });
+    stop.push(() => api[Symbol.asyncDispose]());
+    const adminToken = randomBytes(32).toString("base64url");
+    const responderToken = randomBytes(32).toString("base64url");
+    await configure(folder, { idp: idp.issuer, api: api.url, key, tokens: { "root admin": adminToken, "ann responder": responderToken } });
+    const broker = await startBroker(folder, url);
+    stop.push(() => end(broker));
+    const stint = (args: readonly string[], env: Readonly<Record<string, string>>): Promise<Ran> =>
+      run(process.execPath, [join(dist, "client/cli/main.js"), ...args], { STINT_URL: url, ...env }, folder);
+    return {
+      url, folder, api, idp, adminToken,
+      auditDir: join(folder, "data", "audit"),
+      job: (claims, args, more = {}) => {
+        idp.runner.claims = claims;
+        const runner = { GITHUB_ACTIONS: "true", ACTIONS_ID_TOKEN_REQUEST_URL: idp.runner.requestUrl, ACTIONS_ID_TOKEN_REQUEST_TOKEN: idp.runner.requestToken };
+        return stint(args, { ...runner, ...more });
+      },
+      operator: (args) => stint(args, { STINT_OPERATOR_TOKEN: responderToken }),
+      [Symbol.asyncDispose]: dispose,
+    };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+interface Setting {
+  readonly idp: string;
+  readonly api: string;
+  readonly key: string;
+  readonly tokens: Readonly<Record<string, string>>;
+}
+
+async function configure(folder: string, { idp, api, key, tokens }: Setting): Promise<void> {
+  const rule = `{ repository_id: "456789", environment: production, ref: refs/heads/main, event_name: push }`;
+  const documents = `
+kind: Trust
+name: github
+owner: team-platform
+oidc: { issuer: "${idp}", preset: github, insecure_http: true }
+---
+kind: Grant
+name: deploy-prod
+owner: team-payments
+review_by: 2099-01-01
+description: Deploy the shop to production
+sensitivity: high
+allow:
+  - { trust: github, claims: ${rule} }
+issue: { issuer: jwt, audience: "${api}", scope: [deploy:write], ttl: 10m, max_ttl: 30m }
+tests:
+  - { name: main deploys, given: { trust: github, claims: ${rule} }, expect: allow }
+  - { name: a pull request never deploys, given: { trust: github, claims: { repository_id: "456789", ref: refs/pull/7/merge } }, expect: deny }
+---
+kind: Grant
+name: smoke-test
+owner: team-payments
+description: Look whether the shop is up
+sensitivity: low
+allow:
+  - { trust: github, claims: ${rule} }
+issue: { issuer: jwt, audience: "${api}", scope: [deploy:read], ttl: 5s }
+tests:
+  - { name: main may look, given: { trust: github, claims: ${rule} }, expect: allow }
+---
+kind: Verifier
+name: deploy-api
+audience: "${api}"
+key: sha256:${hash("sha256", key, "hex")}
+checks: introspection
+`;
+  await mkdir(join(folder, "stint"));
+  await writeFile(join(folder, "stint", "shop.yaml"), documents);
+  const lines = Object.entries(tokens).map(([who, token]) => `${who} sha256:${hash("sha256", token, "hex")}\n`);
+  await writeFile(join(folder, "operators"), lines.join(""), { mode: 0o600 });
+}
+
+async function startBroker(folder: string, url: string): Promise<ChildProcess> {
+  const env = {
+    ...plainEnvironment(),
+    STINT_URL: url, STINT_CONFIG: join(folder, "stint"), STINT_DATA_DIR: join(folder, "data"), STINT_OPERATOR_TOKENS_FILE: join(folder, "operators"),
+    STINT_METRICS_LISTEN: "off", STINT_LOG_FORMAT: "json",
+  };
+  const broker = spawn(process.execPath, [join(dist, "broker/main.js")], { env, stdio: ["ignore", "pipe", "pipe"] });
+  let log = "";
+  for (const stream of [broker.stdout, broker.stderr]) stream?.on("data", (chunk: Buffer) => (log = (log + chunk.toString()).slice(-20_000)));
+  for (let wait = 0; wait < 400; wait++) {
+    if (broker.exitCode !== null) throw new Error(`the broker stopped with ${broker.exitCode}:\n${log}`);
+    const ready = await fetch(`${url}/readyz`).catch(() => undefined);
+    if (ready?.ok === true) return broker;
+    await pause(50);
+  }
+  await end(broker);
+  throw new Error(`the broker did not become ready:\n${log}`);
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, "exit");
+  child.kill("SIGTERM");
+  const late = setTimeout(() => child.kill("SIGKILL"), 12_000);
+  await exited;
+  clearTimeout(late);
+}
+
+/** Our own variables and a real CI's must not leak into the story. */
+function plainEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(?:STINT_|ACTIONS_|GITHUB_|GITLAB_|CI$|CI_|BUILDKITE|CIRCLE)/.test(name)));
+}
+
+async function run(file: string, args: readonly string[], env: Readonly<Record<string, string>>, cwd: string): Promise<Ran> {
+  const child = spawn(file, args, { env: { ...plainEnvironment(), ...env }, cwd, stdio: ["ignore", "pipe", "pipe"] });
+  let out = "";
+  let err = "";
+  child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code: code ?? 1, out, err };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("no free port");
+  return address.port;
+}
