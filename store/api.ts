@@ -246,6 +246,8 @@ export interface RevocationStore {
   progress(id: RevocationId, retentionMs: number, change: { readonly state?: RevocationJob["state"]; readonly matched?: number; readonly ended?: number; readonly inForceAt?: number; readonly endings?: readonly LeaseEnding[] }): Promise<void>;
   /** Writes the mark into one bucket; answers the instant it holds there, never earlier than `at`. */
   mark(bucket: number, scope: MarkScope, at: number, audit: AuditFacts): Promise<number>;
+  /** For a job that goes on after a crash: a mark that stands since the job began is kept as it is. */
+  markAgain(bucket: number, scope: MarkScope, at: number, audit: AuditFacts): Promise<number>;
   /** Ends up to `limit` leases of a bucket that the mark covers. */
   endMarked(bucket: number, scope: MarkScope, at: number, audit: AuditFacts, limit: number, cursor: string | undefined): Promise<{ readonly endings: readonly LeaseEnding[]; readonly revoking: readonly LeaseId[]; readonly nextCursor: string | undefined }>;
   /** How many live leases a scope covers now, and their classes; for dry runs. Bounded walk of one bucket. */

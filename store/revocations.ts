@@ -37,15 +37,18 @@ export function createRevocationStore(runner: Runner): RevocationStore {
         retention: retentionMs,
       });
     },
-    async mark(bucket, scope, at, audit) {
-      return Number(await runner.run("mark", bucket, { scope: scopeField(scope), mark: at, said: JSON.stringify(audit) }));
-    },
+    mark: (bucket, scope, at, audit) => mark(runner, bucket, scope, at, audit, 0),
+    markAgain: (bucket, scope, at, audit) => mark(runner, bucket, scope, at, audit, 1),
     endMarked: (bucket, scope, at, audit, limit, cursor) => endMarked(runner, bucket, scope, at, audit, limit, cursor),
     count: (bucket, scope, cursor) => count(runner, bucket, scope, cursor),
     addLock: (lock, subjects, audit) => addLock(runner, lock, subjects, audit),
     removeLock: (id, audit) => removeLock(runner, id, audit),
     locks: async () => (await registry(runner)).map(({ lock }) => lock),
   };
+}
+
+async function mark(runner: Runner, bucket: number, scope: MarkScope, at: number, audit: AuditFacts, again: 0 | 1): Promise<number> {
+  return Number(await runner.run("mark", bucket, { scope: scopeField(scope), mark: at, again, said: JSON.stringify(audit) }));
 }
 
 async function readJob(runner: Runner, id: RevocationJob["id"]): Promise<RevocationJob | undefined> {

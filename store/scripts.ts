@@ -46,7 +46,7 @@ export const SCRIPTS = {
   "heartbeat-task": { writes: "any", args: { id: "text" } },
   "end-task": { writes: "any", args: { id: "text", by: "text", outcome: "text", cursor: "text", retention: "number", said: "text" } },
   "finish-task": { writes: "any", args: { id: "text", retention: "number" } },
-  mark: { writes: "any", args: { scope: "text", mark: "number", said: "text" } },
+  mark: { writes: "any", args: { scope: "text", mark: "number", again: "number", said: "text" } },
   "end-marked": { writes: "any", args: { subject: "text", place: "number", name: "text", mark: "number", limit: "number", cursor: "text", said: "text" } },
   "set-lock": { writes: "any", args: { scope: "text", body: "text", said: "text" } },
   "remove-lock": { writes: "any", args: { scope: "text", id: "text", said: "text" } },

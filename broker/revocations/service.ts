@@ -28,12 +28,12 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
   const running = new Set<RevocationId>();
 
   /** Runs the job behind the answer; resolves as soon as it is in force. */
-  function run(job: RevocationJob, resolved: Resolved): Promise<void> {
+  function run(job: RevocationJob, resolved: Resolved, begun: "now" | "before"): Promise<void> {
     running.add(job.id);
     return new Promise((inForce) => {
       parts.background.run("revocation", async () => {
         try {
-          await runJob(parts, job, resolved.target, inForce);
+          await runJob(parts, job, resolved.target, begun, inForce);
         } catch (error) {
           // It is on record, unfinished: whichever broker looks next goes on with it.
           parts.log.error({ revocationId: job.id, error: describe(error) }, "revocation interrupted");
@@ -53,7 +53,7 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
     await parts.store.audit.append(0, { action: "revocation.started", principal: by, revocation: job.id, selector: resolved.stored, reason, ...(origin === undefined ? {} : { trace_id: origin.traceId }) });
     parts.events.publish("revocation.started", { revocation: job.id, selector: resolved.stored, by });
     const over = new AbortController();
-    const inForce = await Promise.race([run(job, resolved).then(() => true), pause(WAIT_MS, over.signal).then(() => false)]);
+    const inForce = await Promise.race([run(job, resolved, "now").then(() => true), pause(WAIT_MS, over.signal).then(() => false)]);
     over.abort();
     if (!inForce) throw new StintError("revocation_pending", "the revocation has begun but is not in force everywhere yet; it goes on, follow it by its id", { revocationId: job.id, retryAfterSeconds: 2 });
     return view(job.id);
@@ -83,7 +83,7 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
         if (running.has(job.id) || parts.now() - job.at < TAKE_OVER_MS) continue;
         const resolved = await resolveStored(parts, tokens, job.selector).catch((error: unknown) => gone(error));
         if (resolved === undefined) await parts.store.revocations.progress(job.id, parts.policy().settings.retentionMs, { state: "done" });
-        else await run(job, resolved);
+        else await run(job, resolved, "before");
       }
     },
   };

@@ -342,6 +342,17 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         expect(cleaned.endings.map(({ leaseId, outcome }) => [leaseId, outcome])).toEqual([[lease, "revoked"]]);
         expect(await store.leases.isLive(later, "key-1")).toBe(true);
       });
+      it("of a job that goes on after a crash cover nothing that was opened since", async () => {
+        const subject = aSubject();
+        const scope = { kind: "workload", name: subject } as const;
+        const before = await obtain(subject);
+        const began = clock();
+        const first = await store.revocations.mark(bucketOf(subject), scope, began, MARKED);
+        clock.advance({ minutes: 1 });
+        const since = await obtain(subject);
+        expect(await store.revocations.markAgain(bucketOf(subject), scope, began, MARKED)).toBe(first);
+        expect([await store.leases.isLive(before, undefined), await store.leases.isLive(since, undefined)]).toEqual([false, true]);
+      });
       it.each([["grant", "grant-of-its-own"], ["issuer", "issuer-of-its-own"], ["key", "key-of-its-own"]] as const)("cover a %s", async (kind, name) => {
         const subject = aSubject();
         const change = kind === "grant" ? { grant: name } : kind === "issuer" ? { issuer: name } : { keyId: name };
