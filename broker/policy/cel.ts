@@ -1,5 +1,6 @@
 import { Environment, type ASTNode, type ParseResult } from "@marcbachmann/cel-js";
 import type { DecisionInput } from "../../domain/decision.ts";
+import { PATTERN_INPUT_MAX } from "./glob.ts";
 import { compileRegex } from "./regex.ts";
 
 /** A `when` that compiled. `holds` never throws: undefined says that it erred or met a missing value. */
@@ -26,34 +27,50 @@ const MAX_TEXT = 1024;
 const MATCHES = "matchesInLinearTime";
 const patterns = new Map<string, (value: string) => boolean>();
 
-const environment = new Environment({ limits: { maxAstNodes: 512, maxDepth: 32, maxListElements: 256, maxMapEntries: 64, maxCallArguments: 8 } })
-  .registerVariable("claims", "map<string, dyn>")
-  .registerVariable({ name: "request", schema: { grant: "string", purpose: "string", scope: "list<string>", ttl: "int", resource: "string", environment: "string" } })
-  .registerVariable({ name: "grant", schema: { name: "string", owner: "string", sensitivity: "string" } })
-  .registerVariable({ name: "task", schema: { id: "string", parent: "string" } })
-  .registerVariable({ name: "workload", schema: { subject: "string", name: "string", trust: "string" } })
-  .registerVariable({ name: "now", schema: { hour: "int", minute: "int", weekday: "string", epoch: "int" } })
-  .registerVariable({ name: "network", schema: { ip: "string" } })
-  .registerVariable("posture", "map<string, dyn>")
-  .registerVariable("risk", "double")
-  .registerFunction(`string.${MATCHES}(string): bool`, (value: string, source: string) => value.length <= 4096 && patterns.get(source)?.(value) === true);
+const LIMITS = { maxAstNodes: 512, maxDepth: 32, maxListElements: 256, maxMapEntries: 64, maxCallArguments: 8 };
+const matchesPattern = (value: string, source: string): boolean => value.length <= PATTERN_INPUT_MAX && patterns.get(source)?.(value) === true;
+const environment = (): Environment => new Environment({ limits: LIMITS }).registerFunction(`string.${MATCHES}(string): bool`, matchesPattern);
+
+/** The inputs' types, which expressions are checked against when they are loaded. */
+const INPUTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  request: { grant: "string", purpose: "string", scope: "list<string>", ttl: "int", resource: "string", environment: "string" },
+  grant: { name: "string", owner: "string", sensitivity: "string" },
+  task: { id: "string", parent: "string" },
+  workload: { subject: "string", name: "string", trust: "string" },
+  now: { hour: "int", minute: "int", weekday: "string", epoch: "int" },
+  network: { ip: "string" },
+};
+const typed = environment();
+/** Evaluates without those types: the library would wrap every input anew for every request, which costs more than the expression. */
+const untyped = environment();
+for (const [name, schema] of Object.entries(INPUTS)) {
+  typed.registerVariable({ name, schema });
+  untyped.registerVariable(name, "map<string, dyn>");
+}
+for (const one of [typed, untyped]) one.registerVariable("claims", "map<string, dyn>").registerVariable("posture", "map<string, dyn>").registerVariable("risk", "double");
 
 /** Compiles and type-checks an expression; it must be a condition (bool). */
 export function compileWhen(source: string): When | WhenError {
-  let parsed: ParseResult;
-  try {
-    parsed = environment.parse(source);
-  } catch (error) {
-    return faultOf(error);
-  }
   const tally = { loops: 0 };
-  const fault = inspect(parsed.ast, false, tally);
-  if (fault !== undefined) return fault;
-  const checked = parsed.check();
+  const strict = parse(typed, source, tally);
+  if ("error" in strict) return strict;
+  const checked = strict.check();
   if (!checked.valid) return faultOf(checked.error);
   if (checked.type !== "bool" && checked.type !== "dyn") return { error: `must be a condition (bool), but is ${checked.type ?? "something else"}`, offset: 0 };
   const loops = tally.loops > 0;
+  const parsed = parse(untyped, source, { loops: 0 });
+  if ("error" in parsed) return parsed;
+  parsed.check();
   return { source, holds: (context) => evaluate(parsed, context, loops) };
+}
+
+function parse(environment: Environment, source: string, tally: { loops: number }): ParseResult | WhenError {
+  try {
+    const parsed = environment.parse(source);
+    return inspect(parsed.ast, false, tally) ?? parsed;
+  } catch (error) {
+    return faultOf(error);
+  }
 }
 
 function evaluate(parsed: ParseResult, context: WhenContext, loops: boolean): boolean | undefined {

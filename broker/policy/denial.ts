@@ -4,6 +4,7 @@ import { valueOf, type Condition } from "./conditions.ts";
 import { hintFor } from "./hints.ts";
 import type { PresetName } from "./policy.ts";
 import type { Rule } from "./rules.ts";
+import { shortened } from "./shown.ts";
 
 /** Longest of the caller's own values that is sent back, in characters of JSON. */
 const MAX_SHOWN = 512;
@@ -21,7 +22,7 @@ export function claimsDenied(rule: Rule, conditions: readonly Condition[], claim
   for (const condition of conditions) {
     const value = valueOf(claims, condition);
     if (value === undefined) absent.add(condition.name);
-    Object.defineProperty(yours, condition.name, { value: shown(value), enumerable: true, configurable: true, writable: true });
+    Object.defineProperty(yours, condition.name, { value: value === undefined ? null : shortened(value, MAX_SHOWN), enumerable: true, configurable: true, writable: true });
   }
   const listed = names.map((name) => (absent.has(name) ? `${name} (absent)` : name)).join(", ");
   const hint = names.map((name) => hintFor(preset, name, absent.has(name), rule.effect)).find((text) => text !== undefined);
@@ -54,9 +55,3 @@ export const targetAmbiguous = (names: readonly string[]): DenialView => ({
   message: `several grants would do: ${names.join(", ")}`,
   hint: "Name one of them in scope, as grant:NAME.",
 });
-
-function shown(value: unknown): unknown {
-  if (value === undefined) return null;
-  const json = JSON.stringify(value) ?? "null";
-  return json.length <= MAX_SHOWN ? value : `${json.slice(0, MAX_SHOWN)}...`;
-}

@@ -1,4 +1,5 @@
-import { watch } from "node:fs";
+import { statSync, watch } from "node:fs";
+import { dirname } from "node:path";
 import type { Problem } from "../../domain/errors.ts";
 import type { PolicyContext } from "./compile.ts";
 import { loadPolicy } from "./load.ts";
@@ -72,7 +73,9 @@ export class PolicyHolder {
       timer = setTimeout(() => void this.reload().then(onReload, onFailure), SETTLE_MS);
       timer.unref();
     };
-    const watcher = watch(this.#path, { persistent: false }, later);
+    // A file is watched through its folder: editors replace it, and a watch on what it was would go on for ever.
+    const folder = statSync(this.#path).isDirectory() ? this.#path : dirname(this.#path);
+    const watcher = watch(folder, { persistent: false }, later);
     watcher.on("error", onFailure);
     return () => {
       clearTimeout(timer);

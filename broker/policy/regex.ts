@@ -3,12 +3,17 @@ import { RE2JS } from "re2js";
 /** Most instructions a compiled expression may have: matching costs at most this times the characters of the value. */
 const MAX_PROGRAM = 2000;
 
+/** An expression without any operator: most that are written are only a path with its dots escaped. */
+const LITERAL = /^\^((?:[A-Za-z0-9_/:@%=,-]|\\[^A-Za-z0-9])*)\$$/;
+
 /**
  * Compiles a regular expression in RE2's syntax (linear time: no backtracking, no lookaround, no back references). It must be
  * written `^...$` and must match the whole value, so that an alternative cannot slip past an anchor. A string says what is wrong.
  */
 export function compileRegex(source: string, foldCase: boolean): ((value: string) => boolean) | string {
   if (!source.startsWith("^") || !endsAnchored(source)) return "is not anchored: write ^...$";
+  const literal = LITERAL.exec(source)?.[1]?.replace(/\\(.)/g, "$1");
+  if (literal !== undefined && !foldCase) return (value) => value === literal;
   const exact = compile(source, 0);
   if (typeof exact === "string" || !foldCase) return exact;
   const folded = compile(source, RE2JS.CASE_INSENSITIVE);

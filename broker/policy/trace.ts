@@ -4,6 +4,7 @@ import { CompiledPolicy } from "./compile.ts";
 import { valueOf } from "./conditions.ts";
 import type { Policy } from "./policy.ts";
 import type { GrantRules, Rule } from "./rules.ts";
+import { shortened } from "./shown.ts";
 
 /** Longest value of a claim that a trace keeps, in characters of JSON. */
 const MAX_KEPT = 1024;
@@ -28,7 +29,7 @@ export function traceOf(policy: Policy, input: DecisionInput): DecisionTrace {
 function tryRule(rule: Rule, input: DecisionInput, context: WhenContext): { readonly matched: boolean; readonly conditions: readonly ConditionTrace[] } {
   const conditions: ConditionTrace[] = rule.conditions.map((condition) => {
     const value = valueOf(input.principal.claims, condition);
-    return { condition: condition.name, held: condition.test(value), wanted: condition.wanted, got: kept(value), anchor: condition.anchor, ...(value === undefined ? { note: "absent" } : {}) };
+    return { condition: condition.name, held: condition.test(value), wanted: condition.wanted, got: value === undefined ? undefined : shortened(value, MAX_KEPT), anchor: condition.anchor, ...(value === undefined ? { note: "absent" } : {}) };
   });
   if (rule.when !== undefined) {
     const held = rule.when.holds(context);
@@ -59,10 +60,4 @@ function nearestOf(traces: readonly RuleTrace[], allow: readonly Rule[], input: 
 function changeText({ condition, wanted, got, note }: ConditionTrace): string {
   if (condition === "when") return `when must hold: ${wanted}`;
   return `${condition}: ${note === "absent" ? "absent" : JSON.stringify(got)} must be ${wanted}`;
-}
-
-function kept(value: unknown): unknown {
-  if (value === undefined) return undefined;
-  const json = JSON.stringify(value) ?? "";
-  return json.length <= MAX_KEPT ? value : `${json.slice(0, MAX_KEPT)}...`;
 }

@@ -200,6 +200,14 @@ deny:
     );
   });
 
+  it("claims nested without end are refused like any other", () => {
+    let deep: unknown = "x";
+    for (let depth = 0; depth < 50_000; depth++) deep = [deep];
+    const decision = ask(PROD, { claims: { ...SHOP, ref: deep } });
+    expect(decision).toMatchObject({ view: { code: "claim_mismatch", yours: { ref: "(cannot be shown)" } } });
+    expect(decision.trace().candidate).toBe(true);
+  });
+
   it("a policy that was not compiled allows nobody", () => {
     const forged = { ...PROD, grants: PROD.grants };
     expect(decide(forged, inputOf({ claims: SHOP }))).toMatchObject({ allowed: false, view: { code: "not_permitted" } });
