@@ -28,8 +28,10 @@ const MATCHES = "matchesInLinearTime";
 const patterns = new Map<string, (value: string) => boolean>();
 
 const LIMITS = { maxAstNodes: 512, maxDepth: 32, maxListElements: 256, maxMapEntries: 64, maxCallArguments: 8 };
-const matchesPattern = (value: string, source: string): boolean => value.length <= PATTERN_INPUT_MAX && patterns.get(source)?.(value) === true;
-const environment = (): Environment => new Environment({ limits: LIMITS }).registerFunction(`string.${MATCHES}(string): bool`, matchesPattern);
+const matchesPattern = (value: string, source: string): boolean =>
+  value.length <= PATTERN_INPUT_MAX && patterns.get(source)?.(value) === true;
+const environment = (): Environment =>
+  new Environment({ limits: LIMITS }).registerFunction(`string.${MATCHES}(string): bool`, matchesPattern);
 
 /** The inputs' types, which expressions are checked against when they are loaded. */
 const INPUTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -47,7 +49,8 @@ for (const [name, schema] of Object.entries(INPUTS)) {
   typed.registerVariable({ name, schema });
   untyped.registerVariable(name, "map<string, dyn>");
 }
-for (const one of [typed, untyped]) one.registerVariable("claims", "map<string, dyn>").registerVariable("posture", "map<string, dyn>").registerVariable("risk", "double");
+for (const one of [typed, untyped])
+  one.registerVariable("claims", "map<string, dyn>").registerVariable("posture", "map<string, dyn>").registerVariable("risk", "double");
 
 /** Compiles and type-checks an expression; it must be a condition (bool). */
 export function compileWhen(source: string): When | WhenError {
@@ -56,7 +59,8 @@ export function compileWhen(source: string): When | WhenError {
   if ("error" in strict) return strict;
   const checked = strict.check();
   if (!checked.valid) return faultOf(checked.error);
-  if (checked.type !== "bool" && checked.type !== "dyn") return { error: `must be a condition (bool), but is ${checked.type ?? "something else"}`, offset: 0 };
+  if (checked.type !== "bool" && checked.type !== "dyn")
+    return { error: `must be a condition (bool), but is ${checked.type ?? "something else"}`, offset: 0 };
   const loops = tally.loops > 0;
   const parsed = parse(untyped, source, { loops: 0 });
   if ("error" in parsed) return parsed;
@@ -139,7 +143,15 @@ function isSmall(value: unknown, depth: number): boolean {
 const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"] as const;
 
 /** The inputs of an expression. Scope and lifetime are those that would be given: what was asked for, else the grant's own. */
-export function whenContext(input: DecisionInput, grant: { readonly name: string; readonly owner: string | undefined; readonly sensitivity: string; readonly issue: { readonly scope: readonly string[]; readonly ttlMs: number } }): WhenContext {
+export function whenContext(
+  input: DecisionInput,
+  grant: {
+    readonly name: string;
+    readonly owner: string | undefined;
+    readonly sensitivity: string;
+    readonly issue: { readonly scope: readonly string[]; readonly ttlMs: number };
+  },
+): WhenContext {
   const { principal, request } = input;
   const time = new Date(input.now);
   return {
@@ -155,7 +167,12 @@ export function whenContext(input: DecisionInput, grant: { readonly name: string
     grant: { name: grant.name, owner: grant.owner ?? "", sensitivity: grant.sensitivity },
     task: { id: input.task.id, parent: input.task.parent },
     workload: { subject: principal.subject, name: principal.workload, trust: principal.trust },
-    now: { hour: whole(time.getUTCHours()), minute: whole(time.getUTCMinutes()), weekday: WEEKDAYS[time.getUTCDay()] ?? "", epoch: whole(input.now / 1000) },
+    now: {
+      hour: whole(time.getUTCHours()),
+      minute: whole(time.getUTCMinutes()),
+      weekday: WEEKDAYS[time.getUTCDay()] ?? "",
+      epoch: whole(input.now / 1000),
+    },
     network: { ip: input.network.ip },
     posture: input.posture,
     risk: input.risk,

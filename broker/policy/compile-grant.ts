@@ -24,7 +24,9 @@ export interface GrantWorld {
 export function compileGrant(document: GrantDocument, world: GrantWorld, complaints: Complaints): GrantRules | undefined {
   const issue = compileIssue(document, world, complaints);
   if (document.mode === "audit" && (document.sensitivity === "high" || document.sensitivity === "critical")) {
-    complaints.add(["mode"], `mode audit is not for a grant of ${document.sensitivity} sensitivity`, { help: "use mode: enforce, or lower the sensitivity" });
+    complaints.add(["mode"], `mode audit is not for a grant of ${document.sensitivity} sensitivity`, {
+      help: "use mode: enforce, or lower the sensitivity",
+    });
   }
   const rules = compileRules(document, world, complaints);
   if (issue === undefined) return undefined;
@@ -45,26 +47,32 @@ function compileIssue(document: GrantDocument, world: GrantWorld, complaints: Co
   const issuer = issuerOf(named, target, world, complaints);
   const ttlMs = ttl === undefined ? defaultTtl(maxTtl) : (parseDuration(ttl) ?? DEFAULT_TTL_MS);
   const maxTtlMs = maxTtl === undefined ? ttlMs : (parseDuration(maxTtl) ?? ttlMs);
-  if (maxTtlMs < ttlMs) complaints.add(["issue", "max_ttl"], "max_ttl is shorter than ttl", { help: "ttl is what one gets unasked; max_ttl is what may be asked" });
+  if (maxTtlMs < ttlMs)
+    complaints.add(["issue", "max_ttl"], "max_ttl is shorter than ttl", {
+      help: "ttl is what one gets unasked; max_ttl is what may be asked",
+    });
+  if (issuer === undefined) return undefined;
+  const schema = Object.hasOwn(world.issuers, issuer) ? world.issuers[issuer] : undefined;
+  const parsed = schema === undefined ? params : parseWith(schema, params, complaints, ["issue"]).value;
+  if (typeof parsed !== "object" || parsed === null) return undefined;
   const audience = document.issue.audience;
   if (audience !== undefined && bare(audience) === bare(world.stintUrl)) {
     complaints.add(["issue", "audience"], "the broker's own URL (STINT_URL) cannot be a grant's audience", {
       help: "tokens for the broker itself are task tokens; name the resource server this credential is for",
     });
   }
-  if (issuer === undefined) return undefined;
-  const schema = Object.hasOwn(world.issuers, issuer) ? world.issuers[issuer] : undefined;
-  const parsed = schema === undefined ? params : parseWith(schema, params, complaints, ["issue"]).value;
-  if (typeof parsed !== "object" || parsed === null) return undefined;
   return { issuer, audience, scope: [...new Set(document.issue.scope ?? [])], ttlMs, maxTtlMs, params: { ...parsed } };
 }
 
 const bare = (url: string): string => url.replace(/\/+$/, "").toLowerCase();
-const defaultTtl = (maxTtl: string | number | undefined): number => Math.min(DEFAULT_TTL_MS, maxTtl === undefined ? DEFAULT_TTL_MS : (parseDuration(maxTtl) ?? DEFAULT_TTL_MS));
+const defaultTtl = (maxTtl: string | number | undefined): number =>
+  Math.min(DEFAULT_TTL_MS, maxTtl === undefined ? DEFAULT_TTL_MS : (parseDuration(maxTtl) ?? DEFAULT_TTL_MS));
 
 function issuerOf(named: string | undefined, target: string | undefined, world: GrantWorld, complaints: Complaints): string | undefined {
   if ((named === undefined) === (target === undefined)) {
-    complaints.add(["issue"], named === undefined ? "says neither issuer nor target" : "says both issuer and target", { help: "write one of them, for example issuer: jwt" });
+    complaints.add(["issue"], named === undefined ? "says neither issuer nor target" : "says both issuer and target", {
+      help: "write one of them, for example issuer: jwt",
+    });
     return undefined;
   }
   const kinds = Object.keys(world.issuers);
@@ -75,11 +83,15 @@ function issuerOf(named: string | undefined, target: string | undefined, world: 
   }
   const found = world.targets.get(target ?? "");
   if (found === undefined) {
-    complaints.add(["issue", "target"], `there is no target "${target ?? ""}"`, { help: suggestion(target ?? "", [...world.targets.keys()]) });
+    complaints.add(["issue", "target"], `there is no target "${target ?? ""}"`, {
+      help: suggestion(target ?? "", [...world.targets.keys()]),
+    });
     return undefined;
   }
   if (found.issuer !== undefined && kinds.includes(found.issuer)) return found.issuer;
-  complaints.add(["issue", "target"], `target "${found.name}" names no issuer that this broker has`, { help: suggestion(found.issuer ?? "", kinds) });
+  complaints.add(["issue", "target"], `target "${found.name}" names no issuer that this broker has`, {
+    help: suggestion(found.issuer ?? "", kinds),
+  });
   return undefined;
 }
 
@@ -92,10 +104,16 @@ function compileRules(document: GrantDocument, world: GrantWorld, complaints: Co
     ...document.allow.map((rule, index) => ({ rule: rule as RuleDocument, effect: "allow" as const, index })),
     ...(document.deny ?? []).map((rule, index) => ({ rule, effect: "deny" as const, index })),
   ];
-  for (const { rule } of entries) if (rule.trust !== undefined && !byTrust.has(rule.trust)) byTrust.set(rule.trust, { allow: [], deny: [] });
+  for (const { rule } of entries)
+    if (rule.trust !== undefined && !byTrust.has(rule.trust)) byTrust.set(rule.trust, { allow: [], deny: [] });
   for (const { rule, effect, index } of entries) {
     const path = [effect, index] as const;
-    const head = { id: `${document.name}.${effect}[${index}]`, effect, file: complaints.located.file, line: complaints.located.place(path).line };
+    const head = {
+      id: `${document.name}.${effect}[${index}]`,
+      effect,
+      file: complaints.located.file,
+      line: complaints.located.place(path).line,
+    };
     written.push({ ...head, trust: rule.trust });
     checkRule(rule, path, world, complaints);
     const when = rule.when === undefined ? undefined : compiledWhen(rule.when, [...path, "when"], complaints);
@@ -109,7 +127,10 @@ function compileRules(document: GrantDocument, world: GrantWorld, complaints: Co
       if (compiled !== undefined) byTrust.get(trust)?.[effect].push(compiled);
     }
   }
-  return { written, byTrust: new Map([...byTrust].filter(([, rules]) => rules.allow.length > 0)) satisfies ReadonlyMap<string, TrustRules> };
+  return {
+    written,
+    byTrust: new Map([...byTrust].filter(([, rules]) => rules.allow.length > 0)) satisfies ReadonlyMap<string, TrustRules>,
+  };
 }
 
 function checkRule(rule: RuleDocument, path: readonly (string | number)[], world: GrantWorld, complaints: Complaints): void {
@@ -118,7 +139,9 @@ function checkRule(rule: RuleDocument, path: readonly (string | number)[], world
   }
   const empty = Object.keys(rule.claims ?? {}).length === 0 && rule.when === undefined;
   if (empty && (path[0] === "allow" || rule.trust === undefined)) {
-    complaints.add(path, path[0] === "allow" ? "allows whatever the trust vouches for" : "denies everything", { help: "name at least one condition under claims, or a when" });
+    complaints.add(path, path[0] === "allow" ? "allows whatever the trust vouches for" : "denies everything", {
+      help: "name at least one condition under claims, or a when",
+    });
   }
 }
 
@@ -131,7 +154,13 @@ function compiledWhen(source: string, path: readonly (string | number)[], compla
 
 type Head = Pick<Rule, "id" | "effect" | "file" | "line">;
 
-function compileRule(rule: RuleDocument, head: Head, preset: PresetName, when: When | undefined, complaints: Complaints | undefined): Rule | undefined {
+function compileRule(
+  rule: RuleDocument,
+  head: Head,
+  preset: PresetName,
+  when: When | undefined,
+  complaints: Complaints | undefined,
+): Rule | undefined {
   const conditions: Condition[] = [];
   let sound = rule.when === undefined || when !== undefined;
   for (const [name, wanted] of Object.entries(rule.claims ?? {})) {

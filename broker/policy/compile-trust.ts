@@ -16,13 +16,17 @@ export function compileTrust(document: TrustDocument, stintUrl: string, complain
     if (text === undefined) return () => undefined;
     const compiled = compileTemplate(text);
     if (!("error" in compiled)) return compiled.render;
-    complaints.add([path], `the template ${compiled.error}`, { help: 'write literal text and ${claim} references; "${/a/b}" is a JSON Pointer' });
+    complaints.add([path], `the template ${compiled.error}`, {
+      help: 'write literal text and ${claim} references; "${/a/b}" is a JSON Pointer',
+    });
     return () => undefined;
   };
-  const audiences = oidc.audience === undefined ? [stintUrl] : [...new Set(typeof oidc.audience === "string" ? [oidc.audience] : oidc.audience)];
+  const audiences =
+    oidc.audience === undefined ? [stintUrl] : [...new Set(typeof oidc.audience === "string" ? [oidc.audience] : oidc.audience)];
   checkIssuer(document, complaints);
   const keys = keysOf(document, complaints);
-  const near = (path: string | undefined): string | undefined => (path === undefined ? undefined : resolve(dirname(complaints.located.file), path));
+  const near = (path: string | undefined): string | undefined =>
+    path === undefined ? undefined : resolve(dirname(complaints.located.file), path);
   return {
     name: document.name,
     owner: document.owner,
@@ -44,7 +48,8 @@ export function compileTrust(document: TrustDocument, stintUrl: string, complain
 
 function keysOf(document: TrustDocument, complaints: Complaints): Trust["keys"] {
   const { jwks_file: file, jwks_uri: uri } = document.oidc;
-  if (file !== undefined && uri !== undefined) complaints.add(["oidc", "jwks_uri"], "says both jwks_file and jwks_uri", { help: "keep one of them" });
+  if (file !== undefined && uri !== undefined)
+    complaints.add(["oidc", "jwks_uri"], "says both jwks_file and jwks_uri", { help: "keep one of them" });
   if (file !== undefined) return { from: "file", path: resolve(dirname(complaints.located.file), file) };
   if (uri === undefined) return { from: "discovery" };
   checkUrl(uri, ["oidc", "jwks_uri"], document.oidc.insecure_http ?? false, complaints);
@@ -55,11 +60,15 @@ function checkIssuer(document: TrustDocument, complaints: Complaints): void {
   const { oidc } = document;
   const path = ["oidc", "issuer"];
   if (oidc.preset === "spiffe") {
-    if (!/^spiffe:\/\/[a-z0-9._-]{1,255}$/.test(oidc.issuer)) complaints.add(path, "must be a trust domain such as spiffe://prod.example.org, in lower case");
-    if (oidc.jwks_file === undefined && oidc.jwks_uri === undefined) complaints.add(["oidc"], "a SPIFFE trust needs its bundle", { help: "jwks_file: bundle.jwks.json" });
+    if (!/^spiffe:\/\/[a-z0-9._-]{1,255}$/.test(oidc.issuer))
+      complaints.add(path, "must be a trust domain such as spiffe://prod.example.org, in lower case");
+    if (oidc.jwks_file === undefined && oidc.jwks_uri === undefined)
+      complaints.add(["oidc"], "a SPIFFE trust needs its bundle", { help: "jwks_file: bundle.jwks.json" });
   } else checkUrl(oidc.issuer, path, oidc.insecure_http ?? false, complaints);
   if (oidc.insecure_http === true && !isLoopback(oidc.issuer)) {
-    complaints.add(["oidc", "insecure_http"], "insecure_http is only for an issuer on this machine (loopback)", { help: "use an https issuer" });
+    complaints.add(["oidc", "insecure_http"], "insecure_http is only for an issuer on this machine (loopback)", {
+      help: "use an https issuer",
+    });
   }
 }
 
@@ -69,8 +78,10 @@ function checkUrl(text: string, path: readonly string[], insecure: boolean, comp
   if (url.username !== "" || url.password !== "" || text.includes("#") || (path.at(-1) === "issuer" && text.includes("?"))) {
     complaints.add(path, "must be a URL without user, password, query and fragment");
   }
-  if (url.protocol === "http:" && !isLoopback(text)) complaints.add(path, "must be an https URL: http is only for an issuer on this machine");
-  else if (url.protocol === "http:" && !insecure) complaints.add(path, "is http", { help: "add insecure_http: true if this is a test identity provider on this machine" });
+  if (url.protocol === "http:" && !isLoopback(text))
+    complaints.add(path, "must be an https URL: http is only for an issuer on this machine");
+  else if (url.protocol === "http:" && !insecure)
+    complaints.add(path, "is http", { help: "add insecure_http: true if this is a test identity provider on this machine" });
 }
 
 function isLoopback(text: string): boolean {

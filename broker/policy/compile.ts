@@ -5,7 +5,16 @@ import type { Problem } from "../../domain/errors.ts";
 import { parseDuration } from "../../domain/time.ts";
 import { compileGrant, type GrantWorld } from "./compile-grant.ts";
 import { compileTrust } from "./compile-trust.ts";
-import { DOCUMENTS, type AnyDocument, type GrantDocument, type Kind, type SettingsDocument, type TargetDocument, type TrustDocument, type VerifierDocument } from "./document.ts";
+import {
+  DOCUMENTS,
+  type AnyDocument,
+  type GrantDocument,
+  type Kind,
+  type SettingsDocument,
+  type TargetDocument,
+  type TrustDocument,
+  type VerifierDocument,
+} from "./document.ts";
 import { suggestion } from "./nearest.ts";
 import type { Grant, Policy, PolicySettings, Trust, Verifier } from "./policy.ts";
 import { complaintsOf, parseWith, type Complaints } from "./problems.ts";
@@ -35,7 +44,9 @@ export class CompiledPolicy implements Policy {
   /** Rules whose anchors are tried, and the outcome thrown away, where there is no grant: so that both take alike. */
   readonly decoys: ReadonlyMap<string, TrustRules>;
 
-  constructor(parts: Pick<CompiledPolicy, "version" | "trusts" | "verifiers" | "settings" | "problems"> & { readonly rules: readonly GrantRules[] }) {
+  constructor(
+    parts: Pick<CompiledPolicy, "version" | "trusts" | "verifiers" | "settings" | "problems"> & { readonly rules: readonly GrantRules[] },
+  ) {
     this.version = parts.version;
     this.trusts = parts.trusts;
     this.verifiers = parts.verifiers;
@@ -46,7 +57,8 @@ export class CompiledPolicy implements Policy {
     const byAudience = new Map<string, Grant[]>();
     const decoys = new Map<string, TrustRules>();
     for (const { grant, byTrust } of parts.rules) {
-      if (grant.issue.audience !== undefined) byAudience.set(grant.issue.audience, [...(byAudience.get(grant.issue.audience) ?? []), grant]);
+      if (grant.issue.audience !== undefined)
+        byAudience.set(grant.issue.audience, [...(byAudience.get(grant.issue.audience) ?? []), grant]);
       for (const [trust, rules] of byTrust) if (!decoys.has(trust)) decoys.set(trust, rules);
     }
     this.byAudience = byAudience;
@@ -106,7 +118,8 @@ function checkShapes(located: readonly Located[], problems: Problem[]): { checke
     if (kind === undefined) continue;
     const seen = names.get(kind) ?? new Set<string>();
     names.set(kind, seen);
-    if (seen.has(title)) complaints.add(["name"], `there is another ${kind} named "${title}"`, { help: "names are unique among documents of one kind" });
+    if (seen.has(title))
+      complaints.add(["name"], `there is another ${kind} named "${title}"`, { help: "names are unique among documents of one kind" });
     seen.add(title);
     const parsed = parseWith<AnyDocument>(DOCUMENTS[kind], value, complaints);
     if (parsed.value !== undefined) checked.push({ document: parsed.value, complaints });
@@ -116,11 +129,14 @@ function checkShapes(located: readonly Located[], problems: Problem[]): { checke
 
 function kindOf(value: unknown, complaints: Complaints): Kind | undefined {
   const kinds = Object.keys(DOCUMENTS);
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return void complaints.add([], "is not a document: expected a mapping that begins with kind:");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return void complaints.add([], "is not a document: expected a mapping that begins with kind:");
   const kind = (value as Readonly<Record<string, unknown>>)["kind"];
   if (typeof kind === "string" && kinds.includes(kind)) return kind as Kind;
   if (kind === undefined) return void complaints.add([], '"kind" is missing', { help: `expected one of ${kinds.join(", ")}` });
-  return void complaints.add(["kind"], `there is no kind ${JSON.stringify(kind)}`, { help: suggestion(String(kind), kinds) });
+  return void complaints.add(["kind"], `there is no kind ${JSON.stringify(kind)}`, {
+    help: suggestion(typeof kind === "string" ? kind : "", kinds),
+  });
 }
 
 /** One issuer and audience must mean one trust: two would be two names, and two ids, for the same evidence. */
@@ -131,7 +147,9 @@ function refuseSharedTrust(documents: readonly Checked<TrustDocument>[], trusts:
       const key = JSON.stringify([document.oidc.issuer, audience]);
       const other = owners.get(key);
       if (other !== undefined && other !== document.name) {
-        complaints.add(["oidc"], `trust "${other}" already has this issuer and audience (${audience})`, { help: "one issuer and audience belong to one trust; tell callers apart in grants" });
+        complaints.add(["oidc"], `trust "${other}" already has this issuer and audience (${audience})`, {
+          help: "one issuer and audience belong to one trust; tell callers apart in grants",
+        });
       } else owners.set(key, document.name);
     }
   }

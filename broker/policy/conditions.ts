@@ -71,7 +71,11 @@ function oneOf(wanted: readonly Scalar[], foldCase: boolean): Matcher {
 function not(unwanted: Scalar | Scalar[] | { glob: string }, how: Comparison): Matcher | string {
   const isGlob = typeof unwanted === "object" && !Array.isArray(unwanted);
   // Within a `not` the doubt counts for the other side.
-  const inner = isGlob ? globbed(unwanted.glob, how.foldCase, how.effect === "deny") : Array.isArray(unwanted) ? oneOf(unwanted, how.foldCase) : equal(unwanted, how.foldCase);
+  const inner = isGlob
+    ? globbed(unwanted.glob, how.foldCase, how.effect === "deny")
+    : Array.isArray(unwanted)
+      ? oneOf(unwanted, how.foldCase)
+      : equal(unwanted, how.foldCase);
   if (typeof inner === "string") return inner;
   const types = new Set<string>(isGlob ? ["string"] : Array.isArray(unwanted) ? unwanted.map((item) => typeof item) : [typeof unwanted]);
   return (value) => value === undefined || (types.has(typeof value) && !inner(value));
@@ -124,7 +128,8 @@ function wantedText(document: ConditionDocument): string {
   if (typeof document !== "object") return JSON.stringify(document);
   if (document.glob !== undefined) return `glob ${JSON.stringify(document.glob)}`;
   if (document.regex !== undefined) return `regex ${JSON.stringify(document.regex)}`;
-  if (document.includes !== undefined) return `includes ${JSON.stringify(document.includes)}${document.split === undefined ? "" : `, split at ${JSON.stringify(document.split)}`}`;
+  if (document.includes !== undefined)
+    return `includes ${JSON.stringify(document.includes)}${document.split === undefined ? "" : `, split at ${JSON.stringify(document.split)}`}`;
   const { not: unwanted } = document;
   if (Array.isArray(unwanted)) return `none of ${unwanted.map((item) => JSON.stringify(item)).join(", ")}`;
   return typeof unwanted === "object" ? `not glob ${JSON.stringify(unwanted.glob)}` : `not ${JSON.stringify(unwanted)}`;

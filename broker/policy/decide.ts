@@ -92,7 +92,14 @@ function tryAnchors(rules: TrustRules | undefined, claims: Claims): void {
   if (rules !== undefined) isCandidate(rules, claims);
 }
 
-function refuse(policy: Policy, input: DecisionInput, rules: GrantRules, mine: TrustRules, deny: Rule | undefined, context: LazyContext): Decision {
+function refuse(
+  policy: Policy,
+  input: DecisionInput,
+  rules: GrantRules,
+  mine: TrustRules,
+  deny: Rule | undefined,
+  context: LazyContext,
+): Decision {
   const { claims, trust } = input.principal;
   const trace = (): DecisionTrace => traceOf(policy, input);
   if (!isCandidate(mine, claims)) return { allowed: false, view: NOT_PERMITTED, trace, ...(deny === undefined ? {} : { rule: deny.id }) };
@@ -107,7 +114,11 @@ function refuse(policy: Policy, input: DecisionInput, rules: GrantRules, mine: T
 }
 
 /** Of the rules that make the caller a candidate, the one with the fewest failing conditions. */
-function nearestCandidate(rules: TrustRules, claims: Claims, context: LazyContext): { readonly rule: Rule; readonly failing: Rule["conditions"] } | undefined {
+function nearestCandidate(
+  rules: TrustRules,
+  claims: Claims,
+  context: LazyContext,
+): { readonly rule: Rule; readonly failing: Rule["conditions"] } | undefined {
   let best: { readonly rule: Rule; readonly failing: Rule["conditions"]; readonly score: number } | undefined;
   for (const rule of rules.allow) {
     if (!anchorsHold(rule, claims)) continue;
@@ -152,7 +163,10 @@ export function grantsForAudience(policy: Policy, audience: string): readonly Gr
  * as if there were none. `input.request.grant` is not looked at.
  */
 export function decideByAudience(policy: Policy, audience: string, input: DecisionInput): Decision {
-  const decisions = grantsForAudience(policy, audience).map((grant) => ({ grant, decision: decide(policy, { ...input, request: { ...input.request, grant: grant.name } }) }));
+  const decisions = grantsForAudience(policy, audience).map((grant) => ({
+    grant,
+    decision: decide(policy, { ...input, request: { ...input.request, grant: grant.name } }),
+  }));
   const allowed = decisions.filter(({ decision }) => decision.allowed);
   const [first, second] = allowed;
   if (first !== undefined && second === undefined) return first.decision;
@@ -160,7 +174,9 @@ export function decideByAudience(policy: Policy, audience: string, input: Decisi
     const names = allowed.map(({ grant }) => grant.name).toSorted();
     return { allowed: false, view: targetAmbiguous(names), candidates: names, trace: first.decision.trace };
   }
-  const told = decisions.map(({ decision }) => decision).filter((decision): decision is Refused => !decision.allowed && decision.view.code !== "not_permitted");
+  const told = decisions
+    .map(({ decision }) => decision)
+    .filter((decision): decision is Refused => !decision.allowed && decision.view.code !== "not_permitted");
   const best = told.find(({ view }) => view.code === "scope_too_wide") ?? told[0];
   return best ?? decide(policy, { ...input, request: { ...input.request, grant: decisions[0]?.grant.name ?? "" } });
 }

@@ -10,7 +10,10 @@ import { shortened } from "./shown.ts";
 const MAX_SHOWN = 512;
 
 /** The one answer for whoever is no candidate, and for grants that do not exist: the same object, the same bytes. */
-export const NOT_PERMITTED: DenialView = Object.freeze({ code: "not_permitted", message: "no grant by that name is available to this workload" });
+export const NOT_PERMITTED: DenialView = Object.freeze({
+  code: "not_permitted",
+  message: "no grant by that name is available to this workload",
+});
 
 /** A candidate's claims did not meet a rule (or met a deny rule): names them with the caller's own values, never what was wanted. */
 export function claimsDenied(rule: Rule, conditions: readonly Condition[], claims: Claims, preset: PresetName): DenialView {
@@ -22,7 +25,12 @@ export function claimsDenied(rule: Rule, conditions: readonly Condition[], claim
   for (const condition of conditions) {
     const value = valueOf(claims, condition);
     if (value === undefined) absent.add(condition.name);
-    Object.defineProperty(yours, condition.name, { value: value === undefined ? null : shortened(value, MAX_SHOWN), enumerable: true, configurable: true, writable: true });
+    Object.defineProperty(yours, condition.name, {
+      value: value === undefined ? null : shortened(value, MAX_SHOWN),
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
   }
   const listed = names.map((name) => (absent.has(name) ? `${name} (absent)` : name)).join(", ");
   const hint = names.map((name) => hintFor(preset, name, absent.has(name), rule.effect)).find((text) => text !== undefined);

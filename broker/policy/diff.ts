@@ -30,12 +30,17 @@ export function vanished(before: Policy, after: Policy): Vanished {
   const grants = [...before.grants.keys()].filter((name) => !after.grants.has(name));
   const trusts = [...before.trusts.keys()].filter((name) => !after.trusts.has(name));
   const pairs = [...before.grants.keys()].flatMap((grant) =>
-    grants.includes(grant) ? [] : trustsOf(before, grant).filter((trust) => !trusts.includes(trust) && !trustsOf(after, grant).includes(trust)).map((trust) => ({ grant, trust })),
+    grants.includes(grant)
+      ? []
+      : trustsOf(before, grant)
+          .filter((trust) => !trusts.includes(trust) && !trustsOf(after, grant).includes(trust))
+          .map((trust) => ({ grant, trust })),
   );
   return { grants, trusts, pairs };
 }
 
-const trustsOf = (policy: Policy, grant: string): readonly string[] => (policy instanceof CompiledPolicy ? [...(policy.rules.get(grant)?.byTrust.keys() ?? [])] : []);
+const trustsOf = (policy: Policy, grant: string): readonly string[] =>
+  policy instanceof CompiledPolicy ? [...(policy.rules.get(grant)?.byTrust.keys() ?? [])] : [];
 
 /** Whether a reload took nothing away: then live leases need not be looked at. */
 export const nothingVanished = ({ grants, trusts, pairs }: Vanished): boolean => grants.length + trusts.length + pairs.length === 0;
@@ -56,8 +61,13 @@ export function leftovers(gone: Vanished, leases: Iterable<LiveLease>): readonly
 
 function causeOf(gone: Vanished, lease: LiveLease): { readonly what: string; readonly command: string } | undefined {
   const revoke = (flag: string, name: string, reason: string): string => `stint revoke --${flag} ${name} --reason "${reason}"`;
-  if (gone.grants.includes(lease.grant)) return { what: `grant ${lease.grant} was removed`, command: revoke("grant", lease.grant, "grant removed") };
-  if (gone.trusts.includes(lease.trust)) return { what: `trust ${lease.trust} was removed`, command: revoke("trust", lease.trust, "trust removed") };
+  if (gone.grants.includes(lease.grant))
+    return { what: `grant ${lease.grant} was removed`, command: revoke("grant", lease.grant, "grant removed") };
+  if (gone.trusts.includes(lease.trust))
+    return { what: `trust ${lease.trust} was removed`, command: revoke("trust", lease.trust, "trust removed") };
   if (!gone.pairs.some(({ grant, trust }) => grant === lease.grant && trust === lease.trust)) return undefined;
-  return { what: `grant ${lease.grant} no longer allows trust ${lease.trust}`, command: revoke("grant", lease.grant, `trust ${lease.trust} no longer allowed`) };
+  return {
+    what: `grant ${lease.grant} no longer allows trust ${lease.trust}`,
+    command: revoke("grant", lease.grant, `trust ${lease.trust} no longer allowed`),
+  };
 }

@@ -27,7 +27,10 @@ const span = (minMs: number, maxMs: number, bounds: string): z.ZodType<string | 
 const within = (ms: number | undefined, min: number, max: number): boolean => ms !== undefined && ms >= min && ms <= max;
 const Ttl = span(MIN_TTL_MS, MAX_TTL_MS, "at least 5s and at most 24h");
 
-const Scalar = z.union([z.string().max(4096, "is longer than 4096 characters"), z.number(), z.boolean()], "must be text, a number, true or false");
+const Scalar = z.union(
+  [z.string().max(4096, "is longer than 4096 characters"), z.number(), z.boolean()],
+  "must be text, a number, true or false",
+);
 const OneOf = z.array(Scalar).min(1, "an empty list matches nothing; name at least one value").max(1024, "holds more than 1024 values");
 const Glob = z.string().min(1, "must not be empty").max(1024, "is longer than 1024 characters");
 
@@ -36,30 +39,38 @@ export const Test = z
   .strictObject({
     glob: Glob.describe('* stops at "/" and ":", ** does not; anchored at both ends.').optional(),
     not: z.union([Scalar, OneOf, z.strictObject({ glob: Glob })], "must be a value, a list of values, or { glob: ... }").optional(),
-    regex: z.string().min(2, "must be written ^...$").max(1024, "is longer than 1024 characters").describe("RE2 syntax, anchored: ^...$").optional(),
+    regex: z
+      .string()
+      .min(2, "must be written ^...$")
+      .max(1024, "is longer than 1024 characters")
+      .describe("RE2 syntax, anchored: ^...$")
+      .optional(),
     includes: Scalar.describe("Member of a list claim, or of a string that is split first.").optional(),
     split: z.string().min(1, "must not be empty").max(8, "is longer than 8 characters").optional(),
   })
   .describe("One of glob, not, regex, includes.");
-export const Condition = z.union([Scalar, OneOf, Test], "must be a value, a list of values, or one of { glob }, { not }, { regex }, { includes, split }").meta({ id: "Condition" });
+export const Condition = z
+  .union([Scalar, OneOf, Test], "must be a value, a list of values, or one of { glob }, { not }, { regex }, { includes, split }")
+  .meta({ id: "Condition" });
 export type Condition = z.infer<typeof Condition>;
 export type Scalar = z.infer<typeof Scalar>;
 
 const ClaimName = z.string().min(1, "must not be empty").max(256, "is longer than 256 characters");
-const Conditions = z.record(ClaimName, Condition).meta({ id: "Conditions" }).describe('Claim name, or a JSON Pointer when it begins with "/".');
+const Conditions = z
+  .record(ClaimName, Condition)
+  .meta({ id: "Conditions" })
+  .describe('Claim name, or a JSON Pointer when it begins with "/".');
 const When = z.string().min(1, "must not be empty").max(2048, "is longer than 2048 characters").describe("A CEL expression.");
 const AllowRule = z.strictObject({ trust: Name, claims: Conditions.optional(), when: When.optional() });
 const DenyRule = z.strictObject({ trust: Name.optional(), claims: Conditions.optional(), when: When.optional() });
 export type RuleDocument = z.infer<typeof DenyRule>;
 
-const Accept = z
-  .record(z.string(), Text.max(512))
-  .describe("Lint rules that do not apply to this document, each with the reason why.");
+const Accept = z.record(z.string(), Text.max(512)).describe("Lint rules that do not apply to this document, each with the reason why.");
 
 /** `aud` values and origins: visible ASCII, as they appear in tokens. */
 const Audience = Text.max(512).regex(/^[\x21-\x7e]+$/, "must be visible ASCII without spaces");
 const OneOrMore = <T extends z.ZodType>(item: T): z.ZodType<z.infer<T> | z.infer<T>[]> =>
-  z.union([item, z.array(item).min(1, "must not be empty").max(64, "holds more than 64 values")]) as never;
+  z.union([item, z.array(item).min(1, "must not be empty").max(64, "holds more than 64 values")]);
 
 const Oidc = z.strictObject({
   issuer: Text.max(512).describe("Compared byte for byte with the token's iss."),
@@ -71,7 +82,10 @@ const Oidc = z.strictObject({
   ca_file: Text.optional(),
   bearer_file: Text.optional(),
   insecure_http: z.boolean().describe("Only for a loopback issuer.").optional(),
-  algorithms: z.array(z.enum(ALLOWED_ALGORITHMS as readonly [string, ...string[]])).min(1, "must not be empty").optional(),
+  algorithms: z
+    .array(z.enum(ALLOWED_ALGORITHMS as readonly [string, ...string[]]))
+    .min(1, "must not be empty")
+    .optional(),
   single_use: z.boolean().optional(),
 });
 
@@ -114,7 +128,11 @@ const Issue = z.looseObject({
   target: Name.optional(),
   audience: Audience.optional(),
   scope: z
-    .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/, "must be a scope of RFC 6749: visible ASCII without spaces, quotes and backslashes"))
+    .array(
+      z
+        .string()
+        .regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/, "must be a scope of RFC 6749: visible ASCII without spaces, quotes and backslashes"),
+    )
     .max(64, "holds more than 64 values")
     .optional(),
   ttl: Ttl.describe("What one gets unasked; default 10m.").optional(),
@@ -160,7 +178,12 @@ export const VerifierDocument = z.strictObject({
 export type VerifierDocument = z.infer<typeof VerifierDocument>;
 
 /** Settings of an issuer; what belongs to the issuer is its own business. */
-export const TargetDocument = z.looseObject({ kind: z.literal("Target"), name: Name, owner: Owner.optional(), issuer: z.string().optional() });
+export const TargetDocument = z.looseObject({
+  kind: z.literal("Target"),
+  name: Name,
+  owner: Owner.optional(),
+  issuer: z.string().optional(),
+});
 export type TargetDocument = z.infer<typeof TargetDocument>;
 
 export const SettingsDocument = z.strictObject({
@@ -173,6 +196,12 @@ export const SettingsDocument = z.strictObject({
 });
 export type SettingsDocument = z.infer<typeof SettingsDocument>;
 
-export const DOCUMENTS = { Trust: TrustDocument, Grant: GrantDocument, Verifier: VerifierDocument, Target: TargetDocument, Settings: SettingsDocument } as const;
+export const DOCUMENTS = {
+  Trust: TrustDocument,
+  Grant: GrantDocument,
+  Verifier: VerifierDocument,
+  Target: TargetDocument,
+  Settings: SettingsDocument,
+} as const;
 export type Kind = keyof typeof DOCUMENTS;
 export type AnyDocument = TrustDocument | GrantDocument | VerifierDocument | TargetDocument | SettingsDocument;

@@ -12,7 +12,16 @@ export interface Reasoning {
   readonly summary: string;
   readonly trace: DecisionTrace;
   /** The rule that came nearest, and the fewest changes to the claims or the request with which it would allow. */
-  readonly nearest: { readonly rule: string; readonly file: string; readonly line: number; readonly held: number; readonly of: number; readonly change: readonly string[] } | undefined;
+  readonly nearest:
+    | {
+        readonly rule: string;
+        readonly file: string;
+        readonly line: number;
+        readonly held: number;
+        readonly of: number;
+        readonly change: readonly string[];
+      }
+    | undefined;
 }
 
 /** Whether the policy in force would decide a past refusal otherwise. */
@@ -38,14 +47,19 @@ export function explainDecision(decision: Decision): Reasoning {
 }
 
 /** Explains a refusal from its record, and says what `policy` makes of the same claims now. Undefined where no decision was made (bad evidence, locks). */
-export function explainDenial(denial: PastDenial, policy: Policy, now: number): { readonly then: Reasoning | undefined; readonly today: Today | undefined } {
-  const then = denial.trace === undefined ? undefined : reasoning(denial.trace, denial.view.code);
-  if (denial.principal === undefined || denial.grant === undefined) return { then, today: undefined };
+export function explainDenial(
+  denial: PastDenial,
+  policy: Policy,
+  now: number,
+): { readonly past: Reasoning | undefined; readonly today: Today | undefined } {
+  const past = denial.trace === undefined ? undefined : reasoning(denial.trace, denial.view.code);
+  if (denial.principal === undefined || denial.grant === undefined) return { past, today: undefined };
   const decision = decide(policy, supposed(denial.principal, denial.grant, now));
   const today = explainDecision(decision);
   const trace = today.trace;
-  const approximate = trace.rules.some(({ conditions }) => conditions.some(({ condition }) => condition === "when")) || denial.view.code === "scope_too_wide";
-  return { then, today: { ...today, policy: policy.version, differs: today.code !== denial.view.code, approximate } };
+  const approximate =
+    trace.rules.some(({ conditions }) => conditions.some(({ condition }) => condition === "when")) || denial.view.code === "scope_too_wide";
+  return { past, today: { ...today, policy: policy.version, differs: today.code !== denial.view.code, approximate } };
 }
 
 /** A request with nothing but who asks and for what. */
@@ -100,7 +114,10 @@ function summaryOf(trace: DecisionTrace, code: ErrorCode | undefined): string {
   const deny = trace.rules.find(({ effect, matched }) => effect === "deny" && matched);
   if (deny !== undefined) return `${deny.rule} matched, and deny wins.`;
   if (code === "scope_too_wide") return `${allow?.rule ?? "A rule"} matched, but more scope was asked for than the grant has.`;
-  if (allow !== undefined) return code === undefined ? `${allow.rule} matched, and no deny rule did.` : `${allow.rule} matched; the refusal came after the decision (${code}).`;
+  if (allow !== undefined)
+    return code === undefined
+      ? `${allow.rule} matched, and no deny rule did.`
+      : `${allow.rule} matched; the refusal came after the decision (${code}).`;
   if (code === undefined) return "No rule matched; audit mode let the request through.";
   if (!trace.rules.some(({ applies, effect }) => applies && effect === "allow")) return "No allow rule is for the caller's trust.";
   if (!trace.candidate) return "The caller is no candidate: no allow rule's anchor conditions hold. It was told nothing about the grant.";

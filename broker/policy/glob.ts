@@ -22,7 +22,8 @@ export function compileGlob(pattern: string): ((value: string) => boolean) | str
   const prefix = pattern.slice(0, pattern.indexOf("*"));
   const suffix = pattern.slice(pattern.lastIndexOf("*") + 1);
   const wildcards = tokens.filter((token) => token.kind !== LITERAL);
-  const fits = (value: string): boolean => value.length >= prefix.length + suffix.length && value.startsWith(prefix) && value.endsWith(suffix);
+  const fits = (value: string): boolean =>
+    value.length >= prefix.length + suffix.length && value.startsWith(prefix) && value.endsWith(suffix);
   if (wildcards.length === 1) {
     if (wildcards[0]?.kind === ACROSS) return fits;
     return (value) => fits(value) && !crosses(value, prefix.length, value.length - suffix.length);
@@ -63,7 +64,8 @@ function simulate(tokens: readonly Token[], value: string): boolean {
       if (states[position] === 0) continue;
       const token = tokens[position];
       if (token === undefined) continue;
-      if (token.kind === LITERAL ? token.code === code : token.kind === ACROSS || !isSeparator(code)) next[token.kind === LITERAL ? position + 1 : position] = 1;
+      if (token.kind === LITERAL ? token.code === code : token.kind === ACROSS || !isSeparator(code))
+        next[token.kind === LITERAL ? position + 1 : position] = 1;
     }
     spread(tokens, next);
     [states, next] = [next, states];

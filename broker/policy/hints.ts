@@ -29,12 +29,21 @@ const GITHUB: Readonly<Record<string, Hint>> = {
   sub: { other: "The subject's format changed in 2026 and can be customised per repository; rules should use repository_id." },
 };
 const GITLAB: Readonly<Record<string, Hint>> = {
-  environment: { absent: "This token has no environment claim. GitLab adds it only when the job has an environment: key.", other: "The job's environment is another one. GitLab compares its names with case." },
+  environment: {
+    absent: "This token has no environment claim. GitLab adds it only when the job has an environment: key.",
+    other: "The job's environment is another one. GitLab compares its names with case.",
+  },
   ref_protected: { other: 'The job\'s branch or tag is not protected. GitLab sends this claim as text, "true" or "false".' },
   ref: { other: "The job runs for another branch or tag. A tag and a branch may have the same name; ref_type tells them apart." },
   ref_type: { other: "The job runs for a tag where a branch was asked for, or the other way round." },
-  pipeline_source: { other: "The pipeline was started in another way than this grant is for.", denied: "Pipelines started this way are refused, because outsiders can cause or feed them." },
-  job_project_id: { absent: "This GitLab does not send job_project_id; it needs 18.4 or later.", other: "The job runs in another project than its source, as in a merge request from a fork." },
+  pipeline_source: {
+    other: "The pipeline was started in another way than this grant is for.",
+    denied: "Pipelines started this way are refused, because outsiders can cause or feed them.",
+  },
+  job_project_id: {
+    absent: "This GitLab does not send job_project_id; it needs 18.4 or later.",
+    other: "The job runs in another project than its source, as in a merge request from a fork.",
+  },
 };
 const BUILDKITE: Readonly<Record<string, Hint>> = {
   organization_id: { absent: "Ask for it: buildkite-agent oidc request-token --claim organization_id" },

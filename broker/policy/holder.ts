@@ -33,7 +33,10 @@ export class PolicyHolder {
   }
 
   /** Loads for the first time. Without a sound policy there is no holder, only the problems. */
-  static async open(path: string, context: () => PolicyContext): Promise<{ readonly holder: PolicyHolder | undefined; readonly problems: readonly Problem[] }> {
+  static async open(
+    path: string,
+    context: () => PolicyContext,
+  ): Promise<{ readonly holder: PolicyHolder | undefined; readonly problems: readonly Problem[] }> {
     const { policy, problems } = await loadPolicy(path, context());
     return { holder: policy === undefined ? undefined : new PolicyHolder(path, context, policy, problems), problems };
   }

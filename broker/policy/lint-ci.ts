@@ -10,8 +10,19 @@ export function lintCi(view: RuleView, report: Report): void {
   lintRefs(view, protectedRef, report);
   if (view.trust.preset === "github") lintGithubEvents(view, report);
   if (view.trust.preset === "gitlab") lintGitlab(view, protectedRef, report);
-  if ((view.trust.preset === "github" || view.trust.preset === "gitlab") && view.sensitive && !protectedRef && !names(view, "environment") && !view.mentions("ref_protected")) {
-    report("missing-environment", view.path, "asks for no environment and no protected ref, although the grant is of high sensitivity", "add environment: production (with protection rules where the job runs), or ref_protected: \"true\"");
+  if (
+    (view.trust.preset === "github" || view.trust.preset === "gitlab") &&
+    view.sensitive &&
+    !protectedRef &&
+    !names(view, "environment") &&
+    !view.mentions("ref_protected")
+  ) {
+    report(
+      "missing-environment",
+      view.path,
+      "asks for no environment and no protected ref, although the grant is of high sensitivity",
+      'add environment: production (with protection rules where the job runs), or ref_protected: "true"',
+    );
   }
 }
 
@@ -32,7 +43,13 @@ function lintRefs(view: RuleView, protectedRef: boolean, report: Report): void {
     // Of a workflow's reference only what follows the last "@" is a branch.
     const ref = WORKFLOWS.includes(claim) && text?.includes("@") ? text.slice(text.lastIndexOf("@")) : text;
     if (ref === undefined || !/[*+?[{(|]|\.(?!\w)/.test(ref.replace(/\\./g, ""))) continue;
-    report("unowned-branch", [...view.path, "claims", claim], "whoever may push can make a branch or tag that this matches", 'name the branch, or add ref_protected: "true", or protect what the pattern matches and accept this', view.sensitive ? "error" : "warning");
+    report(
+      "unowned-branch",
+      [...view.path, "claims", claim],
+      "whoever may push can make a branch or tag that this matches",
+      'name the branch, or add ref_protected: "true", or protect what the pattern matches and accept this',
+      view.sensitive ? "error" : "warning",
+    );
   }
 }
 
@@ -51,15 +68,29 @@ function lintGithubEvents(view: RuleView, report: Report): void {
   const condition = view.condition(claim);
   if (condition !== undefined && (typeof condition !== "object" || Array.isArray(condition) || condition.not === undefined)) {
     const admitted = unsafe.filter((event) => view.admits(claim, event) && !isDenied(view, claim, event));
-    if (admitted.length > 0) report("unsafe-event", [...view.path, "claims", claim], `allows ${admitted.join(", ")}: outsiders can cause or feed such runs, and they carry this repository's identity`, help);
+    if (admitted.length > 0)
+      report(
+        "unsafe-event",
+        [...view.path, "claims", claim],
+        `allows ${admitted.join(", ")}: outsiders can cause or feed such runs, and they carry this repository's identity`,
+        help,
+      );
     return;
   }
   // These events run on the default branch: a rule for tags never meets them.
   if (view.mentions(claim) || isForTags(view.condition("ref"))) return;
-  const open = DEFAULT_BRANCH_EVENTS.filter((event) => (condition === undefined || view.admits(claim, event)) && !isDenied(view, claim, event));
+  const open = DEFAULT_BRANCH_EVENTS.filter(
+    (event) => (condition === undefined || view.admits(claim, event)) && !isDenied(view, claim, event),
+  );
   if (open.length === 0) return;
   const severe = view.sensitive && open.includes("pull_request_target");
-  report("unsafe-event", view.path, `does not say which events may have it, so ${open.join(", ")} may: outsiders can cause or feed such runs`, help, severe ? "error" : "warning");
+  report(
+    "unsafe-event",
+    view.path,
+    `does not say which events may have it, so ${open.join(", ")} may: outsiders can cause or feed such runs`,
+    help,
+    severe ? "error" : "warning",
+  );
 }
 
 function isForTags(ref: Condition | undefined): boolean {
@@ -80,17 +111,42 @@ function isDenied(view: RuleView, claim: string, value: string): boolean {
 }
 
 function lintGitlab(view: RuleView, protectedRef: boolean, report: Report): void {
-  const sources = view.preset.unsafeEvents?.values.filter((source) => view.admits("pipeline_source", source) && !isDenied(view, "pipeline_source", source)) ?? [];
+  const sources =
+    view.preset.unsafeEvents?.values.filter(
+      (source) => view.admits("pipeline_source", source) && !isDenied(view, "pipeline_source", source),
+    ) ?? [];
   const condition = view.condition("pipeline_source");
   const open = typeof condition === "object" && !Array.isArray(condition) && condition.not !== undefined;
   if (sources.length > 0 && !open) {
-    report("unsafe-event", [...view.path, "claims", "pipeline_source"], `allows ${sources.join(", ")}: outsiders can cause such pipelines`, "name the sources that may have it, as pipeline_source: [push, web]");
+    report(
+      "unsafe-event",
+      [...view.path, "claims", "pipeline_source"],
+      `allows ${sources.join(", ")}: outsiders can cause such pipelines`,
+      "name the sources that may have it, as pipeline_source: [push, web]",
+    );
   }
   if (view.condition("project_id") === undefined) return;
   if (!protectedRef && !view.mentions("ref_protected") && view.condition("environment_protected") === undefined) {
-    report("unprotected-ref", view.path, "any branch or tag of the project will do, protected or not", 'add ref_protected: "true"', view.sensitive ? "error" : "warning");
+    report(
+      "unprotected-ref",
+      view.path,
+      "any branch or tag of the project will do, protected or not",
+      'add ref_protected: "true"',
+      view.sensitive ? "error" : "warning",
+    );
   }
-  if (!protectedRef && view.condition("job_project_id") === undefined && !names(view, "pipeline_source") && !view.mentions("job_project_id")) {
-    report("fork-pipeline", view.path, "in merge requests from forks project_id may be one project while the job runs in another", "add job_project_id with the same id (GitLab 18.4 and later), or pipeline_source: [push]", "warning");
+  if (
+    !protectedRef &&
+    view.condition("job_project_id") === undefined &&
+    !names(view, "pipeline_source") &&
+    !view.mentions("job_project_id")
+  ) {
+    report(
+      "fork-pipeline",
+      view.path,
+      "in merge requests from forks project_id may be one project while the job runs in another",
+      "add job_project_id with the same id (GitLab 18.4 and later), or pipeline_source: [push]",
+      "warning",
+    );
   }
 }

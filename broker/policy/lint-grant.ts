@@ -30,7 +30,14 @@ export interface RuleView {
 export function lintGrant(grant: GrantDocument, trusts: ReadonlyMap<string, Trust>, now: number, report: Report): void {
   const sensitive = grant.sensitivity === "high" || grant.sensitivity === "critical";
   lintReview(grant, "grant", sensitive, now, report);
-  if (grant.mode === "audit") report("audit-mode", ["mode"], "is in audit mode: candidates whom a rule would deny are let through and recorded", "set mode: enforce once the record is clean", "warning");
+  if (grant.mode === "audit")
+    report(
+      "audit-mode",
+      ["mode"],
+      "is in audit mode: candidates whom a rule would deny are let through and recorded",
+      "set mode: enforce once the record is clean",
+      "warning",
+    );
   for (const [index, rule] of grant.allow.entries()) {
     const trust = trusts.get(rule.trust);
     if (trust === undefined) continue;
@@ -47,7 +54,8 @@ export function lintGrant(grant: GrantDocument, trusts: ReadonlyMap<string, Trus
 }
 
 function viewOf(grant: GrantDocument, rule: RuleDocument, path: Path, trust: Trust, sensitive: boolean): RuleView {
-  const condition = (name: string): Condition | undefined => (rule.claims !== undefined && Object.hasOwn(rule.claims, name) ? rule.claims[name] : undefined);
+  const condition = (name: string): Condition | undefined =>
+    rule.claims !== undefined && Object.hasOwn(rule.claims, name) ? rule.claims[name] : undefined;
   return {
     grant,
     rule,
@@ -58,7 +66,10 @@ function viewOf(grant: GrantDocument, rule: RuleDocument, path: Path, trust: Tru
     condition,
     admits: (name, value) => {
       const wanted = condition(name);
-      const compiled = wanted === undefined ? undefined : compileCondition(name, wanted, { foldCase: foldsCase(trust.preset, name), effect: "allow", anchor: false });
+      const compiled =
+        wanted === undefined
+          ? undefined
+          : compileCondition(name, wanted, { foldCase: foldsCase(trust.preset, name), effect: "allow", anchor: false });
       return typeof compiled === "object" && compiled.test(value);
     },
     mentions: (name) => rule.when?.includes(name) ?? false,
@@ -66,7 +77,11 @@ function viewOf(grant: GrantDocument, rule: RuleDocument, path: Path, trust: Tru
 }
 
 /** Claims that are not text, although the platform's claims otherwise all are. */
-const NUMBERS: Readonly<Partial<Record<PresetName, readonly string[]>>> = { github: [], gitlab: ["runner_id"], buildkite: ["build_number"] };
+const NUMBERS: Readonly<Partial<Record<PresetName, readonly string[]>>> = {
+  github: [],
+  gitlab: ["runner_id"],
+  buildkite: ["build_number"],
+};
 
 /** Names that the platform does not send, and values of a type that it does not send. In a deny rule either means that it never denies. */
 function lintClaims(view: RuleView, report: Report): void {
@@ -74,8 +89,18 @@ function lintClaims(view: RuleView, report: Report): void {
   for (const [name, wanted] of Object.entries(view.rule.claims ?? {})) {
     const path = [...view.path, "claims", name];
     const numbers = NUMBERS[trust.preset];
-    if (numbers !== undefined && !["exp", "iat", "nbf", ...numbers].includes(name) && preset.claims.includes(name) && speaksOfOtherThanText(wanted)) {
-      report("wrong-type", path, `${trust.preset} sends ${name} as text, so this never matches`, `write it in quotes, as "${String(Array.isArray(wanted) ? wanted[0] : typeof wanted === "object" ? "..." : wanted)}"`);
+    if (
+      numbers !== undefined &&
+      !["exp", "iat", "nbf", ...numbers].includes(name) &&
+      preset.claims.includes(name) &&
+      speaksOfOtherThanText(wanted)
+    ) {
+      report(
+        "wrong-type",
+        path,
+        `${trust.preset} sends ${name} as text, so this never matches`,
+        `write it in quotes, as "${String(Array.isArray(wanted) ? wanted[0] : typeof wanted === "object" ? "..." : wanted)}"`,
+      );
     }
     if (preset.claims.length === 0 || preset.claims.includes(name) || preset.prefixes.some((prefix) => name.startsWith(prefix))) continue;
     const close = preset.claims.find((known) => editDistance(name, known, 3) < 3);
@@ -85,6 +110,12 @@ function lintClaims(view: RuleView, report: Report): void {
 }
 
 function speaksOfOtherThanText(wanted: Condition): boolean {
-  const values = Array.isArray(wanted) ? wanted : typeof wanted === "object" ? (Array.isArray(wanted.not) ? wanted.not : [wanted.not ?? wanted.includes ?? ""]) : [wanted];
+  const values = Array.isArray(wanted)
+    ? wanted
+    : typeof wanted === "object"
+      ? Array.isArray(wanted.not)
+        ? wanted.not
+        : [wanted.not ?? wanted.includes ?? ""]
+      : [wanted];
   return values.some((value) => typeof value === "number" || typeof value === "boolean");
 }

@@ -15,21 +15,39 @@ export function lintIdentity(view: RuleView, report: Report): void {
   const anchors = preset.anchors.map((set) => set.join(" and ")).join(", or ");
   if (isAnchored(trust.preset, pinned)) {
     if (trust.preset === "github" && view.condition("sub") !== undefined) {
-      report("name-based-sub", [...view.path, "claims", "sub"], "the subject's format is made of names, can be customised, and changed in 2026", "leave it out: repository_id, environment and ref say the same and do not change", "warning");
+      report(
+        "name-based-sub",
+        [...view.path, "claims", "sub"],
+        "the subject's format is made of names, can be customised, and changed in 2026",
+        "leave it out: repository_id, environment and ref say the same and do not change",
+        "warning",
+      );
     }
     return;
   }
   if (trust.preset === "buildkite" && !pinned.has("organization_slug") && !pinned.has("organization_id")) {
-    report("missing-organization", view.path, "names no organisation, and every organisation's tokens have this issuer", `add conditions on ${anchors}`);
+    report(
+      "missing-organization",
+      view.path,
+      "names no organisation, and every organisation's tokens have this issuer",
+      `add conditions on ${anchors}`,
+    );
     return;
   }
   const named = preset.mutableClaims.filter((claim) => pinned.has(claim));
   const byId = preset.idClaims.some((claim) => pinned.has(claim));
   if (named.length > 0 && !byId) {
-    report("mutable-name-only", [...view.path, "claims", named[0] ?? ""], `knows its owner by ${named.join(", ")} only: names can be given up and taken by somebody else`, `add a condition on ${anchors}`);
+    report(
+      "mutable-name-only",
+      [...view.path, "claims", named[0] ?? ""],
+      `knows its owner by ${named.join(", ")} only: names can be given up and taken by somebody else`,
+      `add a condition on ${anchors}`,
+    );
     return;
   }
-  const what = byId ? "is bound to an owner, but not to one workload: nobody is a candidate by it" : "is bound to no owner: any tenant of the platform may match";
+  const what = byId
+    ? "is bound to an owner, but not to one workload: nobody is a candidate by it"
+    : "is bound to no owner: any tenant of the platform may match";
   report("no-anchor", view.path, what, `add a condition on ${anchors}`);
 }
 
@@ -50,7 +68,12 @@ function lintPattern(view: RuleView, name: string, report: Report): void {
   const isName = preset.mutableClaims.includes(name) || preset.idClaims.includes(name) || preset.anchors.some((set) => set.includes(name));
   const prefix = openPrefix(condition);
   if (isName && prefix !== undefined) {
-    report("open-prefix", path, `also matches names that only begin like ${JSON.stringify(prefix)}`, `end the fixed part with "/" or ":", or list the names`);
+    report(
+      "open-prefix",
+      path,
+      `also matches names that only begin like ${JSON.stringify(prefix)}`,
+      `end the fixed part with "/" or ":", or list the names`,
+    );
   }
 }
 

@@ -40,7 +40,8 @@ export type Report = (rule: LintRule, path: Path, message: string, help: string,
 
 /** Looks for what compiles but has burned others. Findings go to the documents' own complaints. */
 export function lint(compilation: Compilation, now: number): void {
-  for (const { document, complaints } of compilation.trusts) lintTrust(document, compilation.policy.trusts.get(document.name), now, reporter({ document, complaints }, compilation));
+  for (const { document, complaints } of compilation.trusts)
+    lintTrust(document, compilation.policy.trusts.get(document.name), now, reporter({ document, complaints }, compilation));
   for (const checked of compilation.grants) {
     const report = reporter(checked, compilation);
     lintGrant(checked.document, compilation.policy.trusts, now, report);
@@ -58,12 +59,14 @@ function reporter({ document, complaints }: Checked, compilation: Compilation): 
   };
 }
 
-const acceptOf = (document: Checked["document"]): Readonly<Record<string, unknown>> => ("accept" in document ? ((document.accept as Readonly<Record<string, unknown>> | undefined) ?? {}) : {});
+const acceptOf = (document: Checked["document"]): Readonly<Record<string, unknown>> =>
+  "accept" in document ? ((document.accept as Readonly<Record<string, unknown>> | undefined) ?? {}) : {};
 
 function checkAccept({ document, complaints }: Checked): void {
   if (document.kind === "Target") return;
   for (const rule of Object.keys(acceptOf(document))) {
-    if (!Object.hasOwn(LINT_RULES, rule)) complaints.add(["accept", rule], `there is no lint rule "${rule}"`, { help: suggestion(rule, Object.keys(LINT_RULES)), at: "key" });
+    if (!Object.hasOwn(LINT_RULES, rule))
+      complaints.add(["accept", rule], `there is no lint rule "${rule}"`, { help: suggestion(rule, Object.keys(LINT_RULES)), at: "key" });
   }
 }
 
@@ -75,6 +78,13 @@ function lintTests(document: Compilation["grants"][number]["document"], compilat
   }
   if (!compilation.policy.grants.has(document.name)) return;
   for (const result of runTests(compilation.policy, document)) {
-    if (!result.passed) report("test-failed", ["tests", result.index], `test "${result.name}" fails: expected ${result.expected}, got ${result.got}`, "run stint policy test for the reasoning", "warning");
+    if (!result.passed)
+      report(
+        "test-failed",
+        ["tests", result.index],
+        `test "${result.name}" fails: expected ${result.expected}, got ${result.got}`,
+        "run stint policy test for the reasoning",
+        "warning",
+      );
   }
 }

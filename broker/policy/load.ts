@@ -26,7 +26,10 @@ export async function runPolicyTests(path: string, context: PolicyContext): Prom
   return { ...loaded, results: loaded.policy === undefined ? [] : runAllTests(compilation) };
 }
 
-async function compileFolder(path: string, context: PolicyContext): Promise<{ readonly compilation: Compilation; readonly problems: Problem[] }> {
+async function compileFolder(
+  path: string,
+  context: PolicyContext,
+): Promise<{ readonly compilation: Compilation; readonly problems: Problem[] }> {
   const { sources, problems } = await readSources(path);
   const found = [...problems];
   const compilation = compileSources(sources, context, found);
@@ -35,7 +38,12 @@ async function compileFolder(path: string, context: PolicyContext): Promise<{ re
     if (trust !== undefined) await checkTrustFiles(document, trust, complaints);
   }
   if (found.length === 0 && compilation.all.length === 0) {
-    found.push({ file: path, severity: "warning", message: "holds no documents: nothing will be granted", help: "stint init writes a first trust and grant" });
+    found.push({
+      file: path,
+      severity: "warning",
+      message: "holds no documents: nothing will be granted",
+      help: "stint init writes a first trust and grant",
+    });
   }
   return { compilation, problems: found };
 }
@@ -58,7 +66,9 @@ function compileSources(sources: readonly Source[], context: PolicyContext, prob
 /** Lint runs on what compiled; its errors count as `Settings.lint` says. */
 function finish(compilation: Compilation, context: PolicyContext, problems: Problem[]): Loaded {
   lint(compilation, context.now);
-  const fatal = problems.some(({ severity, rule }) => severity === "error" && (rule === undefined || compilation.settings.lint === "error"));
+  const fatal = problems.some(
+    ({ severity, rule }) => severity === "error" && (rule === undefined || compilation.settings.lint === "error"),
+  );
   problems.sort((a, b) => (a.file ?? "").localeCompare(b.file ?? "") || (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0));
   return { policy: fatal ? undefined : compilation.policy, problems: [...problems] };
 }

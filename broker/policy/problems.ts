@@ -8,7 +8,17 @@ export interface Complaints {
   readonly located: Located;
   /** Name of the document, or `document 2` where it has none. */
   readonly title: string;
-  add(path: Path, message: string, more?: { readonly help?: string; readonly rule?: string; readonly severity?: Problem["severity"]; readonly offset?: number; readonly at?: "key" }): void;
+  add(
+    path: Path,
+    message: string,
+    more?: {
+      readonly help?: string;
+      readonly rule?: string;
+      readonly severity?: Problem["severity"];
+      readonly offset?: number;
+      readonly at?: "key";
+    },
+  ): void;
 }
 
 /** Complaints about a document, collected into `problems`. */
@@ -34,7 +44,8 @@ export function complaintsOf(located: Located, title: string, problems: Problem[
 /** `deploy-prod.allow[0].claims.ref` */
 export function pathText(title: string, path: Path): string {
   let text = title;
-  for (const step of path) text += typeof step === "number" ? `[${step}]` : /^[A-Za-z_][\w-]*$/.test(step) ? `.${step}` : `[${JSON.stringify(step)}]`;
+  for (const step of path)
+    text += typeof step === "number" ? `[${step}]` : /^[A-Za-z_][\w-]*$/.test(step) ? `.${step}` : `[${JSON.stringify(step)}]`;
   return text;
 }
 
@@ -67,7 +78,11 @@ function sharpen(issue: Issue, base: readonly (string | number)[]): Sharp[] {
   const path = [...base, ...issue.path.map((step) => (typeof step === "symbol" ? String(step) : step))];
   if (issue.code === "invalid_key") return issue.issues.flatMap((inner) => sharpen({ ...inner, path: [] }, path));
   if (issue.code !== "invalid_union") return [{ issue, path }];
-  const meant = issue.errors.find((branch) => branch.length > 0 && branch.every((inner) => inner.path.length > 0 || (inner.code !== "invalid_type" && inner.code !== "invalid_union")));
+  const meant = issue.errors.find(
+    (branch) =>
+      branch.length > 0 &&
+      branch.every((inner) => inner.path.length > 0 || (inner.code !== "invalid_type" && inner.code !== "invalid_union")),
+  );
   return meant === undefined ? [{ issue, path }] : meant.flatMap((inner) => sharpen(inner, path));
 }
 
@@ -90,15 +105,25 @@ function complain(schema: z.ZodType, issue: Issue, path: Path, complaints: Compl
   if (issue.code === "invalid_value") {
     const values = issue.values.map(String);
     const text = typeof issue.input === "string" ? suggestion(issue.input, values) : undefined;
-    const message = issue.message.startsWith("Invalid") ? `must be ${values.length === 1 ? `"${values[0] ?? ""}"` : `one of ${values.join(", ")}`}` : issue.message;
+    const message = issue.message.startsWith("Invalid")
+      ? `must be ${values.length === 1 ? `"${values[0] ?? ""}"` : `one of ${values.join(", ")}`}`
+      : issue.message;
     complaints.add(full, message, text === undefined ? {} : { help: text });
     return;
   }
   complaints.add(full, issue.message);
 }
 
-const WORDS: Readonly<Record<string, string>> = { object: "a mapping", record: "a mapping", array: "a list", string: "text (put it in quotes)", boolean: "true or false", int: "a whole number" };
-const expected = (issue: Issue): string => (issue.code === "invalid_type" ? (WORDS[issue.expected] ?? `a ${issue.expected}`) : "another value");
+const WORDS: Readonly<Record<string, string>> = {
+  object: "a mapping",
+  record: "a mapping",
+  array: "a list",
+  string: "text (put it in quotes)",
+  boolean: "true or false",
+  int: "a whole number",
+};
+const expected = (issue: Issue): string =>
+  issue.code === "invalid_type" ? (WORDS[issue.expected] ?? `a ${issue.expected}`) : "another value";
 
 function prune(value: unknown, path: Path, keys: readonly string[]): void {
   let at: unknown = value;

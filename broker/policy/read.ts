@@ -21,7 +21,11 @@ export async function readSources(path: string): Promise<{ readonly sources: rea
   try {
     files = (await stat(path)).isDirectory() ? await filesOf(path) : [path];
   } catch (error) {
-    complain(path, `cannot be read: ${codeOf(error)}`, "STINT_CONFIG names a folder of YAML files, or one file; stint init writes a first one");
+    complain(
+      path,
+      `cannot be read: ${codeOf(error)}`,
+      "STINT_CONFIG names a folder of YAML files, or one file; stint init writes a first one",
+    );
     return { sources: [], problems };
   }
   if (files.length > MAX_FILES) {
@@ -43,7 +47,9 @@ export async function readSources(path: string): Promise<{ readonly sources: rea
 
 async function filesOf(folder: string): Promise<readonly string[]> {
   const entries = await readdir(folder, { withFileTypes: true });
-  const names = entries.filter((entry) => !entry.isDirectory() && !entry.name.startsWith(".") && /\.(?:ya?ml|json)$/i.test(entry.name)).map(({ name }) => name);
+  const names = entries
+    .filter((entry) => !entry.isDirectory() && !entry.name.startsWith(".") && /\.(?:ya?ml|json)$/i.test(entry.name))
+    .map(({ name }) => name);
   return names.toSorted().map((name) => join(folder, name));
 }
 

@@ -26,5 +26,11 @@ export interface GrantRules {
   readonly grant: Grant;
   readonly byTrust: ReadonlyMap<string, TrustRules>;
   /** Every rule as written, for the trace. */
-  readonly written: readonly { readonly id: string; readonly effect: "allow" | "deny"; readonly trust: string | undefined; readonly file: string; readonly line: number }[];
+  readonly written: readonly {
+    readonly id: string;
+    readonly effect: "allow" | "deny";
+    readonly trust: string | undefined;
+    readonly file: string;
+    readonly line: number;
+  }[];
 }

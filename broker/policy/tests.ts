@@ -25,7 +25,11 @@ const TEST_TIME = Date.parse("2026-01-07T12:00:00Z");
 /** Runs the tests of every grant, in order. */
 export function runAllTests(compilation: Pick<Compilation, "policy" | "grants">): readonly TestResult[] {
   return compilation.grants.flatMap(({ document, complaints }) =>
-    runTests(compilation.policy, document).map((result) => ({ ...result, file: complaints.located.file, line: complaints.located.place(["tests", result.index]).line })),
+    runTests(compilation.policy, document).map((result) => ({
+      ...result,
+      file: complaints.located.file,
+      line: complaints.located.place(["tests", result.index]).line,
+    })),
   );
 }
 
@@ -39,7 +43,12 @@ function runTest(policy: Policy, grant: string, test: PolicyTest, index: number)
   const trust = policy.trusts.get(given.trust);
   const id = trust?.renderId(given.claims) ?? "test";
   const decision = decide(policy, {
-    principal: { trust: given.trust, subject: `${given.trust}:${id}`, workload: trust?.renderWorkload(given.claims) ?? given.trust, claims: given.claims },
+    principal: {
+      trust: given.trust,
+      subject: `${given.trust}:${id}`,
+      workload: trust?.renderWorkload(given.claims) ?? given.trust,
+      claims: given.claims,
+    },
     request: {
       grant,
       purpose: given.purpose ?? "",
@@ -58,5 +67,15 @@ function runTest(policy: Policy, grant: string, test: PolicyTest, index: number)
   const code = decision.allowed ? decision.shadowed?.code : decision.view.code;
   const got = code === undefined ? "allow" : `deny ${code}`;
   const passed = test.expect === got || (test.expect === "deny" && code !== undefined);
-  return { grant, index, name: test.name, file: "", line: 0, passed, expected: test.expect, got, trace: passed || !(policy instanceof CompiledPolicy) ? undefined : decision.trace() };
+  return {
+    grant,
+    index,
+    name: test.name,
+    file: "",
+    line: 0,
+    passed,
+    expected: test.expect,
+    got,
+    trace: passed || !(policy instanceof CompiledPolicy) ? undefined : decision.trace(),
+  };
 }

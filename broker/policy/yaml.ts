@@ -39,17 +39,28 @@ export function parseYaml(file: string, text: string): { readonly documents: rea
   };
   const documents: Located[] = [];
   try {
-    const parsed = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, logLevel: "silent", stringKeys: true, uniqueKeys: true, merge: false });
+    const parsed = parseAllDocuments(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      logLevel: "silent",
+      stringKeys: true,
+      uniqueKeys: true,
+      merge: false,
+    });
     for (const document of Array.isArray(parsed) ? parsed : []) {
       const before = problems.length;
       for (const fault of [...document.errors, ...document.warnings]) problem(placeAt(fault.pos[0]), sentence(fault.message));
-      if (problems.length === before) refuseOddities(document, (node, message, help) => problem(placeAt(node.range?.[0] ?? 0), message, help));
+      if (problems.length === before)
+        refuseOddities(document, (node, message, help) => problem(placeAt(node.range?.[0] ?? 0), message, help));
       if (problems.length === before && document.contents !== null) documents.push(locate(file, text, document, placeAt));
     }
   } catch (error) {
     // The composer recurses: nesting deep enough to exhaust its stack ends here.
     const deep = error instanceof RangeError;
-    problem({ line: 1, column: 1 }, deep ? "is nested too deeply" : `cannot be read as YAML: ${sentence(error instanceof Error ? error.message : "")}`);
+    problem(
+      { line: 1, column: 1 },
+      deep ? "is nested too deeply" : `cannot be read as YAML: ${sentence(error instanceof Error ? error.message : "")}`,
+    );
   }
   return { documents, problems };
 }
@@ -73,7 +84,8 @@ function refuseOddities(document: Document.Parsed, complain: Complain): void {
         return visit.BREAK;
       }
       if (!isAlias(node) && node.anchor !== undefined) complain(node, "anchors are not allowed", "write the value out where it is needed");
-      if (!isAlias(node) && node.tag !== undefined && !isScalarTag(node.tag)) complain(node, `the tag ${node.tag} is not allowed`, "write plain data");
+      if (!isAlias(node) && node.tag !== undefined && !isScalarTag(node.tag))
+        complain(node, `the tag ${node.tag} is not allowed`, "write plain data");
       if (isScalar(node)) refuseScalar(node, key === "key", complain);
       return undefined;
     },
@@ -87,7 +99,8 @@ function refuseScalar(node: Node & { readonly value: unknown }, isKey: boolean, 
   if (isKey && value === "__proto__") complain(node, '"__proto__" is not a name that may be used');
   if (typeof value !== "number" || isKey) return;
   if (!Number.isFinite(value)) complain(node, "is not a number that JSON can hold");
-  else if (Number.isInteger(value) && !Number.isSafeInteger(value)) complain(node, "is a number too large to be kept exactly", "put it in quotes");
+  else if (Number.isInteger(value) && !Number.isSafeInteger(value))
+    complain(node, "is a number too large to be kept exactly", "put it in quotes");
 }
 
 function locate(file: string, text: string, document: Document.Parsed, placeAt: (offset: number) => Place): Located {

@@ -13,7 +13,14 @@ deny:
 describe("a request for a grant", () => {
   it("is allowed when every condition of a rule holds, and says what may be given", () => {
     const decision = ask(PROD, { claims: SHOP });
-    expect(decision).toMatchObject({ allowed: true, rule: "deploy.allow[0]", scope: ["deploy:read", "deploy:write"], ttlMs: 600_000, maxTtlMs: 1_800_000, limitedBy: "grant" });
+    expect(decision).toMatchObject({
+      allowed: true,
+      rule: "deploy.allow[0]",
+      scope: ["deploy:read", "deploy:write"],
+      ttlMs: 600_000,
+      maxTtlMs: 1_800_000,
+      limitedBy: "grant",
+    });
   });
 
   it("is refused when one condition fails, naming that claim with the caller's own value and never the wanted one", () => {
@@ -21,7 +28,12 @@ describe("a request for a grant", () => {
     expect(decision).toMatchObject({
       allowed: false,
       rule: "deploy.allow[0]",
-      view: { code: "claim_mismatch", message: "not met by: environment", failedClaims: ["environment"], yours: { environment: "staging" } },
+      view: {
+        code: "claim_mismatch",
+        message: "not met by: environment",
+        failedClaims: ["environment"],
+        yours: { environment: "staging" },
+      },
     });
     expect(JSON.stringify(decision)).not.toContain("production");
   });
@@ -29,7 +41,11 @@ describe("a request for a grant", () => {
   it("says that a claim was absent, and hints at why", () => {
     const { environment: _, ...claims } = SHOP;
     expect(ask(PROD, { claims })).toMatchObject({
-      view: { message: "not met by: environment (absent)", yours: { environment: null }, hint: expect.stringContaining("environment: key") },
+      view: {
+        message: "not met by: environment (absent)",
+        yours: { environment: null },
+        hint: expect.stringContaining("environment: key"),
+      },
     });
   });
 
@@ -37,7 +53,12 @@ describe("a request for a grant", () => {
     expect(ask(PROD, { claims: { ...SHOP, event_name: "pull_request_target" } })).toMatchObject({
       allowed: false,
       rule: "deploy.deny[0]",
-      view: { code: "claim_mismatch", message: "refused because of: event_name", failedClaims: ["event_name"], yours: { event_name: "pull_request_target" } },
+      view: {
+        code: "claim_mismatch",
+        message: "refused because of: event_name",
+        failedClaims: ["event_name"],
+        yours: { event_name: "pull_request_target" },
+      },
     });
   });
 
@@ -47,15 +68,24 @@ describe("a request for a grant", () => {
     claims: { repository_id: "456789", ref: refs/heads/main, environment: production }
   - trust: github
     claims: { repository_id: "456789", ref: refs/heads/next }`);
-    expect(ask(policy, { claims: { repository_id: "456789", ref: "refs/heads/next" } })).toMatchObject({ allowed: true, rule: "deploy.allow[1]" });
-    expect(ask(policy, { claims: { repository_id: "456789", ref: "refs/heads/x" } })).toMatchObject({ rule: "deploy.allow[1]", view: { failedClaims: ["ref"] } });
+    expect(ask(policy, { claims: { repository_id: "456789", ref: "refs/heads/next" } })).toMatchObject({
+      allowed: true,
+      rule: "deploy.allow[1]",
+    });
+    expect(ask(policy, { claims: { repository_id: "456789", ref: "refs/heads/x" } })).toMatchObject({
+      rule: "deploy.allow[1]",
+      view: { failedClaims: ["ref"] },
+    });
   });
 });
 
 describe("whoever is no candidate", () => {
   const strangers = [
     { name: "of another repository", what: { claims: { ...SHOP, repository_id: "666" } } },
-    { name: "of another repository that a deny rule meets too", what: { claims: { ...SHOP, repository_id: "666", event_name: "pull_request_target" } } },
+    {
+      name: "of another repository that a deny rule meets too",
+      what: { claims: { ...SHOP, repository_id: "666", event_name: "pull_request_target" } },
+    },
     { name: "whose anchor claim is missing", what: { claims: { environment: "production" } } },
     { name: "of another trust", what: { trust: "gitlab", claims: SHOP } },
     { name: "who asks for too much scope", what: { claims: { ...SHOP, repository_id: "666" }, scope: ["deploy:admin"] } },
@@ -63,7 +93,9 @@ describe("whoever is no candidate", () => {
   const unknown = JSON.stringify(ask(PROD, { grant: "no-such-grant", claims: SHOP }));
   it.each(strangers)("$name gets the same bytes as for a grant that does not exist", ({ what }) => {
     expect(JSON.stringify({ ...ask(PROD, what), rule: undefined })).toBe(unknown);
-    expect(unknown).toBe('{"allowed":false,"view":{"code":"not_permitted","message":"no grant by that name is available to this workload"}}');
+    expect(unknown).toBe(
+      '{"allowed":false,"view":{"code":"not_permitted","message":"no grant by that name is available to this workload"}}',
+    );
   });
 
   it("is everybody, where no rule has an anchor condition", () => {
@@ -90,7 +122,11 @@ describe("whoever is no candidate", () => {
 
 describe("scope and lifetime", () => {
   it("gives what was asked when it is within the grant, without repetition", () => {
-    expect(ask(PROD, { claims: SHOP, scope: ["deploy:read", "deploy:read"], ttlMs: 60_000 })).toMatchObject({ scope: ["deploy:read"], ttlMs: 60_000, limitedBy: "asked" });
+    expect(ask(PROD, { claims: SHOP, scope: ["deploy:read", "deploy:read"], ttlMs: 60_000 })).toMatchObject({
+      scope: ["deploy:read"],
+      ttlMs: 60_000,
+      limitedBy: "asked",
+    });
     expect(ask(PROD, { claims: SHOP, ttlMs: 1_800_000 })).toMatchObject({ ttlMs: 1_800_000, limitedBy: "asked" });
   });
   it("refuses more scope than there is, naming only what was asked", () => {
@@ -99,7 +135,8 @@ describe("scope and lifetime", () => {
     });
   });
   it("clips a longer life and says that the grant did", () => {
-    for (const ttlMs of [1_800_001, Number.POSITIVE_INFINITY, Number.NaN]) expect(ask(PROD, { claims: SHOP, ttlMs })).toMatchObject({ ttlMs: 1_800_000, limitedBy: "grant" });
+    for (const ttlMs of [1_800_001, Number.POSITIVE_INFINITY, Number.NaN])
+      expect(ask(PROD, { claims: SHOP, ttlMs })).toMatchObject({ ttlMs: 1_800_000, limitedBy: "grant" });
   });
 });
 
@@ -111,7 +148,11 @@ deny:
   - claims: { event_name: pull_request_target }`;
   const policy = grantOf(rules, "mode: audit");
   it("lets a candidate through whom a rule would deny, and says what enforcing would have said", () => {
-    expect(ask(policy, { claims: { ...SHOP, environment: "staging" } })).toMatchObject({ allowed: true, rule: "deploy.allow[0]", shadowed: { code: "claim_mismatch", failedClaims: ["environment"] } });
+    expect(ask(policy, { claims: { ...SHOP, environment: "staging" } })).toMatchObject({
+      allowed: true,
+      rule: "deploy.allow[0]",
+      shadowed: { code: "claim_mismatch", failedClaims: ["environment"] },
+    });
     expect(ask(policy, { claims: SHOP })).not.toHaveProperty("shadowed");
   });
   it("lets nobody past a deny rule, past the scope, or in from outside", () => {
@@ -149,7 +190,9 @@ name: ${name}
 allow: [{ trust: github, claims: { repository_id: "456789", environment: ${environment} } }]
 issue: { issuer: jwt, audience: https://deploy.acme.dev }
 `;
-  const policy = policyOf(`${GITHUB}kind: Settings\nname: settings\nlint: warn\n${grant("a", "production")}${grant("b", "production")}${grant("c", "staging")}`);
+  const policy = policyOf(
+    `${GITHUB}kind: Settings\nname: settings\nlint: warn\n${grant("a", "production")}${grant("b", "production")}${grant("c", "staging")}`,
+  );
   const audience = "https://deploy.acme.dev";
   const byAudience = (claims: Record<string, unknown>): unknown => decideByAudience(policy, audience, inputOf({ claims }));
   it("gets the one grant that the decision allows", () => {
@@ -157,7 +200,11 @@ issue: { issuer: jwt, audience: https://deploy.acme.dev }
     expect(byAudience({ ...SHOP, environment: "staging" })).toMatchObject({ allowed: true, grant: { name: "c" } });
   });
   it("is told to choose when several would do", () => {
-    expect(byAudience(SHOP)).toMatchObject({ allowed: false, candidates: ["a", "b"], view: { code: "target_ambiguous", message: "several grants would do: a, b" } });
+    expect(byAudience(SHOP)).toMatchObject({
+      allowed: false,
+      candidates: ["a", "b"],
+      view: { code: "target_ambiguous", message: "several grants would do: a, b" },
+    });
   });
   it("is refused as by name when none does", () => {
     expect(byAudience({ ...SHOP, environment: "x" })).toMatchObject({ view: { code: "claim_mismatch" } });
@@ -167,18 +214,36 @@ issue: { issuer: jwt, audience: https://deploy.acme.dev }
 });
 
 describe("what holds for every decision", () => {
-  const condition = fc.oneof(fc.constantFrom("production", "x", "1"), fc.constant(["production", "x"]), fc.constant({ glob: "p*" }), fc.constant({ not: "x" }), fc.constant({ includes: "x" }));
+  const condition = fc.oneof(
+    fc.constantFrom("production", "x", "1"),
+    fc.constant(["production", "x"]),
+    fc.constant({ glob: "p*" }),
+    fc.constant({ not: "x" }),
+    fc.constant({ includes: "x" }),
+  );
   const rule = fc.dictionary(fc.constantFrom("environment", "ref", "actor"), condition, { minKeys: 1 });
-  const claims = fc.dictionary(fc.constantFrom("environment", "ref", "actor", "repository_id"), fc.oneof(fc.constantFrom("production", "x", "456789"), fc.jsonValue()));
+  const claims = fc.dictionary(
+    fc.constantFrom("environment", "ref", "actor", "repository_id"),
+    fc.oneof(fc.constantFrom("production", "x", "456789"), fc.jsonValue()),
+  );
   const build = (allow: unknown, deny: readonly unknown[]): ReturnType<typeof grantOf> =>
-    grantOf(`allow:\n  - trust: github\n    claims: ${JSON.stringify({ repository_id: "456789", ...(allow as object) })}${deny.length === 0 ? "" : `\ndeny: ${JSON.stringify(deny.map((one) => ({ claims: one })))}`}`);
+    grantOf(
+      `allow:\n  - trust: github\n    claims: ${JSON.stringify({ repository_id: "456789", ...(allow as object) })}${deny.length === 0 ? "" : `\ndeny: ${JSON.stringify(deny.map((one) => ({ claims: one })))}`}`,
+    );
 
   it("another deny rule never allows more", () => {
     fc.assert(
-      fc.property(rule, fc.array(rule, { maxLength: 2 }), rule, fc.array(claims, { minLength: 5, maxLength: 10 }), (allow, deny, more, callers) => {
-        const [before, after] = [build(allow, deny), build(allow, [...deny, more])];
-        for (const caller of callers) if (ask(after, { claims: caller }).allowed) expect(ask(before, { claims: caller }).allowed).toBe(true);
-      }),
+      fc.property(
+        rule,
+        fc.array(rule, { maxLength: 2 }),
+        rule,
+        fc.array(claims, { minLength: 5, maxLength: 10 }),
+        (allow, deny, more, callers) => {
+          const [before, after] = [build(allow, deny), build(allow, [...deny, more])];
+          for (const caller of callers)
+            if (ask(after, { claims: caller }).allowed) expect(ask(before, { claims: caller }).allowed).toBe(true);
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -191,11 +256,17 @@ describe("what holds for every decision", () => {
 deny:
   - when: "claims.ref.matches('^x+$')"`);
     fc.assert(
-      fc.property(fc.dictionary(fc.constantFrom("repository_id", "a", "ref", "sha", "c", "__proto__", "constructor"), fc.oneof(fc.constant("456789"), fc.jsonValue())), (caller) => {
-        const decision = decide(policy, inputOf({ claims: { repository_id: "456789", ...caller } }));
-        expect(typeof decision.allowed).toBe("boolean");
-        expect(JSON.stringify(decision.trace())).toContain("deploy.allow[0]");
-      }),
+      fc.property(
+        fc.dictionary(
+          fc.constantFrom("repository_id", "a", "ref", "sha", "c", "__proto__", "constructor"),
+          fc.oneof(fc.constant("456789"), fc.jsonValue()),
+        ),
+        (caller) => {
+          const decision = decide(policy, inputOf({ claims: { repository_id: "456789", ...caller } }));
+          expect(typeof decision.allowed).toBe("boolean");
+          expect(JSON.stringify(decision.trace())).toContain("deploy.allow[0]");
+        },
+      ),
       { numRuns: 300 },
     );
   });

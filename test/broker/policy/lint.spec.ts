@@ -11,49 +11,177 @@ const ISSUERS: Readonly<Record<string, string>> = {
   kubernetes: "https://oidc.cluster-a.test",
   generic: "https://idp.test",
 };
-const trust = (preset: string, issuer = ISSUERS[preset] ?? "", more = ""): string => `kind: Trust\nname: ${preset}\nowner: team\noidc: { issuer: "${issuer}", preset: ${preset}${more} }\n---\n`;
+const trust = (preset: string, issuer = ISSUERS[preset] ?? "", more = ""): string =>
+  `kind: Trust\nname: ${preset}\nowner: team\noidc: { issuer: "${issuer}", preset: ${preset}${more} }\n---\n`;
 const grant = (preset: string, claims: string, more = "", rest = ""): string =>
   `${trust(preset)}kind: Grant\nname: deploy\nowner: team\n${more}\nallow:\n  - trust: ${preset}\n    claims: ${claims}\n${rest}\nissue: { issuer: jwt, audience: https://x.test }\n`;
 const found = (text: string): Problem[] => load(text).problems.filter(({ rule }) => rule !== undefined && rule !== "no-tests");
-const rules = (text: string, severity?: string): string[] => found(text).filter((one) => severity === undefined || one.severity === severity).map(({ rule }) => rule ?? "");
+const rules = (text: string, severity?: string): string[] =>
+  found(text)
+    .filter((one) => severity === undefined || one.severity === severity)
+    .map(({ rule }) => rule ?? "");
 const HIGH = "sensitivity: high\nreview_by: 2027-06-30";
 
 describe("the linter refuses", () => {
   it.each([
-    { name: "a grant without an owner", text: grant("github", '{ repository_id: "1", event_name: push }').replace("name: deploy\nowner: team", "name: deploy"), rule: "missing-owner" },
+    {
+      name: "a grant without an owner",
+      text: grant("github", '{ repository_id: "1", event_name: push }').replace("name: deploy\nowner: team", "name: deploy"),
+      rule: "missing-owner",
+    },
     { name: "a trust without an owner", text: trust("github").replace("owner: team\n", ""), rule: "missing-owner" },
-    { name: "a grant of high sensitivity without a day of review", text: grant("github", '{ repository_id: "1", environment: prod, event_name: push }', "sensitivity: high"), rule: "missing-review" },
-    { name: "a grant past its day of review", text: grant("github", '{ repository_id: "1", event_name: push }', "review_by: 2026-11-24"), rule: "review-overdue" },
-    { name: "a rule that knows a repository by name", text: grant("github", "{ repository: acme/shop, event_name: push }"), rule: "mutable-name-only" },
-    { name: "a rule that knows a repository by its subject", text: grant("github", '{ sub: "repo:acme/shop:ref:refs/heads/main" , event_name: push }'), rule: "mutable-name-only" },
+    {
+      name: "a grant of high sensitivity without a day of review",
+      text: grant("github", '{ repository_id: "1", environment: prod, event_name: push }', "sensitivity: high"),
+      rule: "missing-review",
+    },
+    {
+      name: "a grant past its day of review",
+      text: grant("github", '{ repository_id: "1", event_name: push }', "review_by: 2026-11-24"),
+      rule: "review-overdue",
+    },
+    {
+      name: "a rule that knows a repository by name",
+      text: grant("github", "{ repository: acme/shop, event_name: push }"),
+      rule: "mutable-name-only",
+    },
+    {
+      name: "a rule that knows a repository by its subject",
+      text: grant("github", '{ sub: "repo:acme/shop:ref:refs/heads/main" , event_name: push }'),
+      rule: "mutable-name-only",
+    },
     { name: "a rule that binds to nobody", text: grant("github", "{ environment: production, event_name: push }"), rule: "no-anchor" },
-    { name: "a rule that binds to an owner only", text: grant("github", '{ repository_owner_id: "1", event_name: push }'), rule: "no-anchor" },
-    { name: "an anchor that any value meets", text: grant("github", '{ repository_id: { not: "1" }, event_name: push }'), rule: "no-anchor" },
+    {
+      name: "a rule that binds to an owner only",
+      text: grant("github", '{ repository_owner_id: "1", event_name: push }'),
+      rule: "no-anchor",
+    },
+    {
+      name: "an anchor that any value meets",
+      text: grant("github", '{ repository_id: { not: "1" }, event_name: push }'),
+      rule: "no-anchor",
+    },
     { name: "a GitLab project by path", text: grant("gitlab", "{ project_path: acme/app }"), rule: "mutable-name-only" },
-    { name: "a Buildkite pipeline without an organisation", text: grant("buildkite", "{ pipeline_slug: app }"), rule: "missing-organization" },
-    { name: "a CircleCI rule by what the caller can set", text: grant("circleci", '{ "oidc.circleci.com/vcs-origin": github.com/acme/shop }'), rule: "mutable-name-only" },
-    { name: "a Kubernetes namespace without an account", text: grant("kubernetes", '{ "/kubernetes.io/namespace": payments }'), rule: "no-anchor" },
+    {
+      name: "a Buildkite pipeline without an organisation",
+      text: grant("buildkite", "{ pipeline_slug: app }"),
+      rule: "missing-organization",
+    },
+    {
+      name: "a CircleCI rule by what the caller can set",
+      text: grant("circleci", '{ "oidc.circleci.com/vcs-origin": github.com/acme/shop }'),
+      rule: "mutable-name-only",
+    },
+    {
+      name: "a Kubernetes namespace without an account",
+      text: grant("kubernetes", '{ "/kubernetes.io/namespace": payments }'),
+      rule: "no-anchor",
+    },
     { name: "a generic rule without a subject", text: grant("generic", "{ groups: { includes: x } }"), rule: "no-anchor" },
-    { name: "a wildcard over everything", text: grant("github", '{ repository_id: "1", ref: { glob: "**" }, event_name: push }'), rule: "too-broad" },
-    { name: "an expression over everything", text: grant("github", '{ repository_id: "1", ref: { regex: "^.*$" }, event_name: push }'), rule: "too-broad" },
-    { name: "a prefix that goes on in the middle of a name", text: grant("gitlab", '{ project_id: "1", namespace_path: { glob: "acme*" }, ref_protected: "true" }'), rule: "open-prefix" },
-    { name: "an expression that goes on in the middle of a name", text: grant("generic", '{ sub: { regex: "^svc-a.*$" } }'), rule: "open-prefix" },
-    { name: "pull_request_target by name", text: grant("github", '{ repository_id: "1", event_name: [push, pull_request_target] }'), rule: "unsafe-event" },
-    { name: "pull_request_target by pattern", text: grant("github", '{ repository_id: "1", event_name: { glob: "pull_request*" } }'), rule: "unsafe-event" },
-    { name: "any event on a grant of high sensitivity", text: grant("github", '{ repository_id: "1", environment: production }', HIGH), rule: "unsafe-event" },
-    { name: "a GitLab merge request pipeline by name", text: grant("gitlab", '{ project_id: "1", pipeline_source: merge_request_event }'), rule: "unsafe-event" },
-    { name: "high sensitivity without an environment", text: grant("github", '{ repository_id: "1", ref: refs/heads/main, event_name: push }', HIGH), rule: "missing-environment" },
-    { name: "a pattern over branches at high sensitivity", text: grant("github", '{ repository_id: "1", environment: production, ref: { glob: "refs/heads/release/*" }, event_name: push }', HIGH), rule: "unowned-branch" },
-    { name: "a workflow at any branch at high sensitivity", text: grant("github", '{ repository_id: "1", environment: production, job_workflow_ref: { glob: "acme/shop/.github/workflows/deploy.yml@**" }, event_name: push }', HIGH), rule: "unowned-branch" },
-    { name: "any GitLab branch at high sensitivity", text: grant("gitlab", '{ project_id: "1", environment: production }', HIGH), rule: "unprotected-ref" },
-    { name: "a number where the platform sends text", text: grant("github", "{ repository_id: 456789, event_name: push }"), rule: "wrong-type" },
-    { name: "a boolean where the platform sends text", text: grant("gitlab", '{ project_id: "1", ref_protected: true }'), rule: "wrong-type" },
-    { name: "a misspelt claim", text: grant("github", '{ repositry_id: "1", repository_id: "1", event_name: push }'), rule: "unknown-claim" },
-    { name: "a misspelt claim in a deny rule", text: grant("github", '{ repository_id: "1", event_name: push }', "", "deny: [{ claims: { evnt_name: x } }]"), rule: "unknown-claim" },
+    {
+      name: "a wildcard over everything",
+      text: grant("github", '{ repository_id: "1", ref: { glob: "**" }, event_name: push }'),
+      rule: "too-broad",
+    },
+    {
+      name: "an expression over everything",
+      text: grant("github", '{ repository_id: "1", ref: { regex: "^.*$" }, event_name: push }'),
+      rule: "too-broad",
+    },
+    {
+      name: "a prefix that goes on in the middle of a name",
+      text: grant("gitlab", '{ project_id: "1", namespace_path: { glob: "acme*" }, ref_protected: "true" }'),
+      rule: "open-prefix",
+    },
+    {
+      name: "an expression that goes on in the middle of a name",
+      text: grant("generic", '{ sub: { regex: "^svc-a.*$" } }'),
+      rule: "open-prefix",
+    },
+    {
+      name: "pull_request_target by name",
+      text: grant("github", '{ repository_id: "1", event_name: [push, pull_request_target] }'),
+      rule: "unsafe-event",
+    },
+    {
+      name: "pull_request_target by pattern",
+      text: grant("github", '{ repository_id: "1", event_name: { glob: "pull_request*" } }'),
+      rule: "unsafe-event",
+    },
+    {
+      name: "any event on a grant of high sensitivity",
+      text: grant("github", '{ repository_id: "1", environment: production }', HIGH),
+      rule: "unsafe-event",
+    },
+    {
+      name: "a GitLab merge request pipeline by name",
+      text: grant("gitlab", '{ project_id: "1", pipeline_source: merge_request_event }'),
+      rule: "unsafe-event",
+    },
+    {
+      name: "high sensitivity without an environment",
+      text: grant("github", '{ repository_id: "1", ref: refs/heads/main, event_name: push }', HIGH),
+      rule: "missing-environment",
+    },
+    {
+      name: "a pattern over branches at high sensitivity",
+      text: grant(
+        "github",
+        '{ repository_id: "1", environment: production, ref: { glob: "refs/heads/release/*" }, event_name: push }',
+        HIGH,
+      ),
+      rule: "unowned-branch",
+    },
+    {
+      name: "a workflow at any branch at high sensitivity",
+      text: grant(
+        "github",
+        '{ repository_id: "1", environment: production, job_workflow_ref: { glob: "acme/shop/.github/workflows/deploy.yml@**" }, event_name: push }',
+        HIGH,
+      ),
+      rule: "unowned-branch",
+    },
+    {
+      name: "any GitLab branch at high sensitivity",
+      text: grant("gitlab", '{ project_id: "1", environment: production }', HIGH),
+      rule: "unprotected-ref",
+    },
+    {
+      name: "a number where the platform sends text",
+      text: grant("github", "{ repository_id: 456789, event_name: push }"),
+      rule: "wrong-type",
+    },
+    {
+      name: "a boolean where the platform sends text",
+      text: grant("gitlab", '{ project_id: "1", ref_protected: true }'),
+      rule: "wrong-type",
+    },
+    {
+      name: "a misspelt claim",
+      text: grant("github", '{ repositry_id: "1", repository_id: "1", event_name: push }'),
+      rule: "unknown-claim",
+    },
+    {
+      name: "a misspelt claim in a deny rule",
+      text: grant("github", '{ repository_id: "1", event_name: push }', "", "deny: [{ claims: { evnt_name: x } }]"),
+      rule: "unknown-claim",
+    },
     { name: "GitHub's own audience", text: trust("github", undefined, ", audience: https://github.com/acme"), rule: "platform-audience" },
-    { name: "the API server's audience", text: trust("kubernetes", undefined, ", audience: https://kubernetes.default.svc"), rule: "platform-audience" },
-    { name: "an audience that is the issuer", text: trust("gitlab", undefined, ", audience: https://gitlab.com"), rule: "platform-audience" },
-    { name: "the issuer of every cluster", text: trust("kubernetes", "https://kubernetes.default.svc.cluster.local"), rule: "shared-issuer" },
+    {
+      name: "the API server's audience",
+      text: trust("kubernetes", undefined, ", audience: https://kubernetes.default.svc"),
+      rule: "platform-audience",
+    },
+    {
+      name: "an audience that is the issuer",
+      text: trust("gitlab", undefined, ", audience: https://gitlab.com"),
+      rule: "platform-audience",
+    },
+    {
+      name: "the issuer of every cluster",
+      text: trust("kubernetes", "https://kubernetes.default.svc.cluster.local"),
+      rule: "shared-issuer",
+    },
     { name: "CircleCI without an organisation", text: trust("circleci", "https://oidc.circleci.com"), rule: "shared-issuer" },
     { name: "a platform under another preset", text: trust("generic", ISSUERS["github"]), rule: "wrong-preset" },
     { name: "an id made of names", text: trust("github").replace("---\n", 'id: "${repository}"\n'), rule: "mutable-id" },
@@ -62,20 +190,45 @@ describe("the linter refuses", () => {
     expect(rules(text, "error")).toContain(rule);
     expect(load(text).policy).toBeUndefined();
     const problem = found(text).find((one) => one.rule === rule);
-    expect(problem).toMatchObject({ file: "policy.yaml", line: expect.any(Number), column: expect.any(Number), help: expect.stringContaining(`accept: { ${rule}:`) });
+    expect(problem).toMatchObject({
+      file: "policy.yaml",
+      line: expect.any(Number),
+      column: expect.any(Number),
+      help: expect.stringContaining(`accept: { ${rule}:`),
+    });
   });
 });
 
 describe("the linter warns of", () => {
   it.each([
-    { name: "a day of review that is near", text: grant("github", '{ repository_id: "1", event_name: push }', "review_by: 2026-12-10"), rule: "review-soon" },
+    {
+      name: "a day of review that is near",
+      text: grant("github", '{ repository_id: "1", event_name: push }', "review_by: 2026-12-10"),
+      rule: "review-soon",
+    },
     { name: "unsafe events that are not excluded", text: grant("github", '{ repository_id: "1" }'), rule: "unsafe-event" },
-    { name: "a pattern over branches", text: grant("github", '{ repository_id: "1", ref: { glob: "refs/heads/release/*" }, event_name: push }'), rule: "unowned-branch" },
+    {
+      name: "a pattern over branches",
+      text: grant("github", '{ repository_id: "1", ref: { glob: "refs/heads/release/*" }, event_name: push }'),
+      rule: "unowned-branch",
+    },
     { name: "GitLab forks", text: grant("gitlab", '{ project_id: "1" }'), rule: "fork-pipeline" },
     { name: "a subject beside an id", text: grant("github", '{ repository_id: "1", sub: x, event_name: push }'), rule: "name-based-sub" },
-    { name: "a claim nobody has heard of", text: grant("github", '{ repository_id: "1", zzz_custom: x, event_name: push }'), rule: "unknown-claim" },
+    {
+      name: "a claim nobody has heard of",
+      text: grant("github", '{ repository_id: "1", zzz_custom: x, event_name: push }'),
+      rule: "unknown-claim",
+    },
     { name: "audit mode", text: grant("github", '{ repository_id: "1", event_name: push }', "mode: audit"), rule: "audit-mode" },
-    { name: "a test that fails", text: grant("github", '{ repository_id: "1", event_name: push }', "tests: [{ name: t, given: { trust: github, claims: {} }, expect: allow }]"), rule: "test-failed" },
+    {
+      name: "a test that fails",
+      text: grant(
+        "github",
+        '{ repository_id: "1", event_name: push }',
+        "tests: [{ name: t, given: { trust: github, claims: {} }, expect: allow }]",
+      ),
+      rule: "test-failed",
+    },
   ])("$name", ({ text, rule }) => {
     expect(rules(text, "warning")).toContain(rule);
     expect(rules(text, "error")).toEqual([]);
@@ -83,22 +236,53 @@ describe("the linter warns of", () => {
   });
 
   it("a grant without tests", () => {
-    expect(load(grant("github", '{ repository_id: "1", event_name: push }')).problems).toMatchObject([{ rule: "no-tests", severity: "warning" }]);
+    expect(load(grant("github", '{ repository_id: "1", event_name: push }')).problems).toMatchObject([
+      { rule: "no-tests", severity: "warning" },
+    ]);
   });
 });
 
 describe("the linter has nothing against", () => {
   it.each([
-    { name: "a repository by id at an environment", text: grant("github", '{ repository_id: "1", environment: production, event_name: [push, workflow_dispatch] }', HIGH) },
-    { name: "a protected branch by pattern", text: grant("github", '{ repository_id: "1", ref: { glob: "refs/heads/release/*" }, ref_protected: "true", event_name: push }', HIGH) },
-    { name: "unsafe events that are denied", text: grant("github", '{ repository_id: "1", environment: production }', HIGH, "deny: [{ claims: { event_name: [pull_request_target, workflow_run, issue_comment] } }]") },
-    { name: "unsafe events that cannot happen on a tag", text: grant("github", '{ repository_id: "1", environment: production, ref: refs/tags/v1 }', HIGH) },
-    { name: "an expression that looks at the event itself", text: grant("github", '{ repository_id: "1", environment: production }\n    when: "claims.event_name == \'push\'"', HIGH) },
+    {
+      name: "a repository by id at an environment",
+      text: grant("github", '{ repository_id: "1", environment: production, event_name: [push, workflow_dispatch] }', HIGH),
+    },
+    {
+      name: "a protected branch by pattern",
+      text: grant("github", '{ repository_id: "1", ref: { glob: "refs/heads/release/*" }, ref_protected: "true", event_name: push }', HIGH),
+    },
+    {
+      name: "unsafe events that are denied",
+      text: grant(
+        "github",
+        '{ repository_id: "1", environment: production }',
+        HIGH,
+        "deny: [{ claims: { event_name: [pull_request_target, workflow_run, issue_comment] } }]",
+      ),
+    },
+    {
+      name: "unsafe events that cannot happen on a tag",
+      text: grant("github", '{ repository_id: "1", environment: production, ref: refs/tags/v1 }', HIGH),
+    },
+    {
+      name: "an expression that looks at the event itself",
+      text: grant("github", '{ repository_id: "1", environment: production }\n    when: "claims.event_name == \'push\'"', HIGH),
+    },
     { name: "a custom property", text: grant("github", '{ repository_id: "1", repo_property_team: a, event_name: push }') },
-    { name: "a protected GitLab branch", text: grant("gitlab", '{ project_id: "20", ref_protected: "true", environment: production, pipeline_source: push }', HIGH) },
-    { name: "a Buildkite pipeline of an organisation", text: grant("buildkite", "{ organization_slug: acme, pipeline_slug: app, build_branch: main }") },
+    {
+      name: "a protected GitLab branch",
+      text: grant("gitlab", '{ project_id: "20", ref_protected: "true", environment: production, pipeline_source: push }', HIGH),
+    },
+    {
+      name: "a Buildkite pipeline of an organisation",
+      text: grant("buildkite", "{ organization_slug: acme, pipeline_slug: app, build_branch: main }"),
+    },
     { name: "a CircleCI project", text: grant("circleci", '{ "oidc.circleci.com/project-id": P1 }') },
-    { name: "a service account", text: grant("kubernetes", '{ "/kubernetes.io/namespace": payments, "/kubernetes.io/serviceaccount/name": deployer }') },
+    {
+      name: "a service account",
+      text: grant("kubernetes", '{ "/kubernetes.io/namespace": payments, "/kubernetes.io/serviceaccount/name": deployer }'),
+    },
     { name: "a service account by subject", text: grant("kubernetes", '{ sub: "system:serviceaccount:payments:deployer" }') },
     { name: "a path below a separator", text: grant("generic", '{ sub: { glob: "svc/payments/*" } }') },
   ])("$name", ({ text }) => {
@@ -110,7 +294,10 @@ describe("the linter has nothing against", () => {
 describe("lint rules", () => {
   const bad = grant("github", "{ repository: acme/shop, event_name: push }");
   it("are turned off one by one, with a reason, for the document that says so", () => {
-    const accepted = bad.replace("---\nkind: Grant", '---\nkind: Grant\naccept: { mutable-name-only: "the organisation is ours for good" }');
+    const accepted = bad.replace(
+      "---\nkind: Grant",
+      '---\nkind: Grant\naccept: { mutable-name-only: "the organisation is ours for good" }',
+    );
     expect(rules(accepted)).toEqual([]);
     expect(load(accepted).policy).toBeDefined();
     expect(load(accepted.replace("the organisation is ours for good", "")).policy).toBeUndefined();
@@ -127,7 +314,8 @@ describe("lint rules", () => {
     expect(load(text, { now: NOW + 86_400_000 }).problems.map(({ rule }) => rule)).toContain("review-overdue");
   });
   it("each say in a sentence what they are for", () => {
-    for (const [id, text] of Object.entries(LINT_RULES)) expect([id, text]).toEqual([expect.stringMatching(/^[a-z]+(?:-[a-z]+)*$/), expect.stringMatching(/^[A-Z].*\.$/)]);
+    for (const [id, text] of Object.entries(LINT_RULES))
+      expect([id, text]).toEqual([expect.stringMatching(/^[a-z]+(?:-[a-z]+)*$/), expect.stringMatching(/^[A-Z].*\.$/)]);
     expect(context.stintUrl).toBe("https://stint.acme.dev");
   });
 });

@@ -8,51 +8,159 @@ import { context, GITHUB, load } from "./support.ts";
 
 const TRUST = GITHUB.trim().replace(/---$/, "");
 /** line:column path message (help) */
-const said = (text: string): string[] => load(text).problems.filter(({ severity, rule }) => severity === "error" && rule === undefined).map((one) => `${one.line ?? 0}:${one.column ?? 0} ${one.path ?? ""} ${one.message}${one.help === undefined ? "" : ` (${one.help})`}`);
-const grant = (body: string): string => `${GITHUB}kind: Grant\nname: deploy\nowner: team\nallow: [{ trust: github, claims: { repository_id: "1" } }]\nissue: { issuer: jwt, audience: https://x.test }\n${body}`;
+const said = (text: string): string[] =>
+  load(text)
+    .problems.filter(({ severity, rule }) => severity === "error" && rule === undefined)
+    .map((one) => `${one.line ?? 0}:${one.column ?? 0} ${one.path ?? ""} ${one.message}${one.help === undefined ? "" : ` (${one.help})`}`);
+const grant = (body: string): string =>
+  `${GITHUB}kind: Grant\nname: deploy\nowner: team\nallow: [{ trust: github, claims: { repository_id: "1" } }]\nissue: { issuer: jwt, audience: https://x.test }\n${body}`;
 
 describe("mistakes in documents", () => {
   it.each([
-    { name: "an unknown member, with the nearest word", text: `${TRUST}onwer: x`, expected: '5:1 github.onwer unknown member "onwer" (did you mean "owner"?)' },
-    { name: "an unknown member within", text: "kind: Trust\nname: a\nowner: o\noidc:\n  issuer: https://x.test\n  presets: github", expected: '6:3 a.oidc.presets unknown member "presets" (did you mean "preset"?)' },
+    {
+      name: "an unknown member, with the nearest word",
+      text: `${TRUST}onwer: x`,
+      expected: '5:1 github.onwer unknown member "onwer" (did you mean "owner"?)',
+    },
+    {
+      name: "an unknown member within",
+      text: "kind: Trust\nname: a\nowner: o\noidc:\n  issuer: https://x.test\n  presets: github",
+      expected: '6:3 a.oidc.presets unknown member "presets" (did you mean "preset"?)',
+    },
     { name: "an unknown kind", text: "kind: Grants\nname: a", expected: '1:7 a.kind there is no kind "Grants" (did you mean "Grant"?)' },
     { name: "no kind", text: "name: a", expected: '1:1 a "kind" is missing' },
     { name: "a list in place of a document", text: "- a", expected: "1:1 document 1 is not a document" },
     { name: "something missing", text: "kind: Trust\nname: a\nowner: o", expected: '1:1 a.oidc "oidc" is missing (expected a mapping)' },
     { name: "a bad name", text: TRUST.replace("github", "Git_Hub"), expected: "2:7 Git_Hub.name must be 1 to 63 lower-case" },
     { name: "a wrong preset", text: TRUST.replace("preset: github", "preset: githb"), expected: '(did you mean "github"?)' },
-    { name: "an algorithm that is none", text: TRUST.replace("preset: github", "preset: github, algorithms: [HS256]"), expected: "oidc.algorithms[0] must be one of RS256" },
+    {
+      name: "an algorithm that is none",
+      text: TRUST.replace("preset: github", "preset: github, algorithms: [HS256]"),
+      expected: "oidc.algorithms[0] must be one of RS256",
+    },
     { name: "an http issuer", text: TRUST.replace("https:", "http:"), expected: "must be an https URL" },
-    { name: "insecure_http for an issuer elsewhere", text: TRUST.replace("preset:", "insecure_http: true, preset:"), expected: "insecure_http is only for an issuer on this machine" },
-    { name: "a template that does not compile", text: `${TRUST}id: "\${repository_id"`, expected: '5:5 github.id the template has "${" at column 1' },
+    {
+      name: "insecure_http for an issuer elsewhere",
+      text: TRUST.replace("preset:", "insecure_http: true, preset:"),
+      expected: "insecure_http is only for an issuer on this machine",
+    },
+    {
+      name: "a template that does not compile",
+      text: `${TRUST}id: "\${repository_id"`,
+      expected: '5:5 github.id the template has "${" at column 1',
+    },
     { name: "two trusts of one name", text: `${TRUST}---\n${TRUST}`, expected: 'there is another Trust named "github"' },
-    { name: "two trusts of one issuer and audience", text: `${TRUST}---\n${TRUST.replace("name: github", "name: other")}`, expected: 'trust "github" already has this issuer and audience (https://stint.acme.dev)' },
-    { name: "a grant for an unknown trust", text: grant("").replace("trust: github", "trust: githug"), expected: 'deploy.allow[0].trust there is no trust "githug" (did you mean "github"?)' },
-    { name: "an unknown issuer", text: grant("").replace("issuer: jwt", "issuer: jwtt"), expected: 'deploy.issue.issuer there is no issuer "jwtt" (did you mean "jwt"?)' },
-    { name: "an unknown member of an issuer's settings", text: grant("").replace("audience: https://x.test", "audience: https://x.test, audienc: x"), expected: 'deploy.issue.audienc unknown member "audienc" (did you mean "audience"?)' },
-    { name: "what the issuer needs and is missing", text: grant("").replace(", audience: https://x.test", ""), expected: 'deploy.issue.audience "audience" is missing' },
+    {
+      name: "two trusts of one issuer and audience",
+      text: `${TRUST}---\n${TRUST.replace("name: github", "name: other")}`,
+      expected: 'trust "github" already has this issuer and audience (https://stint.acme.dev)',
+    },
+    {
+      name: "a grant for an unknown trust",
+      text: grant("").replace("trust: github", "trust: githug"),
+      expected: 'deploy.allow[0].trust there is no trust "githug" (did you mean "github"?)',
+    },
+    {
+      name: "an unknown issuer",
+      text: grant("").replace("issuer: jwt", "issuer: jwtt"),
+      expected: 'deploy.issue.issuer there is no issuer "jwtt" (did you mean "jwt"?)',
+    },
+    {
+      name: "an unknown member of an issuer's settings",
+      text: grant("").replace("audience: https://x.test", "audience: https://x.test, audienc: x"),
+      expected: 'deploy.issue.audienc unknown member "audienc" (did you mean "audience"?)',
+    },
+    {
+      name: "what the issuer needs and is missing",
+      text: grant("").replace(", audience: https://x.test", ""),
+      expected: 'deploy.issue.audience "audience" is missing',
+    },
     { name: "an unknown target", text: grant("").replace("issuer: jwt", "target: db"), expected: 'there is no target "db"' },
-    { name: "an issuer and a target", text: grant("").replace("issuer: jwt", "issuer: jwt, target: db"), expected: "says both issuer and target" },
-    { name: "the broker's own URL as audience", text: grant("").replace("https://x.test", "https://stint.acme.dev/"), expected: "the broker's own URL (STINT_URL) cannot be a grant's audience" },
-    { name: "a life too short", text: grant("").replace("https://x.test", "https://x.test, ttl: 4s"), expected: "deploy.issue.ttl must be at least 5s and at most 24h" },
-    { name: "a life too long", text: grant("").replace("https://x.test", "https://x.test, max_ttl: 25h"), expected: "deploy.issue.max_ttl must be at least 5s and at most 24h" },
-    { name: "a life that is no span", text: grant("").replace("https://x.test", "https://x.test, ttl: soon"), expected: "must be a duration such as" },
-    { name: "max_ttl below ttl", text: grant("").replace("https://x.test", "https://x.test, ttl: 10m, max_ttl: 5m"), expected: "max_ttl is shorter than ttl" },
-    { name: "audit mode at high sensitivity", text: grant("mode: audit\nsensitivity: high"), expected: "12:7 deploy.mode mode audit is not for a grant of high sensitivity" },
+    {
+      name: "an issuer and a target",
+      text: grant("").replace("issuer: jwt", "issuer: jwt, target: db"),
+      expected: "says both issuer and target",
+    },
+    {
+      name: "the broker's own URL as audience",
+      text: grant("").replace("https://x.test", "https://stint.acme.dev/"),
+      expected: "the broker's own URL (STINT_URL) cannot be a grant's audience",
+    },
+    {
+      name: "a life too short",
+      text: grant("").replace("https://x.test", "https://x.test, ttl: 4s"),
+      expected: "deploy.issue.ttl must be at least 5s and at most 24h",
+    },
+    {
+      name: "a life too long",
+      text: grant("").replace("https://x.test", "https://x.test, max_ttl: 25h"),
+      expected: "deploy.issue.max_ttl must be at least 5s and at most 24h",
+    },
+    {
+      name: "a life that is no span",
+      text: grant("").replace("https://x.test", "https://x.test, ttl: soon"),
+      expected: "must be a duration such as",
+    },
+    {
+      name: "max_ttl below ttl",
+      text: grant("").replace("https://x.test", "https://x.test, ttl: 10m, max_ttl: 5m"),
+      expected: "max_ttl is shorter than ttl",
+    },
+    {
+      name: "audit mode at high sensitivity",
+      text: grant("mode: audit\nsensitivity: high"),
+      expected: "12:7 deploy.mode mode audit is not for a grant of high sensitivity",
+    },
     { name: "no allow rule", text: grant("").replace(/allow: .*/, "allow: []"), expected: "deploy.allow must hold at least one rule" },
-    { name: "an allow rule without conditions", text: grant("").replace(', claims: { repository_id: "1" }', ""), expected: "deploy.allow[0] allows whatever the trust vouches for" },
+    {
+      name: "an allow rule without conditions",
+      text: grant("").replace(', claims: { repository_id: "1" }', ""),
+      expected: "deploy.allow[0] allows whatever the trust vouches for",
+    },
     { name: "a deny rule that denies everything", text: grant("deny: [{}]"), expected: "deploy.deny[0] denies everything" },
-    { name: "an unknown kind of condition", text: grant("deny: [{ claims: { ref: { globb: x } } }]"), expected: 'deploy.deny[0].claims.ref.globb unknown member "globb" (did you mean "glob"?)' },
+    {
+      name: "an unknown kind of condition",
+      text: grant("deny: [{ claims: { ref: { globb: x } } }]"),
+      expected: 'deploy.deny[0].claims.ref.globb unknown member "globb" (did you mean "glob"?)',
+    },
     { name: "an empty list", text: grant("deny: [{ claims: { ref: [] } }]"), expected: "an empty list matches nothing" },
     { name: "an empty value", text: grant("deny: [{ claims: { ref: } }]"), expected: "deploy.deny[0].claims.ref must be a value" },
     { name: "a claim called __proto__", text: grant("deny: [{ claims: { __proto__: x } }]"), expected: '"__proto__" is not a name' },
-    { name: "an unanchored expression", text: grant("deny: [{ claims: { ref: { regex: main } } }]"), expected: "deploy.deny[0].claims.ref is not anchored: write ^...$" },
-    { name: "a number beyond exactness", text: grant("deny: [{ claims: { ref: 12345678901234567890 } }]"), expected: "is a number too large to be kept exactly" },
-    { name: "an unknown lint rule", text: grant("accept: { unowned-brnch: x }"), expected: '12:11 deploy.accept.unowned-brnch there is no lint rule "unowned-brnch" (did you mean "unowned-branch"?)' },
-    { name: "a test that expects something else", text: grant("tests: [{ name: a, given: { trust: github, claims: {} }, expect: maybe }]"), expected: "deploy.tests[0].expect must be \"allow\"" },
-    { name: "a verifier without a key that checks the feed", text: "kind: Verifier\nname: a\naudience: https://x.test\nchecks: feed", expected: "a verifier that checks by feed needs a key" },
-    { name: "a verifier's key that is no hash", text: "kind: Verifier\nname: a\naudience: https://x.test\nkey: secret", expected: "4:6 a.key must be sha256: and 64 lower-case hex digits" },
-    { name: "two settings", text: "kind: Settings\nname: settings\n---\nkind: Settings\nname: settings", expected: 'there is another Settings named' },
+    {
+      name: "an unanchored expression",
+      text: grant("deny: [{ claims: { ref: { regex: main } } }]"),
+      expected: "deploy.deny[0].claims.ref is not anchored: write ^...$",
+    },
+    {
+      name: "a number beyond exactness",
+      text: grant("deny: [{ claims: { ref: 12345678901234567890 } }]"),
+      expected: "is a number too large to be kept exactly",
+    },
+    {
+      name: "an unknown lint rule",
+      text: grant("accept: { unowned-brnch: x }"),
+      expected: '12:11 deploy.accept.unowned-brnch there is no lint rule "unowned-brnch" (did you mean "unowned-branch"?)',
+    },
+    {
+      name: "a test that expects something else",
+      text: grant("tests: [{ name: a, given: { trust: github, claims: {} }, expect: maybe }]"),
+      expected: 'deploy.tests[0].expect must be "allow"',
+    },
+    {
+      name: "a verifier without a key that checks the feed",
+      text: "kind: Verifier\nname: a\naudience: https://x.test\nchecks: feed",
+      expected: "a verifier that checks by feed needs a key",
+    },
+    {
+      name: "a verifier's key that is no hash",
+      text: "kind: Verifier\nname: a\naudience: https://x.test\nkey: secret",
+      expected: "4:6 a.key must be sha256: and 64 lower-case hex digits",
+    },
+    {
+      name: "two settings",
+      text: "kind: Settings\nname: settings\n---\nkind: Settings\nname: settings",
+      expected: "there is another Settings named",
+    },
     { name: "settings of another name", text: "kind: Settings\nname: other", expected: '2:7 other.name must be "settings"' },
     { name: "a duplicate key", text: "kind: Trust\nkind: Grant", expected: "2:1  Map keys must be unique" },
     { name: "an alias", text: "kind: &k Trust\nname: *k", expected: "aliases are not allowed" },
@@ -102,7 +210,10 @@ describe("texts made to exhaust", () => {
     { name: "deep nesting that is closed", text: `a: ${"{a: ".repeat(60)}1${"}".repeat(60)}` },
     { name: "a very large file", text: `kind: Trust\nname: "${"x".repeat(1_100_000)}"` },
     { name: "very many values", text: `kind: [${"1,".repeat(120_000)}1]` },
-    { name: "a bomb of aliases", text: `a: &a [x,x]\nb: &b [${"*a,".repeat(20)}*a]\nc: &c [${"*b,".repeat(20)}*b]\nd: [${"*c,".repeat(20)}*c]` },
+    {
+      name: "a bomb of aliases",
+      text: `a: &a [x,x]\nb: &b [${"*a,".repeat(20)}*a]\nc: &c [${"*b,".repeat(20)}*b]\nd: [${"*c,".repeat(20)}*c]`,
+    },
   ])("$name is refused", ({ text }) => {
     const { policy, problems } = load(text);
     expect(policy).toBeUndefined();
@@ -110,13 +221,53 @@ describe("texts made to exhaust", () => {
   });
 
   it("no text at all makes loading throw", () => {
-    const words = fc.constantFrom("kind: Grant", "kind: Trust", "name: a", "allow:", "  - trust: a", "    claims: { a: [1, {}] }", "issue: { issuer: jwt }", "oidc: 5", "- x", "---", "? x", "&a *a", "!!js x", "\t", "{", '"', "accept: []", "tests: [1]");
-    fc.assert(fc.property(fc.array(fc.oneof(words, fc.string({ maxLength: 20 })), { maxLength: 14 }), (lines) => expect(Array.isArray(load(lines.join("\n")).problems)).toBe(true)), { numRuns: 400 });
+    const words = fc.constantFrom(
+      "kind: Grant",
+      "kind: Trust",
+      "name: a",
+      "allow:",
+      "  - trust: a",
+      "    claims: { a: [1, {}] }",
+      "issue: { issuer: jwt }",
+      "oidc: 5",
+      "- x",
+      "---",
+      "? x",
+      "&a *a",
+      "!!js x",
+      "\t",
+      "{",
+      '"',
+      "accept: []",
+      "tests: [1]",
+    );
+    fc.assert(
+      fc.property(fc.array(fc.oneof(words, fc.string({ maxLength: 20 })), { maxLength: 14 }), (lines) =>
+        expect(Array.isArray(load(lines.join("\n")).problems)).toBe(true),
+      ),
+      { numRuns: 400 },
+    );
   });
 
   it("no data at all in the place of any member makes loading throw", () => {
-    const document = fc.record({ kind: fc.constantFrom("Trust", "Grant", "Verifier", "Target", "Settings"), name: fc.jsonValue(), allow: fc.jsonValue(), deny: fc.jsonValue(), issue: fc.jsonValue(), oidc: fc.jsonValue(), accept: fc.jsonValue(), tests: fc.jsonValue(), tasks: fc.jsonValue() }, { requiredKeys: ["kind"] });
-    fc.assert(fc.property(document, (value) => expect(Array.isArray(load(JSON.stringify(value)).problems)).toBe(true)), { numRuns: 300 });
+    const document = fc.record(
+      {
+        kind: fc.constantFrom("Trust", "Grant", "Verifier", "Target", "Settings"),
+        name: fc.jsonValue(),
+        allow: fc.jsonValue(),
+        deny: fc.jsonValue(),
+        issue: fc.jsonValue(),
+        oidc: fc.jsonValue(),
+        accept: fc.jsonValue(),
+        tests: fc.jsonValue(),
+        tasks: fc.jsonValue(),
+      },
+      { requiredKeys: ["kind"] },
+    );
+    fc.assert(
+      fc.property(document, (value) => expect(Array.isArray(load(JSON.stringify(value)).problems)).toBe(true)),
+      { numRuns: 300 },
+    );
   });
 });
 
@@ -150,7 +301,11 @@ describe("a folder of documents", () => {
     { name: "is not a key set", text: "{}", expected: "is not a JWKS" },
     { name: "holds no keys", text: '{"keys":[]}', expected: "holds no keys" },
     { name: "holds a private key", text: JSON.stringify({ keys: [{ ...JWK, d: "x" }] }), expected: "holds a PRIVATE key at keys[0]" },
-    { name: "holds a symmetric key", text: JSON.stringify({ keys: [{ kty: "oct", k: "x" }] }), expected: "holds a symmetric key at keys[0]" },
+    {
+      name: "holds a symmetric key",
+      text: JSON.stringify({ keys: [{ kty: "oct", k: "x" }] }),
+      expected: "holds a symmetric key at keys[0]",
+    },
   ])("is refused when a jwks_file $name", async ({ text, expected }) => {
     await put("a.yaml", BY_FILE);
     if (text !== undefined) await put("keys.jwks.json", text);
@@ -160,8 +315,14 @@ describe("a folder of documents", () => {
   });
 
   it("that is not there, or is not text, is a mistake; an empty one is a warning", async () => {
-    expect((await loadPolicy(join(folder, "none"), context)).problems[0]).toMatchObject({ severity: "error", message: expect.stringContaining("there is no such file") });
-    expect(await loadPolicy(folder, context)).toMatchObject({ policy: { version: expect.stringMatching(/^sha256:[0-9a-f]{16}$/) }, problems: [{ severity: "warning" }] });
+    expect((await loadPolicy(join(folder, "none"), context)).problems[0]).toMatchObject({
+      severity: "error",
+      message: expect.stringContaining("there is no such file"),
+    });
+    expect(await loadPolicy(folder, context)).toMatchObject({
+      policy: { version: expect.stringMatching(/^sha256:[0-9a-f]{16}$/) },
+      problems: [{ severity: "warning" }],
+    });
     await writeFile(join(folder, "a.yaml"), Buffer.from([0xff, 0xfe, 0x00]));
     expect((await loadPolicy(folder, context)).problems[0]).toMatchObject({ message: "cannot be read: it is not UTF-8 text" });
   });
@@ -170,12 +331,20 @@ describe("a folder of documents", () => {
 describe("defaults", () => {
   it("of a trust are its preset's, and its audience is the broker", () => {
     const trust = load(TRUST).policy?.trusts.get("github");
-    expect(trust).toMatchObject({ audiences: ["https://stint.acme.dev"], algorithms: ["RS256"], maxUses: 1, keys: { from: "discovery" }, privateNetwork: false, insecureHttp: false });
+    expect(trust).toMatchObject({
+      audiences: ["https://stint.acme.dev"],
+      algorithms: ["RS256"],
+      maxUses: 1,
+      keys: { from: "discovery" },
+      privateNetwork: false,
+      insecureHttp: false,
+    });
     expect(trust?.renderId({ repository_id: "1" })).toBe("1");
     expect(load(TRUST.replace("preset: github", "preset: github, single_use: false")).policy?.trusts.get("github")?.maxUses).toBe(100);
   });
   it("of a grant's life are ten minutes, and no longer than asked for", () => {
-    const issue = (more: string): unknown => load(grant("").replace("https://x.test", `https://x.test${more}`)).policy?.grants.get("deploy")?.issue;
+    const issue = (more: string): unknown =>
+      load(grant("").replace("https://x.test", `https://x.test${more}`)).policy?.grants.get("deploy")?.issue;
     expect(issue("")).toMatchObject({ ttlMs: 600_000, maxTtlMs: 600_000 });
     expect(issue(", ttl: 1h")).toMatchObject({ ttlMs: 3_600_000, maxTtlMs: 3_600_000 });
     expect(issue(", max_ttl: 1h")).toMatchObject({ ttlMs: 600_000, maxTtlMs: 3_600_000 });
@@ -183,6 +352,10 @@ describe("defaults", () => {
   });
   it("of settings are 6 h and 7 days", () => {
     expect(load("").policy?.settings).toEqual({ lint: "error", implicitTaskTtlMs: 21_600_000, retentionMs: 604_800_000 });
-    expect(load("kind: Settings\nname: settings\nlint: warn\ntasks: { implicit_ttl: 1h }\nretention: 30d").policy?.settings).toEqual({ lint: "warn", implicitTaskTtlMs: 3_600_000, retentionMs: 2_592_000_000 });
+    expect(load("kind: Settings\nname: settings\nlint: warn\ntasks: { implicit_ttl: 1h }\nretention: 30d").policy?.settings).toEqual({
+      lint: "warn",
+      implicitTaskTtlMs: 3_600_000,
+      retentionMs: 2_592_000_000,
+    });
   });
 });

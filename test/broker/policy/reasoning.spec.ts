@@ -7,7 +7,7 @@ import { leftovers, nothingVanished, vanished } from "../../../broker/policy/dif
 import { explainDecision, explainDenial, simulate } from "../../../broker/policy/explain.ts";
 import { PolicyHolder, type Reload } from "../../../broker/policy/holder.ts";
 import { runPolicyTests } from "../../../broker/policy/load.ts";
-import { policySchema } from "../../../broker/policy/schema.ts";
+import { policySchema, policySchemaFile } from "../../../broker/policy/schema.ts";
 import { ask, context, GITHUB, grantOf, inputOf, NOW, policyOf } from "./support.ts";
 
 const RULES = `allow:
@@ -24,12 +24,29 @@ describe("an explanation", () => {
       allowed: false,
       code: "claim_mismatch",
       summary: "No allow rule matched; deploy.allow[0] came nearest.",
-      nearest: { rule: "deploy.allow[0]", file: "policy.yaml", line: expect.any(Number), held: 2, of: 3, change: ['ref: "refs/heads/x" must be "refs/heads/main"'] },
+      nearest: {
+        rule: "deploy.allow[0]",
+        file: "policy.yaml",
+        line: expect.any(Number),
+        held: 2,
+        of: 3,
+        change: ['ref: "refs/heads/x" must be "refs/heads/main"'],
+      },
     });
-    expect(reasoning.trace.rules[0]?.conditions).toContainEqual({ condition: "repository_id", held: true, wanted: '"456789"', got: "456789", anchor: true });
+    expect(reasoning.trace.rules[0]?.conditions).toContainEqual({
+      condition: "repository_id",
+      held: true,
+      wanted: '"456789"',
+      got: "456789",
+      anchor: true,
+    });
   });
   it.each([
-    { name: "a deny rule", what: { claims: { ...claims, event_name: "pull_request_target" } }, summary: "deploy.deny[0] matched, and deny wins." },
+    {
+      name: "a deny rule",
+      what: { claims: { ...claims, event_name: "pull_request_target" } },
+      summary: "deploy.deny[0] matched, and deny wins.",
+    },
     { name: "a stranger", what: { claims: { ...claims, repository_id: "1" } }, summary: "The caller is no candidate" },
     { name: "another trust", what: { trust: "other", claims }, summary: "No allow rule is for the caller's trust." },
     { name: "no such grant", what: { grant: "nope", claims }, summary: 'There is no grant "nope".' },
@@ -47,9 +64,17 @@ describe("an explanation", () => {
     if (refused.allowed) throw new Error("allowed");
     const { principal } = inputOf({ claims: { ...claims, ref: "refs/heads/x" } });
     const denial = { at: NOW, view: refused.view, principal, grant: "deploy", trace: refused.trace() };
-    expect(explainDenial(denial, grantOf(RULES), NOW)).toMatchObject({ then: { code: "claim_mismatch" }, today: { allowed: false, differs: false, approximate: false } });
-    expect(explainDenial(denial, grantOf(RULES.replace("refs/heads/main", "refs/heads/x")), NOW)).toMatchObject({ today: { allowed: true, differs: true } });
-    expect(explainDenial({ ...denial, principal: undefined, trace: undefined }, grantOf(RULES), NOW)).toEqual({ then: undefined, today: undefined });
+    expect(explainDenial(denial, grantOf(RULES), NOW)).toMatchObject({
+      past: { code: "claim_mismatch" },
+      today: { allowed: false, differs: false, approximate: false },
+    });
+    expect(explainDenial(denial, grantOf(RULES.replace("refs/heads/main", "refs/heads/x")), NOW)).toMatchObject({
+      today: { allowed: true, differs: true },
+    });
+    expect(explainDenial({ ...denial, principal: undefined, trace: undefined }, grantOf(RULES), NOW)).toEqual({
+      past: undefined,
+      today: undefined,
+    });
   });
   it("of a draft lists the requests that it would decide otherwise", () => {
     const inputs = [inputOf({ claims }), inputOf({ claims: { ...claims, environment: "staging" } })];
@@ -61,7 +86,8 @@ describe("an explanation", () => {
 });
 
 describe("a reload that takes something away", () => {
-  const one = (name: string, trust = "github"): string => `---\nkind: Grant\nname: ${name}\nallow: [{ trust: ${trust}, claims: { repository_id: "1", sub: x } }]\nissue: { issuer: jwt, audience: https://${name}.test }\n`;
+  const one = (name: string, trust = "github"): string =>
+    `---\nkind: Grant\nname: ${name}\nallow: [{ trust: ${trust}, claims: { repository_id: "1", sub: x } }]\nissue: { issuer: jwt, audience: https://${name}.test }\n`;
   const OTHER = "kind: Trust\nname: other\noidc: { issuer: https://idp.test }\n---\n";
   const warn = "kind: Settings\nname: settings\nlint: warn\n";
   const before = policyOf(`${OTHER}${GITHUB}${warn}${one("a")}${one("b")}${one("c", "other")}`);
@@ -69,15 +95,28 @@ describe("a reload that takes something away", () => {
   it("says what vanished, which live leases stand on it, and the command that ends them", () => {
     const gone = vanished(before, after);
     expect(gone).toEqual({ grants: ["a"], trusts: [], pairs: [{ grant: "b", trust: "github" }] });
-    const lease = (grant: string, trust: string, workload: string): { grant: string; trust: string; workload: string } => ({ grant, trust, workload });
-    expect(leftovers(gone, [lease("a", "github", "w1"), lease("a", "github", "w2"), lease("b", "github", "w1"), lease("c", "other", "w3")])).toEqual([
+    const lease = (grant: string, trust: string, workload: string): { grant: string; trust: string; workload: string } => ({
+      grant,
+      trust,
+      workload,
+    });
+    expect(
+      leftovers(gone, [lease("a", "github", "w1"), lease("a", "github", "w2"), lease("b", "github", "w1"), lease("c", "other", "w3")]),
+    ).toEqual([
       { what: "grant a was removed", leases: 2, workloads: ["w1", "w2"], command: 'stint revoke --grant a --reason "grant removed"' },
-      { what: "grant b no longer allows trust github", leases: 1, workloads: ["w1"], command: 'stint revoke --grant b --reason "trust github no longer allowed"' },
+      {
+        what: "grant b no longer allows trust github",
+        leases: 1,
+        workloads: ["w1"],
+        command: 'stint revoke --grant b --reason "trust github no longer allowed"',
+      },
     ]);
   });
   it("tells of a trust that is gone, and of nothing where nothing is", () => {
     const without = policyOf(`${GITHUB}${warn}${one("a")}${one("b")}`);
-    expect(leftovers(vanished(before, without), [{ grant: "x", trust: "other", workload: "w" }])).toMatchObject([{ command: 'stint revoke --trust other --reason "trust removed"' }]);
+    expect(leftovers(vanished(before, without), [{ grant: "x", trust: "other", workload: "w" }])).toMatchObject([
+      { command: 'stint revoke --trust other --reason "trust removed"' },
+    ]);
     expect(nothingVanished(vanished(before, before))).toBe(true);
     expect(nothingVanished(vanished(before, after))).toBe(false);
   });
@@ -121,7 +160,12 @@ ${tests}`;
       ["wrong code", false, "deny not_permitted"],
       ["wrong", false, "deny not_permitted"],
     ]);
-    expect(results[5]).toMatchObject({ file: join(folder, "a.yaml"), line: 21, expected: "allow", trace: { grant: "deploy", candidate: false } });
+    expect(results[5]).toMatchObject({
+      file: join(folder, "a.yaml"),
+      line: 21,
+      expected: "allow",
+      trace: { grant: "deploy", candidate: false },
+    });
   });
 
   const good = (environment: string): string => documents(`  - { name: t, given: { ${given} }, expect: deny }`, environment);
@@ -132,7 +176,11 @@ ${tests}`;
     if (holder === undefined) throw new Error("did not load");
     const first = holder.current();
     await writeFile(file, `${good("production")}\n---\nkind: Grnt`);
-    expect(await holder.reload()).toMatchObject({ ok: false, policy: first, problems: expect.arrayContaining([expect.objectContaining({ severity: "error", help: 'did you mean "Grant"?' })]) });
+    expect(await holder.reload()).toMatchObject({
+      ok: false,
+      policy: first,
+      problems: expect.arrayContaining([expect.objectContaining({ severity: "error", help: 'did you mean "Grant"?' })]),
+    });
     expect(holder.current()).toBe(first);
     expect(holder.problems()).toContainEqual(expect.objectContaining({ severity: "error" }));
     await writeFile(file, good("staging"));
@@ -169,7 +217,7 @@ ${tests}`;
 
 describe("the JSON Schema", () => {
   it("in the repository is the one that the code makes", () => {
-    expect(JSON.parse(readFileSync("schema/stint.v1.json", "utf8"))).toEqual(JSON.parse(JSON.stringify(policySchema())));
+    expect(readFileSync("schema/stint.v1.json", "utf8")).toBe(policySchemaFile());
   });
   it("suggests the claims that platforms send", () => {
     expect(policySchema()).toMatchObject({ $defs: { Conditions: { properties: { repository_id: { description: "Sent by github." } } } } });

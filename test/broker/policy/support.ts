@@ -9,17 +9,27 @@ export const NOW = Date.parse("2026-11-25T10:30:00Z");
 /** A stand-in for the issuers' own settings. */
 export const context: PolicyContext = {
   stintUrl: "https://stint.acme.dev",
-  issuers: { jwt: z.strictObject({ audience: z.string(), scope: z.array(z.string()).optional(), claims: z.record(z.string(), z.unknown()).optional() }) },
+  issuers: {
+    jwt: z.strictObject({
+      audience: z.string(),
+      scope: z.array(z.string()).optional(),
+      claims: z.record(z.string(), z.unknown()).optional(),
+    }),
+  },
   now: NOW,
 };
 
 /** Loads YAML text as `policy.yaml`. */
-export const load = (text: string, more: Partial<PolicyContext> = {}): Loaded => loadDocuments([{ file: "policy.yaml", text }], { ...context, ...more });
+export const load = (text: string, more: Partial<PolicyContext> = {}): Loaded =>
+  loadDocuments([{ file: "policy.yaml", text }], { ...context, ...more });
 
 /** A policy that must load; the problems are the failure's message. */
 export function policyOf(text: string): CompiledPolicy {
   const { policy, problems } = load(text);
-  if (!(policy instanceof CompiledPolicy)) throw new Error(`did not load:\n${problems.map((one) => `${one.line ?? 0}:${one.column ?? 0} ${one.path ?? ""} ${one.message}`).join("\n")}`);
+  if (!(policy instanceof CompiledPolicy))
+    throw new Error(
+      `did not load:\n${problems.map((one) => `${one.line ?? 0}:${one.column ?? 0} ${one.path ?? ""} ${one.message}`).join("\n")}`,
+    );
   return policy;
 }
 
@@ -36,7 +46,14 @@ export interface Ask {
 
 export const inputOf = (ask: Ask): DecisionInput => ({
   principal: { trust: ask.trust ?? "github", subject: "github:456789", workload: "github/acme/shop", claims: ask.claims ?? {} },
-  request: { grant: ask.grant ?? "deploy", purpose: ask.purpose ?? "", scope: ask.scope ?? [], ttlMs: ask.ttlMs, resource: "", environment: ask.environment ?? "" },
+  request: {
+    grant: ask.grant ?? "deploy",
+    purpose: ask.purpose ?? "",
+    scope: ask.scope ?? [],
+    ttlMs: ask.ttlMs,
+    resource: "",
+    environment: ask.environment ?? "",
+  },
   task: { id: "", parent: "" },
   now: ask.now ?? NOW,
   network: { ip: "203.0.113.9" },
