@@ -10,32 +10,17 @@ import { createSealer } from "../store/sealing.ts";
 import { createAttestor } from "./attestation/oidc.ts";
 import type { AuditTrail } from "./audit-trail.ts";
 import { createBackground } from "./background.ts";
-import { createDenials } from "./denials/service.ts";
-import { createUnverified } from "./denials/unverified.ts";
-import { createDuties, type Duties } from "./duties.ts";
+import { composeServices } from "./compose-services.ts";
+import type { Duties } from "./duties.ts";
 import { createEventBus } from "./events.ts";
 import { createGate } from "./gate.ts";
 import { createHold } from "./hold.ts";
-import { createIdentify } from "./identify.ts";
-import { createKeys } from "./keys.ts";
-import { createLeases } from "./leases/service.ts";
-import { createOperators } from "./operators.ts";
 import type { Log, Parts } from "./parts.ts";
-import { createPolicyService } from "./policy-service.ts";
 import { PolicyHolder, type Reload } from "./policy/holder.ts";
 import { loadDocuments } from "./policy/load.ts";
-import { readinessOf } from "./readiness.ts";
-import { createRequests } from "./requests.ts";
-import { createLocks, createRevocations } from "./revocations/service.ts";
 import type { Services } from "./services.ts";
-import { createBreakers } from "./sweeper/breaker.ts";
-import { createCalls } from "./sweeper/calls.ts";
-import { createSweeper, type Swept } from "./sweeper/sweep.ts";
-import { createTasks } from "./tasks/service.ts";
-import { createTaskTokens } from "./tasks/token.ts";
-import { createIntrospection, createTokens } from "./tokens.ts";
+import type { Swept } from "./sweeper/sweep.ts";
 import { ownSignatures } from "./tokens/own-signatures.ts";
-import { createVerifiers } from "./verifiers.ts";
 
 /** What a broker is made from, once the environment has been read. */
 export interface BrokerOptions {
@@ -116,8 +101,7 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
   const events = createEventBus(systemClock);
   const background = createBackground(log);
   const audit = await options.openAudit(store, { log, now, checkpointKey: () => keys.checkpointKey() });
-  const hold = createHold({ store, now, log, events }, audit);
-  const health = { storeAnswers: true, signs: true };
+  const hold = createHold({ store, now, log, events, issuers }, audit);
   const gate = createGate({
     draining: () => draining,
     onHold: hold.onHold,
@@ -135,76 +119,9 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
     random: options.random ?? Math.random,
   };
 
-  const taskTokens = createTaskTokens({ url, signatures: parts.signatures, clock: now });
-  const unverified = createUnverified(parts);
-  const identify = createIdentify(parts, taskTokens, unverified);
-  const revocations = createRevocations(parts, taskTokens);
-  const operators = createOperators((operator, role, origin) => {
-    events.publish("operator.refused", { operator: operator.name, role });
-    const facts = { action: "operator.refused" as const, principal: `operator:${operator.name}`, decision: "deny" as const, code: "insufficient_role", reason: role, route: origin.route, trace_id: origin.traceId };
-    background.run("record a refused operator", () => store.audit.append(0, facts));
-  });
-  const wrong = operators.replace(options.operators.text, options.operators.file);
+  const works = composeServices(parts, { keys, rotation, audit, hold, compile: (documents) => loadDocuments(documents, context()), problems: () => holder.problems(), draining: () => draining });
+  const wrong = works.operators.replace(options.operators.text, options.operators.file);
   if (wrong.length > 0) throw new UnusableConfiguration(wrong);
-
-  const breakers = createBreakers(now);
-  const sweeper = createSweeper(parts, createCalls(parts, breakers), breakers);
-  const duties = createDuties({
-    sweep: async (signal) => void (await sweeper.sweep(signal)),
-    unverified: () => unverified.flush(),
-    revocations: () => revocations.resume(),
-    keys: async () => {
-      await rotation.rotateDue();
-      await keys.current("ES256").then(() => (health.signs = true), (error: unknown) => {
-        health.signs = false;
-        throw error;
-      });
-    },
-    audit: (signal) => audit.exportWaiting(signal),
-    hold: () => hold.refresh(),
-    witness: () => hold.examine(),
-    store: async () => {
-      await store.ping().then(() => (health.storeAnswers = true), (error: unknown) => {
-        health.storeAnswers = false;
-        throw error;
-      });
-    },
-  }, log);
-
-  const services: Services = {
-    url,
-    requests: createRequests(parts, identify, taskTokens),
-    tasks: createTasks(parts, identify, taskTokens),
-    leases: createLeases(parts, taskTokens),
-    introspection: createIntrospection(parts),
-    tokens: createTokens(parts, taskTokens),
-    revocations,
-    locks: createLocks(parts),
-    hold,
-    keys: createKeys(
-      parts,
-      { list: () => keys.list(), jwks: () => keys.jwks(), announceNext: (order) => rotation.announceNext(order), withdraw: (kid, by, reason) => rotation.withdraw(kid, by, reason), reseal: (by) => rotation.reseal(by) },
-      revocations,
-    ),
-    policy: createPolicyService(parts, identify, operators, (documents) => loadDocuments(documents, context())),
-    audit: { query: (filter, cursor, limit) => audit.query(filter, cursor, limit) },
-    denials: createDenials(parts),
-    events,
-    operators,
-    verifiers: createVerifiers(policy),
-    readiness: () =>
-      readinessOf({
-        storeAnswers: () => health.storeAnswers,
-        facts: () => store.facts(),
-        signs: () => health.signs,
-        problems: () => holder.problems(),
-        auditHealthy: () => audit.healthy(),
-        clockAgrees: () => store.clock.agreed(),
-        clockOffsetMs: () => store.clock.offsetMs(),
-        onHold: hold.onHold,
-        draining: () => draining,
-      }),
-  };
 
   await hold.refresh();
   await hold.examine();
@@ -213,10 +130,10 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
   let drained: Promise<void> | undefined;
   async function drain(): Promise<void> {
     draining = true;
-    await duties.drain();
+    await works.duties.drain();
     await background.settle(DRAIN_MS);
     // What is left is on record: another broker, or this one when it starts again, goes on with it.
-    await unverified.flush().catch((error: unknown) => log.warn({ error: String(error).slice(0, 200) }, "refusals of unverified evidence were not written"));
+    await works.unverified.flush().catch((error: unknown) => log.warn({ error: String(error).slice(0, 200) }, "refusals of unverified evidence were not written"));
     await store.audit.append(0, { action: "broker.stopped", principal: "broker" }).catch(() => undefined);
     await audit.exportWaiting(AbortSignal.timeout(1_000)).catch(() => undefined);
     await audit.close();
@@ -225,15 +142,15 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
   const drainOnce = (): Promise<void> => (drained ??= drain());
 
   return {
-    services,
+    services: works.services,
     store,
-    duties,
+    duties: works.duties,
     problems: () => holder.problems(),
-    sweep: () => sweeper.sweep(),
+    sweep: () => works.sweeper.sweep(),
     settled: () => background.settle(DRAIN_MS),
     async reload(from) {
       const reloaded = await holder.reload();
-      const mistakes = operators.replace(from.text, from.file);
+      const mistakes = works.operators.replace(from.text, from.file);
       const facts = { action: reloaded.ok ? ("policy.loaded" as const) : ("policy.refused" as const), principal: "broker", policy: reloaded.policy.version };
       background.run("record a reload", () => store.audit.append(0, facts));
       events.publish(facts.action, { policy: reloaded.policy.version, problems: reloaded.problems.length });

@@ -35,7 +35,7 @@ export interface Hold extends HoldService {
   examine(): Promise<void>;
 }
 
-type HoldParts = Pick<Parts, "store" | "now" | "log" | "events">;
+type HoldParts = Pick<Parts, "store" | "now" | "log" | "events" | "issuers">;
 
 export function createHold(parts: HoldParts, files: WitnessFiles): Hold {
   let held = true;
@@ -105,7 +105,11 @@ export function goneBack(store: Witness, witness: Witness): string | undefined {
 async function waitingLeases(parts: HoldParts): Promise<readonly Lease[]> {
   const waiting: Lease[] = [];
   try {
-    for (const state of ["revoking", "stuck"]) waiting.push(...(await parts.store.leases.list({ state }, undefined, LISTED)).items);
+    for (const state of ["revoking", "stuck"]) {
+      const { items } = await parts.store.leases.list({ state }, undefined, LISTED);
+      // What only a signature made waits for nobody: the mark has ended it, and the clean-up goes on.
+      waiting.push(...items.filter(({ issuer }) => parts.issuers.get(issuer)?.computesOnly !== true));
+    }
   } catch (error) {
     parts.log.warn({ error: describe(error) }, "leases that wait could not be listed");
   }

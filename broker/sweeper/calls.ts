@@ -7,6 +7,10 @@ import type { Breakers } from "./breaker.ts";
 /** Calls at targets in flight at once, over all issuers; one issuer may hold half of them. */
 const WORKERS = 32;
 const SHARE = WORKERS / 2;
+/** Claimed leases that may wait for a worker. */
+const QUEUE = WORKERS * 4;
+/** A claim lasts a minute (store): what has waited longer than this is nearly somebody else's. */
+const FRESH_MS = 30_000;
 
 /** The sweeper's calls at targets. They outlive the pass that began them: a slow target must not hold up the next pass. */
 export interface Calls {
@@ -18,10 +22,12 @@ export interface Calls {
 
 export function createCalls(parts: Parts, breakers: Breakers): Calls {
   const inFlight = new Map<string, number>();
-  const waiting: DueLease[] = [];
+  let waiting: (DueLease & { readonly takenAt: number })[] = [];
   let running = 0;
 
   function next(): void {
+    const oldest = parts.now() - FRESH_MS;
+    waiting = waiting.filter(({ takenAt }) => takenAt >= oldest);
     for (let index = 0; running < WORKERS && index < waiting.length; ) {
       const due = waiting[index];
       if (due === undefined || (inFlight.get(due.lease.issuer) ?? 0) >= SHARE) index += 1;
@@ -54,9 +60,14 @@ export function createCalls(parts: Parts, breakers: Breakers): Calls {
   }
 
   return {
-    room: () => Math.max(0, WORKERS * 4 - running - waiting.length),
+    room: () => Math.max(0, QUEUE - running - waiting.length),
     take(due) {
-      waiting.push(...due);
+      const takenAt = parts.now();
+      for (const one of due) {
+        // One issuer's leases fill at most half of the queue, so that there is always room to learn of the others.
+        const same = waiting.reduce((count, { lease }) => (lease.issuer === one.lease.issuer ? count + 1 : count), 0);
+        if (same < QUEUE / 2) waiting.push({ ...one, takenAt });
+      }
       next();
     },
   };

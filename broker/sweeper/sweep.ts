@@ -11,6 +11,10 @@ const BATCH = 100;
 const BUCKETS_AT_ONCE = 4;
 /** A pass stops here and goes on with the next tick, so that after a long stop requests still have their turn. */
 const BUDGET_MS = 800;
+/** Leases leave tasks some of it. */
+const LEASES_MS = 600;
+/** Claimed at least, however many calls are under way. */
+const FEW = 10;
 
 /** What one pass did. */
 export interface Swept {
@@ -31,35 +35,44 @@ export interface Sweeper {
 export function createSweeper(parts: Parts, calls: Calls, breakers: Breakers, elapsed: () => number = () => performance.now()): Sweeper {
   return {
     async sweep(signal) {
-      const until = elapsed() + BUDGET_MS;
-      const stop = (): boolean => signal?.aborted === true || elapsed() > until;
+      const began = elapsed();
+      const stopAfter = (ms: number) => (): boolean => signal?.aborted === true || elapsed() - began > ms;
+      const total: Total = { expired: 0, claimed: 0, tasks: 0, more: false };
       const due = await parts.store.leases.dueBuckets();
-      const total = { expired: 0, claimed: 0, tasks: 0, more: false };
-      // Tasks first: ending one makes its leases due, and they are what somebody waits for.
+      // Leases first: what had expired before its task was over is recorded as that.
+      await endDueLeases(parts, calls, due.leases, total, stopAfter(LEASES_MS));
+      const stop = stopAfter(BUDGET_MS);
       await inParallel(rotated(due.tasks), BUCKETS_AT_ONCE, async (bucket) => {
         if (stop()) total.more = true;
         else total.tasks += await endDueTasks(parts, bucket);
       });
-      await inParallel(rotated(due.leases), BUCKETS_AT_ONCE, async (bucket) => {
-        for (let more = true; more; ) {
-          // Without room for calls the rest waits; expiries that need none are not held up by a full house for long.
-          const limit = Math.min(BATCH, Math.max(calls.room(), 10));
-          if (stop()) {
-            total.more = true;
-            return;
-          }
-          const page = await parts.store.leases.claimDue(bucket, limit, parts.onHold() ? "on_hold" : "allowed");
-          total.expired += page.expired;
-          total.claimed += page.claimed.length;
-          calls.take(page.claimed);
-          more = page.more;
-        }
-      });
+      // What the tasks left due at targets is begun in the same pass: somebody may be waiting for it.
+      if (total.tasks > 0) await endDueLeases(parts, calls, (await parts.store.leases.dueBuckets()).leases, total, stop);
       if (total.expired > 0) parts.events.publish("leases.expired", { count: total.expired });
       if (breakers.open().length > 0) parts.log.warn({ issuers: breakers.open() }, "targets not called for the moment");
       return total;
     },
   };
+}
+
+type Total = { -readonly [K in keyof Swept]: Swept[K] };
+
+async function endDueLeases(parts: Parts, calls: Calls, buckets: readonly number[], total: Total, stop: () => boolean): Promise<void> {
+  await inParallel(rotated(buckets), BUCKETS_AT_ONCE, async (bucket) => {
+    for (let more = true; more; ) {
+      if (stop()) {
+        total.more = true;
+        return;
+      }
+      // Without room for calls only a few are claimed: expiries that need none are not held up by a full house for long.
+      const limit = Math.min(BATCH, Math.max(calls.room(), FEW));
+      const page = await parts.store.leases.claimDue(bucket, limit, parts.onHold() ? "on_hold" : "allowed");
+      total.expired += page.expired;
+      total.claimed += page.claimed.length;
+      calls.take(page.claimed);
+      more = page.more;
+    }
+  });
 }
 
 async function endDueTasks(parts: Parts, bucket: number): Promise<number> {

@@ -1,0 +1,131 @@
+import type { Problem } from "../domain/errors.ts";
+import type { KeyRotation } from "../store/key-rotation.ts";
+import type { SigningKeys } from "../store/signing-keys.ts";
+import type { AuditTrail } from "./audit-trail.ts";
+import { createDenials } from "./denials/service.ts";
+import { createUnverified, type Unverified } from "./denials/unverified.ts";
+import { createDuties, type Duties } from "./duties.ts";
+import type { Hold } from "./hold.ts";
+import { createIdentify } from "./identify.ts";
+import { createKeys } from "./keys.ts";
+import { createLeases } from "./leases/service.ts";
+import { createOperators, type Operators } from "./operators.ts";
+import type { Parts } from "./parts.ts";
+import { createPolicyService, type CompileDocuments } from "./policy-service.ts";
+import { readinessOf, type Readings } from "./readiness.ts";
+import { createRequests } from "./requests.ts";
+import { createLocks, createRevocations, type Revocations } from "./revocations/service.ts";
+import type { Services } from "./services.ts";
+import { createBreakers } from "./sweeper/breaker.ts";
+import { createCalls } from "./sweeper/calls.ts";
+import { createSweeper, type Sweeper } from "./sweeper/sweep.ts";
+import { createTasks } from "./tasks/service.ts";
+import { createTaskTokens } from "./tasks/token.ts";
+import { createIntrospection, createTokens } from "./tokens.ts";
+import { createVerifiers } from "./verifiers.ts";
+
+/** What stands beneath the services, beside their parts. */
+export interface Foundations {
+  readonly keys: SigningKeys;
+  readonly rotation: KeyRotation;
+  readonly audit: AuditTrail;
+  readonly hold: Hold;
+  readonly compile: CompileDocuments;
+  readonly problems: () => readonly Problem[];
+  readonly draining: () => boolean;
+}
+
+/** Everything that answers and everything that is done unasked. */
+export interface Works {
+  readonly services: Services;
+  readonly operators: Operators;
+  readonly unverified: Unverified;
+  readonly sweeper: Sweeper;
+  readonly duties: Duties;
+}
+
+/** Makes the services over their parts; nothing runs yet. */
+export function composeServices(parts: Parts, foundations: Foundations): Works {
+  const { audit, hold, keys, rotation } = foundations;
+  const taskTokens = createTaskTokens({ url: parts.url, signatures: parts.signatures, clock: parts.now });
+  const unverified = createUnverified(parts);
+  const identify = createIdentify(parts, taskTokens, unverified);
+  const revocations = createRevocations(parts, taskTokens);
+  const operators = createOperators((operator, role, origin) => {
+    parts.events.publish("operator.refused", { operator: operator.name, role });
+    const facts = { action: "operator.refused" as const, principal: `operator:${operator.name}`, decision: "deny" as const, code: "insufficient_role", reason: role, route: origin.route, trace_id: origin.traceId };
+    parts.background.run("record a refused operator", () => parts.store.audit.append(0, facts));
+  });
+  const breakers = createBreakers(parts.now);
+  const sweeper = createSweeper(parts, createCalls(parts, breakers), breakers);
+  const health = { storeAnswers: true, signs: true };
+  const services: Services = {
+    url: parts.url,
+    requests: createRequests(parts, identify, taskTokens),
+    tasks: createTasks(parts, identify, taskTokens),
+    leases: createLeases(parts, taskTokens),
+    introspection: createIntrospection(parts),
+    tokens: createTokens(parts, taskTokens),
+    revocations,
+    locks: createLocks(parts),
+    hold,
+    keys: createKeys(parts, { list: () => keys.list(), jwks: () => keys.jwks(), announceNext: (order) => rotation.announceNext(order), withdraw: (kid, by, reason) => rotation.withdraw(kid, by, reason), reseal: (by) => rotation.reseal(by) }, revocations),
+    policy: createPolicyService(parts, identify, operators, foundations.compile),
+    audit: { query: (filter, cursor, limit) => audit.query(filter, cursor, limit) },
+    denials: createDenials(parts),
+    events: parts.events,
+    operators,
+    verifiers: createVerifiers(parts.policy),
+    readiness: () => readinessOf(readingsOf(parts, foundations, health)),
+  };
+  return { services, operators, unverified, sweeper, duties: dutiesOf(parts, foundations, { sweeper, unverified, revocations }, health) };
+}
+
+interface Health {
+  storeAnswers: boolean;
+  signs: boolean;
+}
+
+function readingsOf({ store, onHold }: Parts, { audit, problems, draining }: Foundations, health: Health): Readings {
+  return {
+    storeAnswers: () => health.storeAnswers,
+    facts: () => store.facts(),
+    signs: () => health.signs,
+    problems,
+    auditHealthy: () => audit.healthy(),
+    clockAgrees: () => store.clock.agreed(),
+    clockOffsetMs: () => store.clock.offsetMs(),
+    onHold,
+    draining,
+  };
+}
+
+function dutiesOf(parts: Parts, { keys, rotation, audit, hold }: Foundations, works: { readonly sweeper: Sweeper; readonly unverified: Unverified; readonly revocations: Revocations }, health: Health): Duties {
+  return createDuties(
+    {
+      sweep: async (signal) => void (await works.sweeper.sweep(signal)),
+      unverified: () => works.unverified.flush(),
+      revocations: () => works.revocations.resume(),
+      keys: async () => {
+        await rotation.rotateDue();
+        await noting(health, "signs", keys.current("ES256"));
+      },
+      audit: (signal) => audit.exportWaiting(signal),
+      hold: () => hold.refresh(),
+      witness: () => hold.examine(),
+      store: () => noting(health, "storeAnswers", parts.store.ping()),
+    },
+    parts.log,
+  );
+}
+
+/** Notes whether the work succeeded, and lets a failure through. */
+async function noting(health: Health, what: keyof Health, work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+    health[what] = true;
+  } catch (error) {
+    health[what] = false;
+    throw error;
+  }
+}

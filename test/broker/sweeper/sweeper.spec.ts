@@ -1,0 +1,147 @@
+import { describe, expect, it } from "@jest/globals";
+import { startBroker } from "../../support/broker.ts";
+import { fakeClock } from "../../support/clock.ts";
+import { openOrder, principalOf, freshEvidence } from "../../support/orders.ts";
+import { DATABASE, openShop, request, shopDocuments, type Shop } from "../../support/shop.ts";
+import { testTarget } from "../../support/test-issuers.ts";
+
+const drained = async (shop: Pick<Shop, "broker">): Promise<void> => {
+  for (let more = true; more; ) {
+    more = (await shop.broker.sweep()).more;
+    await shop.broker.settled();
+  }
+};
+
+describe("the sweeper", () => {
+  it("ends what has expired, at its expiry and not before", async () => {
+    const clock = fakeClock();
+    await using shop = await openShop({ clock });
+    const issued = await shop.exchange();
+    clock.advance({ minutes: 9, seconds: 59 });
+    expect(await shop.broker.sweep()).toEqual({ expired: 0, claimed: 0, tasks: 0, more: false });
+    clock.advance({ seconds: 1 });
+    expect(await shop.broker.sweep()).toMatchObject({ expired: 1, more: false });
+    expect(await shop.broker.store.leases.get(issued.lease.id)).toMatchObject({ state: "revoked", endedBy: "expiry" });
+    const expired = (await shop.broker.audit.records()).filter(({ action }) => action === "leases.expired");
+    expect(expired).toMatchObject([{ leases: [issued.lease.id] }]);
+  });
+
+  it("tries a target that is down again and again, further apart, and revokes once it is back", async () => {
+    const clock = fakeClock();
+    await using target = await testTarget();
+    await using shop = await openShop({ clock, issuers: [target.issuer], more: DATABASE, random: () => 0.999 });
+    const issued = await shop.exchange({ grant: "database", ttlMs: 60_000 });
+    target.goDown();
+    clock.advance({ seconds: 61 });
+    const waits: number[] = [];
+    for (let attempt = 1; attempt <= 4; attempt += 1) {
+      await drained(shop);
+      expect(await shop.broker.store.leases.get(issued.lease.id)).toMatchObject({ state: "revoking", attempts: attempt });
+      let waited = 0;
+      while ((await shop.broker.store.leases.dueBuckets()).leases.length === 0) {
+        clock.advance({ seconds: 1 });
+        waited += 1;
+      }
+      waits.push(waited);
+    }
+    expect(waits).toEqual([4, 8, 16, 32]);
+    target.heal();
+    await drained(shop);
+    expect(await target.alive()).toEqual([]);
+    expect(await shop.broker.store.leases.get(issued.lease.id)).toMatchObject({ state: "revoked", endedBy: "expiry" });
+  });
+
+  it("lists what stays unreachable for a day as stuck, and revokes it when it comes back", async () => {
+    const clock = fakeClock();
+    await using target = await testTarget();
+    await using shop = await openShop({ clock, issuers: [target.issuer], more: DATABASE });
+    const issued = await shop.exchange({ grant: "database" });
+    target.goDown();
+    clock.advance({ hours: 25 });
+    await drained(shop);
+    expect(await shop.broker.store.leases.get(issued.lease.id)).toMatchObject({ state: "revoking" });
+    clock.advance({ hours: 25 });
+    await drained(shop);
+    expect((await shop.broker.services.leases.list({ state: "stuck" }, undefined, 10)).items).toMatchObject([{ id: issued.lease.id }]);
+    target.heal();
+    clock.advance({ minutes: 15, seconds: 1 });
+    await drained(shop);
+    expect(await shop.broker.store.leases.get(issued.lease.id)).toMatchObject({ state: "revoked" });
+  });
+
+  it("lets one dead target hold up nobody else", async () => {
+    const clock = fakeClock();
+    await using dead = await testTarget();
+    await using well = await testTarget();
+    const other = `${DATABASE.replaceAll("database", "cache").replace("issuer: test", "issuer: cache")}`;
+    await using shop = await openShop({ clock, issuers: [dead.issuer, { ...well.issuer, kind: "cache" }], more: DATABASE + other });
+    const lost = await Promise.all(Array.from({ length: 30 }, () => shop.exchange({ grant: "database" })));
+    const healthy = await Promise.all(Array.from({ length: 5 }, () => shop.exchange({ grant: "cache" })));
+    dead.goDown();
+    clock.advance({ minutes: 11 });
+    await drained(shop);
+    expect(await well.alive()).toEqual([]);
+    expect(await dead.alive()).toHaveLength(lost.length);
+    expect(healthy).toHaveLength(5);
+    // Its breaker opened: the target was not called thirty times.
+    const tried = (await Promise.all(lost.map(async ({ lease }) => (await shop.broker.store.leases.get(lease.id))?.attempts ?? 0))).reduce((sum, one) => sum + one, 0);
+    expect(tried).toBeGreaterThanOrEqual(5);
+    expect(tried).toBeLessThan(30);
+    dead.heal();
+    for (let turn = 0; turn < 4; turn += 1) {
+      clock.advance({ minutes: 2 });
+      await drained(shop);
+    }
+    expect(await dead.alive()).toEqual([]);
+  });
+
+  it("catches up after a long stop in bounded passes", async () => {
+    const clock = fakeClock();
+    await using shop = await openShop({ clock });
+    const { store } = shop.broker;
+    const orders = Array.from({ length: 600 }, (_, index) => openOrder(clock, `github:${index}`, { principal: principalOf(`github:${index}`, freshEvidence(clock())) }));
+    for (const order of orders) expect(await store.leases.open(order)).toMatchObject({ outcome: "opened" });
+    clock.advance({ days: 1 });
+    let expired = 0;
+    for (let more = true; more; ) {
+      const swept = await shop.broker.sweep();
+      expired += swept.expired;
+      more = swept.more;
+    }
+    expect(expired).toBe(600);
+    expect((await store.leases.counts()).byState).toMatchObject({ revoked: 600 });
+  });
+
+  it("shares its work with a second broker on the same store: every revoke has one effect", async () => {
+    const clock = fakeClock();
+    await using target = await testTarget();
+    await using shop = await openShop({ clock, issuers: [target.issuer], more: DATABASE });
+    await using second = await startBroker({ clock, redis: shop.broker.redis, masterKey: shop.broker.masterKey, url: `http://127.0.0.1:${Number(new URL(shop.broker.url).port) + 1}`, issuers: [target.issuer], documents: (url) => shopDocuments(shop.idp, url) + DATABASE });
+    const issued = await Promise.all(Array.from({ length: 40 }, () => shop.exchange({ ...request("database") })));
+    clock.advance({ minutes: 11 });
+    await Promise.all([drained(shop), drained({ broker: second })]);
+    expect(await target.alive()).toEqual([]);
+    for (const { lease } of issued) expect(await target.deeds(lease.id)).toEqual(["make", "drop"]);
+  });
+
+  it("finishes what a broker left that died right after the target had made the credential", async () => {
+    const clock = fakeClock();
+    await using target = await testTarget();
+    const { issuer } = target;
+    let reached: () => void = () => undefined;
+    const made = new Promise<void>((resolve) => (reached = resolve));
+    const dying = { ...issuer, issue: async (...args: Parameters<typeof issuer.issue>) => {
+      await issuer.issue(...args);
+      reached();
+      return new Promise<never>(() => undefined); // the process is gone: nothing more happens
+    } };
+    await using shop = await openShop({ clock, issuers: [dying], more: DATABASE });
+    void shop.exchange({ grant: "database" }).catch(() => undefined);
+    await made;
+    expect(await target.alive()).toHaveLength(1);
+    await using next = await startBroker({ clock, redis: shop.broker.redis, masterKey: shop.broker.masterKey, issuers: [issuer], documents: (url) => shopDocuments(shop.idp, url) + DATABASE });
+    clock.advance({ seconds: 31 });
+    await drained({ broker: next });
+    expect(await target.alive()).toEqual([]);
+  });
+});
