@@ -1,8 +1,9 @@
 import { readFileSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
+import type { HostPort } from "../domain/host-port.ts";
 import { Secret } from "../domain/secret.ts";
-import type { HostPort, RedisTarget } from "../store/redis-target.ts";
+import type { RedisTarget } from "../store/redis-target.ts";
 import { Environment, OTHER_VARIABLES, VARIABLES } from "./config/environment.ts";
 import { hostPortOf, isLoopback } from "./config/parse.ts";
 import { nearest } from "./policy/nearest.ts";

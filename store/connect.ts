@@ -1,5 +1,7 @@
 import { Cluster, Redis, type RedisOptions as AllRedisOptions } from "ioredis";
 import { StintError } from "../domain/errors.ts";
+import type { RedisTarget } from "./redis-target.ts";
+import { parseRedisUrl } from "./redis-url.ts";
 
 type RedisOptions = Omit<AllRedisOptions, "replyMapping">;
 export type RedisClient = Redis | Cluster;
@@ -27,59 +29,67 @@ const NODE: RedisOptions = {
   reconnectOnError: (error) => (error.message.startsWith("READONLY") ? 1 : false),
 };
 
-type Hosts = { readonly host: string; readonly port: number }[];
+type Reached = Exclude<RedisTarget, { readonly kind: "socket" }>;
 
-function hostsOf(list: string, defaultPort: number): Hosts {
-  return list.split(",").map((part) => {
-    const colon = part.lastIndexOf(":");
-    return colon < 0 ? { host: part, port: defaultPort } : { host: part.slice(0, colon), port: Number(part.slice(colon + 1)) };
-  });
+/** User, password and TLS, as far as they were given. */
+const access = ({ username, password, tls }: Reached): RedisOptions => ({
+  ...(username === undefined ? {} : { username }),
+  ...(password === undefined ? {} : { password: password.reveal() }),
+  ...(tls ? { tls: {} } : {}),
+});
+
+function build(target: RedisTarget): { client: RedisClient; mode: StoreMode } {
+  const node = { ...NODE, lazyConnect: true };
+  switch (target.kind) {
+    case "socket":
+      return { client: new Redis({ ...node, path: target.path }), mode: "single" };
+    case "single":
+      return {
+        client: new Redis({ ...node, ...access(target), host: target.at.host, port: target.at.port, db: target.db }),
+        mode: "single",
+      };
+    case "sentinel": {
+      const secure = target.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {};
+      return {
+        client: new Redis({ ...node, ...access(target), ...secure, sentinels: [...target.sentinels], name: target.name }),
+        mode: "sentinel",
+      };
+    }
+    case "cluster": {
+      const client = new Cluster([...target.nodes], {
+        lazyConnect: true,
+        enableOfflineQueue: false,
+        redisOptions: { ...NODE, ...access(target) },
+        slotsRefreshTimeout: 2000,
+        slotsRefreshInterval: 5000,
+        retryDelayOnTryAgain: 50,
+        retryDelayOnClusterDown: 100,
+        clusterRetryStrategy: (times) => Math.min(100 + times * 50, 1000),
+      });
+      return { client, mode: "cluster" };
+    }
+  }
 }
 
-function credentials(text: string): { rest: string; options: RedisOptions } {
-  const at = text.lastIndexOf("@");
-  if (at < 0) return { rest: text, options: {} };
-  const [username, password] = text.slice(0, at).split(":").map(decodeURIComponent);
-  const options: RedisOptions = {};
-  if (password !== undefined && password !== "") options.password = password;
-  if (username !== undefined && username !== "") options.username = username;
-  return { rest: text.slice(at + 1), options };
-}
-
-function build(url: string): { client: RedisClient; mode: StoreMode } {
-  const sentinel = /^redis\+sentinel:\/\/(.+)\/([^/]+)$/.exec(url);
-  if (sentinel?.[1] !== undefined && sentinel[2] !== undefined) {
-    const { rest, options } = credentials(sentinel[1]);
-    return { client: new Redis({ ...NODE, ...options, lazyConnect: true, sentinels: hostsOf(rest, 26_379), name: sentinel[2] }), mode: "sentinel" };
-  }
-  const cluster = /^redis\+cluster:\/\/([^/]+)\/?$/.exec(url);
-  if (cluster?.[1] !== undefined) {
-    const { rest, options } = credentials(cluster[1]);
-    const client = new Cluster(hostsOf(rest, 6379), {
-      lazyConnect: true,
-      enableOfflineQueue: false,
-      redisOptions: { ...NODE, ...options },
-      slotsRefreshTimeout: 2000,
-      slotsRefreshInterval: 5000,
-      retryDelayOnTryAgain: 50,
-      retryDelayOnClusterDown: 100,
-      clusterRetryStrategy: (times) => Math.min(100 + times * 50, 1000),
-    });
-    return { client, mode: "cluster" };
-  }
-  if (url.startsWith("unix:")) return { client: new Redis({ ...NODE, lazyConnect: true, path: url.slice("unix:".length) }), mode: "single" };
-  return { client: new Redis(url, { ...NODE, lazyConnect: true }), mode: "single" };
+function targetOf(to: string | RedisTarget): RedisTarget {
+  if (typeof to !== "string") return to;
+  const parsed = parseRedisUrl(to);
+  if ("wrong" in parsed) throw new StintError("invalid_request", `Not the address of a Redis: ${parsed.wrong}`);
+  return parsed.value;
 }
 
 /**
  * Connects to `redis://`, `rediss://`, `redis+sentinel://h1,h2/name`, `redis+cluster://h1,h2` or `unix:/path`.
  * Throws `store_unavailable` when nothing answers within `patienceMs`.
  */
-export async function connect(url: string, patienceMs = 10_000): Promise<Connection> {
-  const { client, mode } = build(url);
+export async function connect(to: string | RedisTarget, patienceMs = 10_000): Promise<Connection> {
+  const { client, mode } = build(targetOf(to));
   client.on("error", () => undefined); // every command reports its own failure; a listener keeps the process alive
   try {
-    await within(patienceMs, client.connect().catch(() => readyAgain(client)));
+    await within(
+      patienceMs,
+      client.connect().catch(() => readyAgain(client)),
+    );
     if (mode === "cluster") await within(patienceMs, readyAgain(client));
   } catch (error) {
     client.disconnect();

@@ -12,6 +12,7 @@ import { createHoldStore } from "./hold.ts";
 import { ALL_BUCKETS, placeKey } from "./keyspace.ts";
 import { createLeaseStore } from "./leases.ts";
 import { pipelined } from "./pipeline.ts";
+import type { RedisTarget } from "./redis-target.ts";
 import { createRevocationStore } from "./revocations.ts";
 import { createRunner } from "./run.ts";
 import { createTaskStore } from "./tasks.ts";
@@ -21,7 +22,7 @@ export const LAYOUT = 1;
 
 export interface OpenStoreOptions {
   /** See `connect`. */
-  readonly url: string;
+  readonly url: string | RedisTarget;
   /** The broker's own clock. */
   readonly wall?: Clock;
   /** Tests hand in time itself; otherwise it is Redis TIME, sampled each second. */

@@ -1,10 +1,5 @@
+import type { HostPort } from "../domain/host-port.ts";
 import type { Secret } from "../domain/secret.ts";
-
-export interface HostPort {
-  /** Name or address; IPv6 without brackets. */
-  readonly host: string;
-  readonly port: number;
-}
 
 interface Access {
   readonly username: string | undefined;

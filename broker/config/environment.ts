@@ -1,6 +1,8 @@
 import { z } from "zod";
-import { parseFlag, parseHostPort, parseMasterKeys, parseOrigin, parseProxies, parseWorkers, type Parsed } from "./parse.ts";
-import { parseRedisUrl } from "./redis-url.ts";
+import { parseHostPort, type Parsed } from "../../domain/host-port.ts";
+import type { RedisTarget } from "../../store/redis-target.ts";
+import { parseRedisUrl } from "../../store/redis-url.ts";
+import { parseFlag, parseMasterKeys, parseOrigin, parseProxies, parseWorkers } from "./parse.ts";
 
 /** What people read about a variable, in its error, in `.env.example` and in the reference. */
 export interface About {
@@ -25,6 +27,11 @@ function variable<T>(parse: (text: string) => Parsed<T>, about: About) {
   return read.optional().meta({ ...about });
 }
 
+/** A socket is for the embedded Redis alone, which needs no address from outside. */
+const redis = (text: string): Parsed<RedisTarget> => {
+  const target = parseRedisUrl(text);
+  return "value" in target && target.value.kind === "socket" ? { wrong: "it has none of these forms" } : target;
+};
 const path = (text: string): Parsed<string> => (text.includes("\0") ? { wrong: "it holds a NUL" } : { value: text });
 const listen = (text: string): Parsed<{ host: string; port: number }> => parseHostPort(text);
 const metrics = (text: string): Parsed<{ host: string; port: number } | "off"> => (text === "off" ? { value: "off" } : parseHostPort(text));
@@ -67,7 +74,7 @@ export const Environment = z.object({
     byDefault: "`127.0.0.1:9420`",
     meaning: "Listener of the metrics; health answers here too. `off` for none.",
   }),
-  STINT_REDIS_URL: variable(parseRedisUrl, {
+  STINT_REDIS_URL: variable(redis, {
     expected: "redis://, rediss://, redis+sentinel://h1,h2,h3/master-name or redis+cluster://h1,h2,h3",
     byDefault: "none: a Redis of our own",
     meaning:

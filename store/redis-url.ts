@@ -1,15 +1,16 @@
-import { Secret } from "../../domain/secret.ts";
-import type { HostPort, RedisTarget } from "../../store/redis-target.ts";
-import { parseHostPort, type Parsed } from "./parse.ts";
+import { parseHostPort, type HostPort, type Parsed } from "../domain/host-port.ts";
+import { Secret } from "../domain/secret.ts";
+import type { RedisTarget } from "./redis-target.ts";
 
 const REDIS_PORT = 6379;
 const SENTINEL_PORT = 26_379;
 
 /**
  * `redis://`, `rediss://` (TLS), `redis+sentinel://h1,h2,h3/master-name` or `redis+cluster://h1,h2,h3`; the last two with TLS as
- * `rediss+...`. Each may begin `user:password@`. Read by hand: no URL parser takes several hosts.
+ * `rediss+...`; `unix:/path` for a socket. Each host part may begin `user:password@`. Read by hand: no URL parser takes several hosts.
  */
 export function parseRedisUrl(text: string): Parsed<RedisTarget> {
+  if (text.startsWith("unix:/")) return { value: { kind: "socket", path: text.slice("unix:".length) } };
   const found = /^(rediss?)(\+sentinel|\+cluster)?:\/\/(?:([^/]*)@)?([^/@?#]*)(?:\/([^?#]*))?$/.exec(text);
   if (found === null) return { wrong: "it has none of these forms" };
   const [, scheme, kind, userinfo, hostText = "", path = ""] = found;
