@@ -13,10 +13,14 @@ export type Send = (request: IncomingMessage, response: ServerResponse, answer: 
 
 /** What every response carries: we serve data, so nothing may be framed, sniffed, cached or run. */
 const ALWAYS = [
-  "X-Content-Type-Options", "nosniff",
-  "X-Frame-Options", "DENY",
-  "Referrer-Policy", "no-referrer",
-  "Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  "X-Content-Type-Options",
+  "nosniff",
+  "X-Frame-Options",
+  "DENY",
+  "Referrer-Policy",
+  "no-referrer",
+  "Content-Security-Policy",
+  "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 ];
 const PRIVATE = ["Cross-Origin-Resource-Policy", "same-origin"];
 const SHARED = ["Cross-Origin-Resource-Policy", "cross-origin", "Access-Control-Allow-Origin", "*"];
