@@ -34,6 +34,8 @@ export function sender(https: boolean): Send {
   return (request, response, answer, facts) => {
     const headers = facts.shared ? [...open] : [...closed];
     headers.push("X-Stint-Trace-Id", facts.traceId);
+    // a server that has stopped listening is being drained: this connection ends with this answer
+    if (isDraining(request)) headers.push("Connection", "close");
     if (response.headersSent || response.destroyed) {
       response.destroy();
       return 499;
@@ -47,6 +49,9 @@ export function sender(https: boolean): Send {
     return sendWhole(request, response, answer, headers);
   };
 }
+
+const isDraining = (request: IncomingMessage): boolean =>
+  (request.socket as { server?: { listening?: boolean } }).server?.listening === false;
 
 function sendWhole(request: IncomingMessage, response: ServerResponse, answer: Answer, headers: string[]): number {
   const extra = answer.headers ?? [];

@@ -1,8 +1,9 @@
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { describe, expect, it } from "@jest/globals";
 import { createMetricsApp, createServer, requestLog } from "../../../broker/app.ts";
 import type { Readiness } from "../../../broker/services.ts";
 import { fakeClock } from "../../support/clock.ts";
+import { eventually } from "../../support/events.ts";
 import { startHttp } from "../../support/http.ts";
 import { memoryServices } from "../../support/memory-services.ts";
 
@@ -106,6 +107,27 @@ describe("the server", () => {
     expect(server.headersTimeout + checkEveryMs).toBeLessThanOrEqual(15_000);
     expect(server.requestTimeout + checkEveryMs).toBeLessThanOrEqual(15_000);
     server.close();
+  });
+
+  it("ends a connection with its next answer once it has stopped listening", async () => {
+    const app = createMetricsApp(
+      memoryServices(fakeClock()),
+      { clock: fakeClock(), version: "0", trustedProxies: [], served: () => undefined },
+      async () => ({ contentType: "text/plain", text: "" }),
+    );
+    const server = createServer(app);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
+    let text = "";
+    socket.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    const ended = new Promise((resolve) => socket.once("end", resolve));
+    socket.write("GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\n");
+    await eventually("the first answer", () => text.includes("ok\n"));
+    expect(text).toContain("Connection: keep-alive");
+    const closed = new Promise((resolve) => server.close(resolve));
+    socket.write("\r\n");
+    await Promise.all([ended, closed]);
+    expect(text.match(/Connection: close/g)).toHaveLength(1);
   });
 
   it("says Strict-Transport-Security where its URL is https, and only there", async () => {
