@@ -1,11 +1,13 @@
 import type { Issuer } from "../domain/credential.ts";
-import { StintError, type Problem } from "../domain/errors.ts";
+import type { Problem } from "../domain/errors.ts";
 import { systemClock, type Clock } from "../domain/time.ts";
 import { issuerCatalog } from "../issuers/catalog.ts";
 import type { StoreClock } from "../store/api.ts";
 import { redisKeyDocuments } from "../store/key-documents.ts";
 import { createSigningKeys } from "../store/key-rotation.ts";
 import { openStore, type OpenedStore } from "../store/open.ts";
+import type { RedisTarget } from "../store/redis-target.ts";
+import type { SigningKeys } from "../store/signing-keys.ts";
 import { createSealer } from "../store/sealing.ts";
 import { createAttestor } from "./attestation/oidc.ts";
 import type { AuditTrail } from "./audit-trail.ts";
@@ -26,14 +28,14 @@ import { ownSignatures } from "./tokens/own-signatures.ts";
 export interface BrokerOptions {
   readonly url: string;
   /** As the store's `connect` takes it. */
-  readonly redisUrl: string;
+  readonly redis: string | RedisTarget;
   readonly requireAof: boolean;
   /** The first one seals. */
   readonly masterKeys: readonly Buffer[];
   readonly policyPath: string;
   readonly operators: { readonly file: string; readonly text: string };
   readonly log: Log;
-  readonly openAudit: (store: OpenedStore, parts: { readonly log: Log; readonly now: Clock; readonly checkpointKey: () => ReturnType<ReturnType<typeof createSigningKeys>["keys"]["checkpointKey"]> }) => Promise<AuditTrail>;
+  readonly openAudit: (parts: { readonly store: OpenedStore; readonly keys: SigningKeys; readonly url: string; readonly now: Clock }) => AuditTrail;
   /** Tests hand in time, and issuers of their own. */
   readonly storeClock?: StoreClock;
   readonly issuers?: readonly Issuer[];
@@ -47,11 +49,17 @@ export interface Broker extends AsyncDisposable {
   readonly duties: Duties;
   /** What the policy's last load found. */
   readonly problems: () => readonly Problem[];
+  /** Names of the grants in force. */
+  readonly grants: () => Iterable<string>;
+  /** Reloads the policy whenever its files change. Returns how to stop. */
+  watch(onFailure: (error: unknown) => void): () => void;
   /** One pass of the sweeper. Calls at targets go on behind it; `settled` waits for them. */
   sweep(): Promise<Swept>;
   settled(): Promise<void>;
   /** Reads policy and operators anew: all or nothing of each. */
   reload(operators: BrokerOptions["operators"]): Promise<{ readonly policy: Reload; readonly operators: readonly Problem[] }>;
+  /** Says by its readiness that no more requests should come; those that do are still answered. */
+  announceDrain(): void;
   /** Issues nothing more, lets what is under way end, and closes the store. At most ten seconds. */
   drain(): Promise<void>;
 }
@@ -69,11 +77,13 @@ export class UnusableConfiguration extends Error {
 
 /** How long a drain waits for work behind answers. */
 const DRAIN_MS = 8_000;
+/** How long a start waits for its own first record to reach the files. */
+const START_EXPORT_MS = 5_000;
 
 /** The only place that constructs things. Throws `UnusableConfiguration`, or `store_unavailable` when Redis cannot be used. */
 export async function createBroker(options: BrokerOptions): Promise<Broker> {
   const { log, url } = options;
-  const store = await openStore({ url: options.redisUrl, requireAof: options.requireAof, ...(options.storeClock === undefined ? {} : { clock: options.storeClock }) });
+  const store = await openStore({ url: options.redis, requireAof: options.requireAof, ...(options.storeClock === undefined ? {} : { clock: options.storeClock }) });
   try {
     return await assemble(options, store);
   } catch (error) {
@@ -86,7 +96,7 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
 async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Broker> {
   const { log, url } = options;
   const now: Clock = () => store.clock.now();
-  let draining = false;
+  const leaving = { announced: false, closed: false };
 
   const sealer = createSealer(options.masterKeys);
   const { keys, rotation } = createSigningKeys({ documents: redisKeyDocuments(store.client), sealer, clock: now, audit: (facts) => store.audit.append(0, facts) });
@@ -100,10 +110,10 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
 
   const events = createEventBus(systemClock);
   const background = createBackground(log);
-  const audit = await options.openAudit(store, { log, now, checkpointKey: () => keys.checkpointKey() });
+  const audit = options.openAudit({ store, keys, url, now });
   const hold = createHold({ store, now, log, events, issuers }, audit);
   const gate = createGate({
-    draining: () => draining,
+    draining: () => leaving.closed,
     onHold: hold.onHold,
     clockAgrees: () => store.clock.agreed(),
     auditHealthy: () => audit.healthy(),
@@ -119,17 +129,24 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
     random: options.random ?? Math.random,
   };
 
-  const works = composeServices(parts, { keys, rotation, audit, hold, compile: (documents) => loadDocuments(documents, context()), problems: () => holder.problems(), draining: () => draining });
+  const works = composeServices(parts, { keys, rotation, audit, hold, compile: (documents) => loadDocuments(documents, context()), problems: () => holder.problems(), draining: () => leaving.announced || leaving.closed });
   const wrong = works.operators.replace(options.operators.text, options.operators.file);
   if (wrong.length > 0) throw new UnusableConfiguration(wrong);
 
   await hold.refresh();
   await hold.examine();
   await store.audit.append(0, { action: "broker.started", principal: "broker", policy: policy().version });
+  await audit.exportWaiting(AbortSignal.timeout(START_EXPORT_MS));
+
+  function reloaded(reload: Reload): void {
+    const action = reload.ok ? ("policy.loaded" as const) : ("policy.refused" as const);
+    background.run("record a reload", () => store.audit.append(0, { action, principal: "broker", policy: reload.policy.version }));
+    events.publish(action, { policy: reload.policy.version, problems: reload.problems.length });
+  }
 
   let drained: Promise<void> | undefined;
   async function drain(): Promise<void> {
-    draining = true;
+    leaving.closed = true;
     await works.duties.drain();
     await background.settle(DRAIN_MS);
     // What is left is on record: another broker, or this one when it starts again, goes on with it.
@@ -146,20 +163,18 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
     store,
     duties: works.duties,
     problems: () => holder.problems(),
+    grants: () => policy().grants.keys(),
+    watch: (onFailure) => holder.watch(reloaded, onFailure),
     sweep: () => works.sweeper.sweep(),
     settled: () => background.settle(DRAIN_MS),
     async reload(from) {
-      const reloaded = await holder.reload();
+      const fresh = await holder.reload();
       const mistakes = works.operators.replace(from.text, from.file);
-      const facts = { action: reloaded.ok ? ("policy.loaded" as const) : ("policy.refused" as const), principal: "broker", policy: reloaded.policy.version };
-      background.run("record a reload", () => store.audit.append(0, facts));
-      events.publish(facts.action, { policy: reloaded.policy.version, problems: reloaded.problems.length });
-      return { policy: reloaded, operators: mistakes };
+      reloaded(fresh);
+      return { policy: fresh, operators: mistakes };
     },
+    announceDrain: () => void (leaving.announced = true),
     drain: drainOnce,
     [Symbol.asyncDispose]: drainOnce,
   };
 }
-
-/** The error of a broker that cannot start, for people: what is wrong, and what would help. */
-export const startError = (error: unknown): string => (error instanceof StintError || error instanceof Error ? error.message : String(error));

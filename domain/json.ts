@@ -49,7 +49,6 @@ function inspectMembers(text: string, maxDepth: number): void {
       case ",":
         nameNext = open.at(-1) !== undefined;
         break;
-      default:
     }
   }
 }

@@ -8,14 +8,14 @@ import type { Breakers } from "./breaker.ts";
 const WORKERS = 32;
 const SHARE = WORKERS / 2;
 /** Claimed leases that may wait for a worker. */
-const QUEUE = WORKERS * 4;
+const QUEUE = 2_000;
 /** A claim lasts a minute (store): what has waited longer than this is nearly somebody else's. */
 const FRESH_MS = 30_000;
 
 /** The sweeper's calls at targets. They outlive the pass that began them: a slow target must not hold up the next pass. */
 export interface Calls {
-  /** Takes on claimed leases as far as there is room. What finds none stays claimed, and is due again within a minute. */
-  take(due: readonly DueLease[]): void;
+  /** Takes on claimed leases as far as there is room; how many it could not take. Those stay claimed, and are due again in a minute. */
+  take(due: readonly DueLease[]): number;
   /** How many more could be taken. */
   room(): number;
 }
@@ -63,12 +63,20 @@ export function createCalls(parts: Parts, breakers: Breakers): Calls {
     room: () => Math.max(0, QUEUE - running - waiting.length),
     take(due) {
       const takenAt = parts.now();
+      const queued = new Map<string, number>();
+      for (const { lease } of waiting) queued.set(lease.issuer, (queued.get(lease.issuer) ?? 0) + 1);
+      let left = 0;
       for (const one of due) {
         // One issuer's leases fill at most half of the queue, so that there is always room to learn of the others.
-        const same = waiting.reduce((count, { lease }) => (lease.issuer === one.lease.issuer ? count + 1 : count), 0);
-        if (same < QUEUE / 2) waiting.push({ ...one, takenAt });
+        const same = queued.get(one.lease.issuer) ?? 0;
+        if (same >= QUEUE / 2) left += 1;
+        else {
+          queued.set(one.lease.issuer, same + 1);
+          waiting.push({ ...one, takenAt });
+        }
       }
       next();
+      return left;
     },
   };
 }

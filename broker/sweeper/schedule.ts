@@ -1,4 +1,4 @@
-import { createTask, type ScheduledTask } from "node-cron";
+import { createTask, validate, type ScheduledTask } from "node-cron";
 
 /** Something done again and again. It must return when `signal` aborts. */
 export interface Duty {
@@ -17,6 +17,9 @@ export interface Schedule extends AsyncDisposable {
   /** Starts nothing new, asks what runs to stop, and waits for it. */
   drain(): Promise<void>;
 }
+
+/** Whether node-cron takes this expression. */
+export const isCron = (expression: string): boolean => validate(expression);
 
 /** The broker's timers, all of them. They never keep a process alive by themselves. */
 export function createSchedule(onError: OnDutyError): Schedule {

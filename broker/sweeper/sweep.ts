@@ -69,8 +69,10 @@ async function endDueLeases(parts: Parts, calls: Calls, buckets: readonly number
       const page = await parts.store.leases.claimDue(bucket, limit, parts.onHold() ? "on_hold" : "allowed");
       total.expired += page.expired;
       total.claimed += page.claimed.length;
-      calls.take(page.claimed);
-      more = page.more;
+      const left = calls.take(page.claimed);
+      // A full house: what else this bucket holds is looked at in the next pass.
+      if (left > 0) total.more = true;
+      more = page.more && left === 0;
     }
   });
 }

@@ -61,13 +61,13 @@ export async function startBroker(settings: BrokerSettings = {}): Promise<TestBr
   const { clock } = settings;
   const options: BrokerOptions = {
     url,
-    redisUrl: redis.url,
+    redis: redis.url,
     requireAof: false,
     masterKeys: [masterKey],
     policyPath,
     operators: { file: "operators", text: tokens.map(({ line }) => line).join("\n") },
     log,
-    openAudit: async (store) => storeAudit(store, state),
+    openAudit: ({ store }) => storeAudit(store, state),
     ...(clock === undefined ? {} : { storeClock: { now: clock, agreed: () => true, offsetMs: () => 0 } }),
     ...(settings.issuers === undefined ? {} : { issuers: settings.issuers }),
     ...(settings.random === undefined ? {} : { random: settings.random }),

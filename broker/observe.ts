@@ -1,0 +1,60 @@
+import { describe } from "./background.ts";
+import type { Broker } from "./compose.ts";
+import type { BrokerEvent } from "./services.ts";
+import type { Schedule } from "./sweeper/schedule.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+import { ENDED_BY, type EndedBy } from "../domain/lease.ts";
+import { ERROR_CODES, type ErrorCode } from "../domain/errors.ts";
+
+/** Counting leases walks every bucket: often enough for a dashboard. */
+const COUNT_EVERY_MS = 10_000;
+
+const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
+const endedBy = (value: unknown): EndedBy | undefined => ENDED_BY.find((one) => one === value);
+const errorCode = (value: unknown): ErrorCode | undefined => ERROR_CODES.find((one) => one === value);
+
+/** Feeds the metrics from what happens and, now and again, from how things stand. */
+export function observe(broker: Broker, metrics: Metrics, schedule: Schedule, grants: () => Iterable<string>): void {
+  metrics.setGrants(grants());
+  broker.services.events.subscribe((event) => counted(event, metrics, grants));
+  schedule.every(COUNT_EVERY_MS, { name: "metrics", run: () => stood(broker, metrics) });
+}
+
+function counted({ type, data }: BrokerEvent, metrics: Metrics, grants: () => Iterable<string>): void {
+  const grant = text(data["grant"]);
+  switch (type) {
+    case "lease.issued":
+    case "lease.opened":
+      return metrics.tokenRequest({ grant, attestor: undefined, outcome: "issued" });
+    case "request.denied": {
+      const error = errorCode(data["code"]);
+      return metrics.tokenRequest({ grant, attestor: undefined, outcome: "denied", ...(error === undefined ? {} : { error }) });
+    }
+    case "leases.expired":
+      return metrics.leaseEnded("expiry", typeof data["count"] === "number" ? data["count"] : 1);
+    case "lease.ended": {
+      const by = endedBy(data["ended_by"]);
+      return by === undefined ? undefined : metrics.leaseEnded(by);
+    }
+    case "policy.loaded":
+      metrics.setGrants(grants());
+      return metrics.policyLoaded("in_force");
+    case "policy.refused":
+      return metrics.policyLoaded("refused");
+    default:
+  }
+}
+
+async function stood({ store, services }: Broker, metrics: Metrics): Promise<void> {
+  metrics.onHold(services.readiness().checks.some(({ name, status }) => name === "hold" && status === "fail"));
+  metrics.clockOffset(store.clock.offsetMs() / 1000);
+  try {
+    const { byState, oldestDueMs } = await store.leases.counts();
+    metrics.leases(byState);
+    metrics.oldestDue(oldestDueMs / 1000);
+    metrics.redisUp(true);
+  } catch (error) {
+    metrics.redisUp(false);
+    throw new Error(`leases could not be counted: ${describe(error)}`, { cause: error });
+  }
+}
