@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { renderEnvExample, renderReference } from "../broker/config/reference.ts";
+import { renderLintReference } from "../broker/policy/lint-reference.ts";
 import { policySchemaFile } from "../broker/policy/schema.ts";
 import { openapiFile } from "./generate-openapi.ts";
 
@@ -17,6 +18,7 @@ export const GENERATED: readonly { readonly path: string; readonly render: () =>
   { path: "docs/configuration.md", render: renderReference },
   { path: "schema/openapi.json", render: () => openapiFile(pathToFileURL(`${root}/`)) },
   { path: "schema/stint.v1.json", render: policySchemaFile },
+  { path: "docs/policy-lint.md", render: renderLintReference },
 ];
 
 /** Paths whose file is not what the code would make now. */

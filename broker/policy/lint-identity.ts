@@ -64,10 +64,8 @@ function lintPattern(view: RuleView, name: string, report: Report): void {
     report("too-broad", path, `${JSON.stringify(condition.regex)} matches anything`, "leave the claim out, or say what is meant");
     return;
   }
-  const { preset } = view;
-  const isName = preset.mutableClaims.includes(name) || preset.idClaims.includes(name) || preset.anchors.some((set) => set.includes(name));
   const prefix = openPrefix(condition);
-  if (isName && prefix !== undefined) {
+  if (prefix !== undefined && namesOwner(view, name, prefix)) {
     report(
       "open-prefix",
       path,
@@ -75,6 +73,15 @@ function lintPattern(view: RuleView, name: string, report: Report): void {
       `end the fixed part with "/" or ":", or list the names`,
     );
   }
+}
+
+/** What mutable claims name besides owners: their patterns are judged as branches are. */
+const NOT_OWNERS = ["workflow", "head_ref", "build_branch", "build_tag", "step_key", "cluster_name", "queue_key"];
+
+/** Whether the open end lies in the part of the name that says whose it is: anywhere in an id or a subject, before the first "/" of a path. */
+function namesOwner({ preset }: RuleView, name: string, prefix: string): boolean {
+  if (name === "sub" || preset.idClaims.includes(name) || preset.anchors.some((set) => set.includes(name))) return true;
+  return preset.mutableClaims.includes(name) && !NOT_OWNERS.includes(name) && !prefix.includes("/");
 }
 
 /** The literal text before the first wildcard, where no separator ends it. */

@@ -284,6 +284,13 @@ describe("the linter has nothing against", () => {
       text: grant("kubernetes", '{ "/kubernetes.io/namespace": payments, "/kubernetes.io/serviceaccount/name": deployer }'),
     },
     { name: "a service account by subject", text: grant("kubernetes", '{ sub: "system:serviceaccount:payments:deployer" }') },
+    {
+      name: "several workflows of one repository",
+      text: grant(
+        "github",
+        '{ repository_id: "1", event_name: push, job_workflow_ref: { glob: "acme/shop/.github/workflows/deploy-*.yml@refs/heads/main" } }',
+      ),
+    },
     { name: "a path below a separator", text: grant("generic", '{ sub: { glob: "svc/payments/*" } }') },
   ])("$name", ({ text }) => {
     expect(found(text)).toEqual([]);
