@@ -2,7 +2,7 @@ import { StintError } from "../../domain/errors.ts";
 import { toRfc3339 } from "../../domain/time.ts";
 import { CheckBody, CheckView, ExplainBody, ExplainView, SimulateBody, SimulateView, WhoamiView } from "../../domain/wire.ts";
 import type { CredentialsBody } from "../../domain/wire.ts";
-import type { CheckAnswer, Explanation, Origin, SupposedRequest } from "../services.ts";
+import type { CheckAnswer, Explanation, Operator, Origin, SupposedRequest } from "../services.ts";
 import { grantRequest } from "./input.ts";
 import { denialView, traceView } from "./render.ts";
 import { route } from "./route.ts";
@@ -11,12 +11,13 @@ export const policyRoutes = [
   route({
     method: "GET",
     path: "/v1/whoami",
-    access: "bearer",
+    access: "holder",
     summary: "What the broker sees in the token you send; spends nothing.",
     answers: { 200: WhoamiView },
-    async handle({ token, origin }, { services }) {
-      const seen = await services.policy.whoami(token, origin);
-      if (seen.kind === "operator") return { status: 200, body: { kind: "operator", name: seen.operator.name, role: seen.operator.role } };
+    async handle({ caller, origin }, { services }) {
+      if (caller.kind === "operator") return { status: 200, body: operatorView(caller.operator) };
+      const seen = await services.policy.whoami(caller.token, origin);
+      if (seen.kind === "operator") return { status: 200, body: operatorView(seen.operator) };
       const { kind, trust, subject, workload, claims, grants } = seen;
       const view: WhoamiView = {
         kind, trust, subject, workload, task: seen.task ?? null, task_value: seen.taskValue ?? null, claims: { ...claims },
@@ -84,6 +85,8 @@ export const policyRoutes = [
     },
   }),
 ];
+
+const operatorView = ({ name, role }: Operator): WhoamiView => ({ kind: "operator", name, role });
 
 const supposed = (body: CredentialsBody & Pick<SupposedRequest, "trust" | "claims">, origin: Origin): SupposedRequest => ({
   ...grantRequest(body),
