@@ -67,10 +67,16 @@ function appOf(routes: readonly Route[], services: Services, options: AppOptions
     else app.delete(path, handler);
   }
   const unmatchedAnswer = unmatched(routes);
-  app.use((request: Request, response: Response) => serve(serving, { path: "unmatched", access: "open", handle: () => unmatchedAnswer(request) })(request, response));
+  app.use((request: Request, response: Response) =>
+    serve(serving, { path: "unmatched", access: "open", handle: () => unmatchedAnswer(request) })(request, response),
+  );
   // what express itself refuses: a path that is not UTF-8
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) =>
-    serve(serving, { path: "unmatched", access: "open", handle: () => Promise.reject(error instanceof Error ? error : new Error("express refused the request")) })(request, response),
+    serve(serving, {
+      path: "unmatched",
+      access: "open",
+      handle: () => Promise.reject(error instanceof Error ? error : new Error("express refused the request")),
+    })(request, response),
   );
   return app;
 }

@@ -1,6 +1,18 @@
 import { createHash } from "node:crypto";
 import type {
-  CheckBody, CheckView, CompleteBody, CredentialsBody, CredentialView, LeaseView, OpenedTaskView, OpenTaskBody, ReceiptView, ReleasedView, TaskView, TokenView, WhoamiView,
+  CheckBody,
+  CheckView,
+  CompleteBody,
+  CredentialsBody,
+  CredentialView,
+  LeaseView,
+  OpenedTaskView,
+  OpenTaskBody,
+  ReceiptView,
+  ReleasedView,
+  TaskView,
+  TokenView,
+  WhoamiView,
 } from "../domain/wire.ts";
 import { systemClock } from "../domain/time.ts";
 import { call, type Answer, type Call, type Connection } from "./call.ts";
@@ -34,11 +46,18 @@ export class BrokerClient {
       subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
       scope: [`grant:${request.grant}`, ...(request.scope ?? [])].join(" "),
       ttl: request.ttl === undefined ? undefined : String(request.ttl),
-      purpose: request.purpose, environment: request.environment, resource: request.resource, audience: request.audience,
+      purpose: request.purpose,
+      environment: request.environment,
+      resource: request.resource,
+      audience: request.audience,
     };
     const subjectToken = this.#evidence(who);
     const answer = await call<TokenView>(this.connection, {
-      ...options, method: "POST", path: "/oauth2/token", form, fill: async (last) => ({ subject_token: await subjectToken(last) }),
+      ...options,
+      method: "POST",
+      path: "/oauth2/token",
+      form,
+      fill: async (last) => ({ subject_token: await subjectToken(last) }),
     });
     return answer.body;
   }
@@ -50,7 +69,14 @@ export class BrokerClient {
   }
 
   async credential(task: string, taskToken: string, body: CredentialRequest, options?: CallOptions): Promise<CredentialView> {
-    return (await this.#send<CredentialView>(taskToken, { ...options, method: "POST", path: `/v1/tasks/${segment(task)}/credentials`, json: body })).body;
+    return (
+      await this.#send<CredentialView>(taskToken, {
+        ...options,
+        method: "POST",
+        path: `/v1/tasks/${segment(task)}/credentials`,
+        json: body,
+      })
+    ).body;
   }
 
   async heartbeat(task: string, taskToken: string, options?: CallOptions): Promise<TaskView> {
@@ -59,7 +85,9 @@ export class BrokerClient {
 
   /** Ends the task and everything under it. Twice: the same receipt as it now stands. */
   async complete(task: string, taskToken: string, body: CompleteBody, options?: CallOptions): Promise<ReceiptView> {
-    return (await this.#send<ReceiptView>(taskToken, { ...options, method: "POST", path: `/v1/tasks/${segment(task)}/complete`, json: body })).body;
+    return (
+      await this.#send<ReceiptView>(taskToken, { ...options, method: "POST", path: `/v1/tasks/${segment(task)}/complete`, json: body })
+    ).body;
   }
 
   async task(task: string, who: Speaker, options?: CallOptions): Promise<TaskView> {
@@ -77,7 +105,9 @@ export class BrokerClient {
 
   /** A later end for a lease, with a new token. */
   async renew(lease: string, taskToken: string, body: { readonly ttl?: string | number }, options?: CallOptions): Promise<CredentialView> {
-    return (await this.#send<CredentialView>(taskToken, { ...options, method: "POST", path: `/v1/leases/${segment(lease)}/renew`, json: body })).body;
+    return (
+      await this.#send<CredentialView>(taskToken, { ...options, method: "POST", path: `/v1/leases/${segment(lease)}/renew`, json: body })
+    ).body;
   }
 
   async whoami(who: Speaker, options?: CallOptions): Promise<WhoamiView> {
@@ -116,7 +146,8 @@ function evidenceFor(identity: Identity, connection: Connection): NonNullable<Ca
   let held: string | undefined;
   return async (last) => {
     const now = (connection.clock ?? systemClock)();
-    if (held === undefined || last?.code === "token_expired" || (expiryOf(held) ?? Infinity) - now < FRESH_MS) held = await identity.token();
+    if (held === undefined || last?.code === "token_expired" || (expiryOf(held) ?? Infinity) - now < FRESH_MS)
+      held = await identity.token();
     return held;
   };
 }

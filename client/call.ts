@@ -73,7 +73,13 @@ function pauseBefore(error: BrokerError, attempt: number): number {
   return 200 * 2 ** (attempt - 1) * (0.75 + Math.random() / 2);
 }
 
-async function once<T>(connection: Connection, request: Call, key: string | undefined, last: BrokerError | undefined, leftMs: number): Promise<Answer<T>> {
+async function once<T>(
+  connection: Connection,
+  request: Call,
+  key: string | undefined,
+  last: BrokerError | undefined,
+  leftMs: number,
+): Promise<Answer<T>> {
   const headers: Record<string, string> = { accept: "application/json" };
   if (request.bearer !== undefined) headers["authorization"] = `Bearer ${await request.bearer(last)}`;
   if (key !== undefined) headers["idempotency-key"] = key;
@@ -84,7 +90,11 @@ async function once<T>(connection: Connection, request: Call, key: string | unde
   let answered: string;
   try {
     response = await (connection.fetch ?? fetch)(address(connection.url, request), {
-      method: request.method, headers, signal, redirect: "error", ...(body === undefined ? {} : { body }),
+      method: request.method,
+      headers,
+      signal,
+      redirect: "error",
+      ...(body === undefined ? {} : { body }),
     });
     answered = await readText(response);
   } catch (error) {
@@ -93,7 +103,8 @@ async function once<T>(connection: Connection, request: Call, key: string | unde
   }
   const parsed = parse(answered);
   if (response.ok && parsed !== undefined) return { status: response.status, body: parsed as T };
-  if (response.ok) throw new BrokerError(`${connection.url} answered, but not like a Stint broker`, { code: "not_a_broker", status: response.status });
+  if (response.ok)
+    throw new BrokerError(`${connection.url} answered, but not like a Stint broker`, { code: "not_a_broker", status: response.status });
   throw errorFromAnswer(response.status, isObject(parsed) ? parsed : {}, retryAfter(response, connection.clock ?? systemClock));
 }
 
@@ -114,7 +125,8 @@ function encodeBody(request: Call, filled: Readonly<Record<string, string>>, hea
 
 function address(url: string, request: Call): string {
   const full = new URL(request.path, url);
-  for (const [name, value] of Object.entries(request.query ?? {})) if (value !== undefined && value !== "") full.searchParams.set(name, String(value));
+  for (const [name, value] of Object.entries(request.query ?? {}))
+    if (value !== undefined && value !== "") full.searchParams.set(name, String(value));
   return full.href;
 }
 
@@ -122,7 +134,7 @@ async function readText(response: Response): Promise<string> {
   if (response.body === null) return "";
   const decoder = new TextDecoder();
   let text = "";
-  for await (const chunk of response.body) {
+  for await (const chunk of response.body as ReadableStream<Uint8Array>) {
     text += decoder.decode(chunk, { stream: true });
     if (text.length > BODY_LIMIT) throw new Error("the answer is larger than 16 MiB");
   }
@@ -154,14 +166,21 @@ function unreachable(url: string, error: unknown): UnreachableError {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "refused the connection", ENOTFOUND: "could not be found (DNS)", EAI_AGAIN: "could not be found (DNS)",
-  ECONNRESET: "closed the connection", EHOSTUNREACH: "cannot be reached", ENETUNREACH: "cannot be reached", ETIMEDOUT: "did not answer in time",
-  UND_ERR_SOCKET: "closed the connection", UND_ERR_CONNECT_TIMEOUT: "did not answer in time",
+  ECONNREFUSED: "refused the connection",
+  ENOTFOUND: "could not be found (DNS)",
+  EAI_AGAIN: "could not be found (DNS)",
+  ECONNRESET: "closed the connection",
+  EHOSTUNREACH: "cannot be reached",
+  ENETUNREACH: "cannot be reached",
+  ETIMEDOUT: "did not answer in time",
+  UND_ERR_SOCKET: "closed the connection",
+  UND_ERR_CONNECT_TIMEOUT: "did not answer in time",
   SELF_SIGNED_CERT_IN_CHAIN: "has a certificate this machine does not trust; STINT_CA_FILE names the CA to trust",
   DEPTH_ZERO_SELF_SIGNED_CERT: "has a certificate this machine does not trust; STINT_CA_FILE names the CA to trust",
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "has a certificate this machine does not trust; STINT_CA_FILE names the CA to trust",
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "has a certificate this machine does not trust; STINT_CA_FILE names the CA to trust",
-  CERT_HAS_EXPIRED: "has an expired certificate", ERR_TLS_CERT_ALTNAME_INVALID: "has a certificate for another name",
+  CERT_HAS_EXPIRED: "has an expired certificate",
+  ERR_TLS_CERT_ALTNAME_INVALID: "has a certificate for another name",
 };
 
 function reason(error: unknown): string {
@@ -170,7 +189,8 @@ function reason(error: unknown): string {
     if ("name" in at && at.name === "TimeoutError") return "did not answer in time";
     const code = systemCode(at);
     if (code !== undefined) return REASONS[code] ?? `cannot be reached (${code})`;
-    if ("message" in at && String(at.message).includes("redirect")) return "answered with a redirect, which a broker never does: is the address right?";
+    if ("message" in at && String(at.message).includes("redirect"))
+      return "answered with a redirect, which a broker never does: is the address right?";
   }
   return "cannot be reached";
 }

@@ -13,7 +13,11 @@ export function fetchTrusting(caFile: string): typeof fetch {
   return async (input, init = {}) => {
     const url = new URL(input instanceof Request ? input.url : input);
     const headers = Object.fromEntries(new Headers(init.headers));
-    const options: RequestOptions & { ca?: readonly string[] } = { method: init.method ?? "GET", headers, ...(init.signal ? { signal: init.signal } : {}) };
+    const options: RequestOptions & { ca?: readonly string[] } = {
+      method: init.method ?? "GET",
+      headers,
+      ...(init.signal ? { signal: init.signal } : {}),
+    };
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const sent = url.protocol === "https:" ? httpsRequest(url, { ...options, ca }, resolve) : httpRequest(url, options, resolve);
       sent.on("error", reject);

@@ -1,8 +1,9 @@
 import type { IdentityError } from "./errors.ts";
 import { buildkite } from "./identity/buildkite.ts";
-import { circleci, gitlab } from "./identity/environment.ts";
+import { circleci } from "./identity/circleci.ts";
 import { fromFile } from "./identity/file.ts";
 import { github } from "./identity/github.ts";
+import { gitlab } from "./identity/gitlab.ts";
 import { kubernetes } from "./identity/kubernetes.ts";
 import { noIdentity, type Environment, type Identity, type Source, type SourceOptions } from "./identity/source.ts";
 import { environment } from "./cli/environment.ts";
@@ -52,7 +53,10 @@ function checked(identity: Identity): Identity {
       const token = (await identity.token()).trim();
       if (token === "") throw noIdentity(`${identity.source} is empty`, "It must hold a token (JWT).");
       if (token.length > 16_384 || !/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/.test(token)) {
-        throw noIdentity(`${identity.source} does not hold a token`, "Expected a signed JWT: three base64url parts with dots between them. Nothing was sent.");
+        throw noIdentity(
+          `${identity.source} does not hold a token`,
+          "Expected a signed JWT: three base64url parts with dots between them. Nothing was sent.",
+        );
       }
       return token;
     },

@@ -1,6 +1,29 @@
 import type {
-  AuditPage, AuditQuery, CheckBody, CheckView, DenialRecordView, ExplainBody, ExplainView, HoldView, KeyBody, KeyPage, KeysChangedView, LeasePage, LeaseQuery, LeaseView,
-  LockBody, LockPage, LockView, RevocationBody, RevocationPlanView, RevocationView, SimulateBody, SimulateView, TaskPage, TaskQuery, WhoamiView,
+  AuditPage,
+  AuditQuery,
+  CheckBody,
+  CheckView,
+  DenialRecordView,
+  ExplainBody,
+  ExplainView,
+  HoldView,
+  KeyBody,
+  KeyPage,
+  KeysChangedView,
+  LeasePage,
+  LeaseQuery,
+  LeaseView,
+  LockBody,
+  LockPage,
+  LockView,
+  RevocationBody,
+  RevocationPlanView,
+  RevocationView,
+  SimulateBody,
+  SimulateView,
+  TaskPage,
+  TaskQuery,
+  WhoamiView,
 } from "../domain/wire.ts";
 import { segment, type CallOptions } from "./broker-client.ts";
 import { call, type Call, type Connection } from "./call.ts";
@@ -17,9 +40,9 @@ export class OperatorClient {
   }
 
   whoami = (): Promise<WhoamiView> => this.#get("/v1/whoami");
-  leases = (query: LeaseQuery): Promise<LeasePage> => this.#get("/v1/leases", query as Query);
+  leases = (query: LeaseQuery): Promise<LeasePage> => this.#get("/v1/leases", query);
   lease = (id: string): Promise<LeaseView> => this.#get(`/v1/leases/${segment(id)}`);
-  tasks = (query: TaskQuery): Promise<TaskPage> => this.#get("/v1/tasks", query as Query);
+  tasks = (query: TaskQuery): Promise<TaskPage> => this.#get("/v1/tasks", query);
   /** An admin declares a lease over that could not be revoked; it stays listed as `forced`. */
   close = (id: string, reason: string): Promise<LeaseView> => this.#post(`/v1/leases/${segment(id)}/close`, { reason });
 
@@ -33,7 +56,7 @@ export class OperatorClient {
   lock = (body: LockBody): Promise<LockView> => this.#post("/v1/locks", body);
   unlock = (id: string): Promise<unknown> => this.#send({ method: "DELETE", path: `/v1/locks/${segment(id)}` });
 
-  audit = (query: AuditQuery): Promise<AuditPage> => this.#get("/v1/audit", query as Query);
+  audit = (query: AuditQuery): Promise<AuditPage> => this.#get("/v1/audit", query);
   denial = (id: string): Promise<DenialRecordView> => this.#get(`/v1/denials/${segment(id)}`);
   check = (body: CheckBody): Promise<CheckView> => this.#post("/v1/policy/check", body);
   explain = (body: ExplainBody): Promise<ExplainView> => this.#post("/v1/policy/explain", body);

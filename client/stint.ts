@@ -52,10 +52,16 @@ export function createClient(options: ClientOptions): Stint {
 }
 
 /** Opens a task, or joins the one the evidence belongs to, and keeps it alive where heartbeats were asked for. */
-export async function createTask(broker: BrokerClient, identity: Speaker, purpose: string | undefined, options: TaskOptions): Promise<Task> {
+export async function createTask(
+  broker: BrokerClient,
+  identity: Speaker,
+  purpose: string | undefined,
+  options: TaskOptions,
+): Promise<Task> {
   const { onHeartbeatLost, signal, timeoutMs, ...asked } = options;
   const windowMs = options.heartbeat === undefined ? undefined : parseDuration(options.heartbeat);
-  if (options.heartbeat !== undefined && (windowMs === undefined || windowMs < 1000)) throw new TypeError('heartbeat: expected a span such as "1m", one second at least');
+  if (options.heartbeat !== undefined && (windowMs === undefined || windowMs < 1000))
+    throw new TypeError('heartbeat: expected a span such as "1m", one second at least');
   const call = { ...(signal === undefined ? {} : { signal }), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
   const opened = await broker.openTask(identity, { ...(purpose === undefined ? {} : { purpose }), ...withoutUndefined(asked) }, call);
   if (windowMs === undefined) return new Task(broker, opened);

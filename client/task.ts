@@ -22,7 +22,11 @@ export class Task {
   #receipt: ReceiptView | undefined;
   readonly #credentials: Credential[] = [];
 
-  constructor(client: BrokerClient, opened: OpenedTaskView, heartbeat?: { readonly everyMs: number; readonly onLost?: (error: BrokerError) => void }) {
+  constructor(
+    client: BrokerClient,
+    opened: OpenedTaskView,
+    heartbeat?: { readonly everyMs: number; readonly onLost?: (error: BrokerError) => void },
+  ) {
     this.#client = client;
     this.#token = opened.task_token;
     this.id = opened.task;
@@ -39,13 +43,20 @@ export class Task {
   async credential(grant: string, options: CredentialOptions = {}): Promise<Credential> {
     const { signal, timeoutMs, ...asked } = options;
     const call = { ...(signal === undefined ? {} : { signal }), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
-    const credential = new Credential(this.#client, this.#token, await this.#client.credential(this.id, this.#token, { ...asked, grant }, call));
+    const credential = new Credential(
+      this.#client,
+      this.#token,
+      await this.#client.credential(this.id, this.#token, { ...asked, grant }, call),
+    );
     this.#credentials.push(credential);
     return credential;
   }
 
   /** Ends the task: every credential under it dies. Says what became of each. Twice: the same receipt as it now stands. */
-  async complete(outcome: TaskOutcome = "success", options: CallOptions & { readonly by?: "complete" | "exit" } = {}): Promise<ReceiptView> {
+  async complete(
+    outcome: TaskOutcome = "success",
+    options: CallOptions & { readonly by?: "complete" | "exit" } = {},
+  ): Promise<ReceiptView> {
     this.stopHeartbeats();
     const { by = "complete", ...call } = options;
     this.#receipt = await this.#client.complete(this.id, this.#token, { outcome, by }, call);

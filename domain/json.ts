@@ -49,6 +49,7 @@ function inspectMembers(text: string, maxDepth: number): void {
       case ",":
         nameNext = open.at(-1) !== undefined;
         break;
+      default:
     }
   }
 }

@@ -16,7 +16,10 @@ export const auditRoutes = [
     answers: { 200: AuditPage },
     async handle({ query }, { services, clock }) {
       const { cursor, limit, since, until, trace_id, ...filter } = query;
-      const times = { since: since === undefined ? undefined : instant(since, clock()), until: until === undefined ? undefined : Date.parse(until) };
+      const times = {
+        since: since === undefined ? undefined : instant(since, clock()),
+        until: until === undefined ? undefined : Date.parse(until),
+      };
       const page = await services.audit.query({ ...filter, ...times, traceId: trace_id }, cursor, limit ?? DEFAULT_PAGE);
       return { status: 200, body: pageView(page, (record) => record) };
     },

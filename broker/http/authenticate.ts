@@ -59,10 +59,16 @@ export class Door {
   }
 
   /** The verifier, by Basic `name:key`, Bearer `name:key`, or client_id and client_secret of the form. Throws `invalid_client`. */
-  verifier(headers: IncomingHttpHeaders, form: { readonly client_id?: string | undefined; readonly client_secret?: string | undefined }, source: string): Verifier {
+  verifier(
+    headers: IncomingHttpHeaders,
+    form: { readonly client_id?: string | undefined; readonly client_secret?: string | undefined },
+    source: string,
+  ): Verifier {
     const header = headers.authorization;
-    if (header !== undefined && form.client_secret !== undefined) throw new StintError("invalid_request", "authenticate in one way: by header or by form");
-    if (header === undefined && form.client_secret === undefined) throw new StintError("invalid_client", "this needs the name and key of a verifier");
+    if (header !== undefined && form.client_secret !== undefined)
+      throw new StintError("invalid_request", "authenticate in one way: by header or by form");
+    if (header === undefined && form.client_secret === undefined)
+      throw new StintError("invalid_client", "this needs the name and key of a verifier");
     const presented = header === undefined ? [{ name: form.client_id, key: form.client_secret ?? "" }] : credentialsOf(header);
     const verifier = this.#guarded(new Secret(header ?? form.client_secret ?? ""), source, () => {
       for (const { name, key } of presented) {
@@ -71,14 +77,18 @@ export class Door {
       }
       return undefined;
     });
-    if (verifier === undefined) throw new StintError("invalid_client", "the name or key of the verifier is wrong", header === undefined ? { hint: IN_BODY } : {});
+    if (verifier === undefined)
+      throw new StintError("invalid_client", "the name or key of the verifier is wrong", header === undefined ? { hint: IN_BODY } : {});
     return verifier;
   }
 
   #guarded<T>(secret: Secret, source: string, check: () => T | undefined): T | undefined {
     const secretHash = hash("sha256", secret.reveal(), "base64url");
     const waitMs = this.#throttle.waitMs(source, secretHash);
-    if (waitMs > 0) throw new StintError("too_many_requests", "too many failed attempts from this address", { retryAfterSeconds: Math.ceil(waitMs / 1000) });
+    if (waitMs > 0)
+      throw new StintError("too_many_requests", "too many failed attempts from this address", {
+        retryAfterSeconds: Math.ceil(waitMs / 1000),
+      });
     const found = check();
     if (found === undefined) this.#throttle.failed(source);
     else this.#throttle.succeeded(secretHash);

@@ -78,15 +78,20 @@ function utf8(raw: Buffer): string {
 
 function refuseEncoding(request: IncomingMessage, code: "unsupported_media_type" | "invalid_request"): void {
   const encoding = request.headers["content-encoding"];
-  if (encoding !== undefined && encoding.toLowerCase() !== "identity") throw new StintError(code, "compressed bodies are not accepted; send it without Content-Encoding");
+  if (encoding !== undefined && encoding.toLowerCase() !== "identity")
+    throw new StintError(code, "compressed bodies are not accepted; send it without Content-Encoding");
 }
 
 /** `type/subtype`, and of all parameters only `charset=utf-8`. */
 function checkType(header: string, wanted: string, code: "unsupported_media_type" | "invalid_request"): void {
   if (header === wanted) return;
-  const [type = "", ...parameters] = header.toLowerCase().split(";").map((part) => part.trim());
+  const [type = "", ...parameters] = header
+    .toLowerCase()
+    .split(";")
+    .map((part) => part.trim());
   if (type !== wanted) throw new StintError(code, `expected a body of type ${wanted}`);
   for (const parameter of parameters) {
-    if (parameter !== "" && !/^charset="?utf-8"?$/.test(parameter)) throw new StintError(code, "expected charset utf-8 and no other parameter of the content type");
+    if (parameter !== "" && !/^charset="?utf-8"?$/.test(parameter))
+      throw new StintError(code, "expected charset utf-8 and no other parameter of the content type");
   }
 }

@@ -16,7 +16,10 @@ export function clientAddress(trustedProxies: readonly string[]): ClientAddress 
     const peer = plain(request.socket.remoteAddress ?? "");
     if (trustedProxies.length === 0 || !isProxy(peer)) return peer;
     const header = request.headers["x-forwarded-for"];
-    const hops = (typeof header === "string" ? header : "").split(",").slice(-32).map((hop) => plain(hop.trim()));
+    const hops = (typeof header === "string" ? header : "")
+      .split(",")
+      .slice(-32)
+      .map((hop) => plain(hop.trim()));
     for (const hop of hops.toReversed()) {
       // what is no address was not written by a proxy of ours: go no further
       if (isIP(hop) === 0) return peer;

@@ -20,7 +20,22 @@ export const metadata = (url: string): MetadataView => ({
   token_endpoint_auth_methods_supported: ["none"],
   introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "Bearer"],
   revocation_endpoint_auth_methods_supported: ["none"],
-  claims_supported: ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "scope", "lease_id", "task_id", "grant", "workload", "purpose"],
+  claims_supported: [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "nbf",
+    "jti",
+    "client_id",
+    "scope",
+    "lease_id",
+    "task_id",
+    "grant",
+    "workload",
+    "purpose",
+  ],
 });
 
 const metadataRoute = (path: string, summary: string) =>

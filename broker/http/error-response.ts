@@ -44,7 +44,12 @@ export function problem(error: StintError, place: ErrorPlace): Answer {
     ...common(error, answer, place),
     ...(error.facts.errors === undefined ? {} : { errors: [...error.facts.errors] }),
   };
-  return { status: answer.status, type: "application/problem+json", body, headers: [...allowed(error), ...retryAfter(error.facts, answer, answer.status), ...challenge(error, answer.status)] };
+  return {
+    status: answer.status,
+    type: "application/problem+json",
+    body,
+    headers: [...allowed(error), ...retryAfter(error.facts, answer, answer.status), ...challenge(error, answer.status)],
+  };
 }
 
 /** RFC 6749 section 5.2, for /oauth2: never problem+json there, and 400 unless the table says otherwise. */
@@ -58,13 +63,25 @@ export function oauthError(error: StintError, place: ErrorPlace): Answer {
     error_uri: `${place.url}/problems/${error.code}`,
     ...common(error, answer, place),
   };
-  return { status, body, headers: [...allowed(error), ...retryAfter(error.facts, answer, status), ...(status === 401 ? ["WWW-Authenticate", 'Basic realm="stint", charset="UTF-8"'] : [])] };
+  return {
+    status,
+    body,
+    headers: [
+      ...allowed(error),
+      ...retryAfter(error.facts, answer, status),
+      ...(status === 401 ? ["WWW-Authenticate", 'Basic realm="stint", charset="UTF-8"'] : []),
+    ],
+  };
 }
 
 /** Hint of an `invalid_client` whose secret came in the body. */
 export const IN_BODY = "The secret came in the body.";
 
-function common(error: StintError, answer: ErrorAnswer, place: ErrorPlace): Pick<ProblemView, "code" | "trace_id" | "retryable"> & Partial<ProblemView> {
+function common(
+  error: StintError,
+  answer: ErrorAnswer,
+  place: ErrorPlace,
+): Pick<ProblemView, "code" | "trace_id" | "retryable"> & Partial<ProblemView> {
   const { denialId, hint, failedClaims, yours, leaseId, revocationId, candidates } = error.facts;
   return {
     code: error.code,
@@ -96,5 +113,13 @@ function challenge(error: StintError, status: number): string[] {
 }
 
 /** RFC 6749 section 5.2: printable ASCII without quote and backslash. */
-const describe = (text: string): string => clip(text.replaceAll('"', "'").replaceAll("\\", "/").replaceAll(/\s/g, " ").replaceAll(/[^\x20-\x7e]/g, "?"), 512);
+const describe = (text: string): string =>
+  clip(
+    text
+      .replaceAll('"', "'")
+      .replaceAll("\\", "/")
+      .replaceAll(/\s/g, " ")
+      .replaceAll(/[^\x20-\x7e]/g, "?"),
+    512,
+  );
 const clip = (text: string, max: number): string => (text.length <= max ? text : `${text.slice(0, max - 3)}...`);

@@ -19,10 +19,12 @@ export const eventsRoute = route({
   query: EventQuery,
   answers: { 200: null },
   handle({ query, headers, operator }, { services, door, watchers }) {
-    if (watchers.open >= MAX_READERS) throw new StintError("too_many_requests", `${MAX_READERS} readers are connected already`, { retryAfterSeconds: 30 });
+    if (watchers.open >= MAX_READERS)
+      throw new StintError("too_many_requests", `${MAX_READERS} readers are connected already`, { retryAfterSeconds: 30 });
     const since = headers["last-event-id"];
     const wanted = (event: BrokerEvent): boolean =>
-      (query.action === undefined || event.type === query.action) && (query.workload === undefined || event.data["workload"] === query.workload);
+      (query.action === undefined || event.type === query.action) &&
+      (query.workload === undefined || event.data["workload"] === query.workload);
     const stream = (response: ServerResponse): void => {
       const write = (text: string): void => {
         if (response.writableLength > MAX_UNREAD_BYTES) response.destroy();
@@ -32,7 +34,10 @@ export const eventsRoute = route({
       const beat = setInterval(() => (door.stillKnown(headers, operator) ? write(": still here\n\n") : response.end()), KEEPALIVE_MS);
       watchers.open++;
       write(": watching\n\n");
-      const stop = services.events.subscribe((event) => wanted(event) && write(frame(event)), typeof since === "string" ? since.slice(0, 128) : undefined);
+      const stop = services.events.subscribe(
+        (event) => wanted(event) && write(frame(event)),
+        typeof since === "string" ? since.slice(0, 128) : undefined,
+      );
       response.once("close", () => {
         watchers.open--;
         clearInterval(beat);
@@ -44,4 +49,5 @@ export const eventsRoute = route({
 });
 
 /** JSON has no raw line ends, so one data line holds it whole. */
-const frame = (event: BrokerEvent): string => `id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify({ ...event.data, at: toRfc3339(event.at) })}\n\n`;
+const frame = (event: BrokerEvent): string =>
+  `id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify({ ...event.data, at: toRfc3339(event.at) })}\n\n`;

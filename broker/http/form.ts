@@ -28,7 +28,8 @@ export function parseForm(text: string, repeatable: ReadonlySet<string> = REPEAT
       continue;
     }
     // counted before an empty value is dropped: `token=&token=x` is still twice
-    if (seen.has(name)) throw new StintError("invalid_request", "a parameter stands twice", { errors: [{ path: printable(name), message: "stands twice" }] });
+    if (seen.has(name))
+      throw new StintError("invalid_request", "a parameter stands twice", { errors: [{ path: printable(name), message: "stands twice" }] });
     seen.add(name);
     if (value !== "") parameters[name] = value;
   }

@@ -2,7 +2,15 @@ import type { IncomingMessage } from "node:http";
 import { StintError } from "../../domain/errors.ts";
 
 /** Headers that must stand once: two of them mean that somebody in between may have read the other one. */
-const ONCE: ReadonlySet<string> = new Set(["authorization", "content-type", "content-length", "host", "idempotency-key", "traceparent", "transfer-encoding"]);
+const ONCE: ReadonlySet<string> = new Set([
+  "authorization",
+  "content-type",
+  "content-length",
+  "host",
+  "idempotency-key",
+  "traceparent",
+  "transfer-encoding",
+]);
 const MAX_HEADERS = 100;
 const MAX_TARGET = 8192;
 

@@ -62,5 +62,8 @@ export const houseRoutes = [
 ];
 
 function changed(keys: readonly Key[], revocation?: Revocation, resealed?: number): Answer {
-  return { status: 200, body: { keys: keys.map(keyView), revocation: revocation === undefined ? null : revocationView(revocation), resealed: resealed ?? null } };
+  return {
+    status: 200,
+    body: { keys: keys.map(keyView), revocation: revocation === undefined ? null : revocationView(revocation), resealed: resealed ?? null },
+  };
 }

@@ -14,7 +14,11 @@ export const leaseRoutes = [
     answers: { 200: LeasePage },
     async handle({ query }, { services }) {
       const { cursor, limit, credential_sha256, external_name, ...filter } = query;
-      const page = await services.leases.list({ ...filter, credentialSha256: credential_sha256, externalName: external_name }, cursor, limit ?? DEFAULT_PAGE);
+      const page = await services.leases.list(
+        { ...filter, credentialSha256: credential_sha256, externalName: external_name },
+        cursor,
+        limit ?? DEFAULT_PAGE,
+      );
       return { status: 200, body: pageView(page, leaseView) };
     },
   }),
@@ -48,7 +52,12 @@ export const leaseRoutes = [
     body: RenewBody,
     answers: { 200: CredentialView },
     async handle({ params, token, body, origin }, { services }) {
-      const issued = await services.leases.renew({ leaseId: idIn(params, "lease"), taskToken: token, ttlMs: msOf(body.ttl, "ttl"), origin });
+      const issued = await services.leases.renew({
+        leaseId: idIn(params, "lease"),
+        taskToken: token,
+        ttlMs: msOf(body.ttl, "ttl"),
+        origin,
+      });
       return { status: 200, body: credentialView(issued) };
     },
   }),

@@ -20,8 +20,15 @@ export const policyRoutes = [
       if (seen.kind === "operator") return { status: 200, body: operatorView(seen.operator) };
       const { kind, trust, subject, workload, claims, grants } = seen;
       const view: WhoamiView = {
-        kind, trust, subject, workload, task: seen.task ?? null, task_value: seen.taskValue ?? null, claims: { ...claims },
-        evidence_expires_at: toRfc3339(seen.evidenceExpiresAt), grants: [...grants],
+        kind,
+        trust,
+        subject,
+        workload,
+        task: seen.task ?? null,
+        task_value: seen.taskValue ?? null,
+        claims: { ...claims },
+        evidence_expires_at: toRfc3339(seen.evidenceExpiresAt),
+        grants: [...grants],
       };
       return { status: 200, body: view };
     },
@@ -36,10 +43,12 @@ export const policyRoutes = [
     async handle({ caller, body, origin }, { services }) {
       const { trust, claims, ...asked } = body;
       if (caller.kind === "bearer") {
-        if (trust !== undefined || claims !== undefined) throw new StintError("insufficient_role", "only operators may suppose another trust or other claims");
+        if (trust !== undefined || claims !== undefined)
+          throw new StintError("insufficient_role", "only operators may suppose another trust or other claims");
         return { status: 200, body: checkView(await services.policy.check(caller.token, grantRequest(asked), origin)) };
       }
-      if (trust === undefined || claims === undefined) throw new StintError("invalid_request", "trust, claims: an operator has no claims of its own; say whose");
+      if (trust === undefined || claims === undefined)
+        throw new StintError("invalid_request", "trust, claims: an operator has no claims of its own; say whose");
       const explained = await services.policy.explain({ supposed: supposed({ ...asked, trust, claims }, origin) });
       return { status: 200, body: supposedView(asked.grant, explained) };
     },
@@ -52,7 +61,9 @@ export const policyRoutes = [
     body: ExplainBody,
     answers: { 200: ExplainView },
     async handle({ body, origin }, { services }) {
-      const explained = await services.policy.explain("denial_id" in body ? { denial: body.denial_id } : { supposed: supposed(body, origin) });
+      const explained = await services.policy.explain(
+        "denial_id" in body ? { denial: body.denial_id } : { supposed: supposed(body, origin) },
+      );
       const today = explained.today;
       const view: ExplainView = {
         allowed: explained.allowed,
@@ -73,7 +84,11 @@ export const policyRoutes = [
     answers: { 200: SimulateView },
     async handle({ body, origin }, { services }) {
       const documents = body.files.map(({ name, text }) => ({ file: name, text }));
-      const outcome = await services.policy.simulate({ documents, denials: body.denials ?? [], supposed: (body.cases ?? []).map((one) => supposed(one, origin)) });
+      const outcome = await services.policy.simulate({
+        documents,
+        denials: body.denials ?? [],
+        supposed: (body.cases ?? []).map((one) => supposed(one, origin)),
+      });
       const view: SimulateView = {
         policy: outcome.version,
         problems: outcome.problems.map((problem) => ({ ...problem })),
@@ -108,5 +123,12 @@ const checkView = (answer: CheckAnswer): CheckView => ({
 });
 
 const supposedView = (grant: string, explained: Explanation): CheckView => ({
-  allowed: explained.allowed, grant, code: explained.code ?? null, message: null, scope: null, expires_in: null, limited_by: null, trace: traceView(explained.trace),
+  allowed: explained.allowed,
+  grant,
+  code: explained.code ?? null,
+  message: null,
+  scope: null,
+  expires_in: null,
+  limited_by: null,
+  trace: traceView(explained.trace),
 });

@@ -30,7 +30,8 @@ export const problemRoute = route({
     const { code } = params;
     if (!isCode(code)) throw new StintError("not_found", "there is no such code");
     const answer = ERROR_ANSWERS[code];
-    if (headers.accept?.includes("text/html") === true) return { status: 200, body: page(code, answer), type: "text/html; charset=utf-8", headers: HOUR };
+    if (headers.accept?.includes("text/html") === true)
+      return { status: 200, body: page(code, answer), type: "text/html; charset=utf-8", headers: HOUR };
     const { title, status, retryable, meaning, remedy } = answer;
     return { status: 200, body: { code, title, status, oauth_error: answer.oauth, retryable, meaning, remedy }, headers: HOUR };
   },

@@ -2,7 +2,18 @@ import type { DecisionTrace } from "../../domain/decision.ts";
 import type { Lease } from "../../domain/lease.ts";
 import type { Task } from "../../domain/task.ts";
 import { toRfc3339 } from "../../domain/time.ts";
-import type { DenialRecordView, HoldView, KeyView, LeaseView, LockView, ReceiptView, RevocationPlanView, RevocationView, TaskView, TraceView } from "../../domain/wire.ts";
+import type {
+  DenialRecordView,
+  HoldView,
+  KeyView,
+  LeaseView,
+  LockView,
+  ReceiptView,
+  RevocationPlanView,
+  RevocationView,
+  TaskView,
+  TraceView,
+} from "../../domain/wire.ts";
 import type { DenialRecord, Lock, Page } from "../../store/api.ts";
 import type { DryRun, HoldView as Hold, KeyView as Key, Receipt, ReceiptLease, Revocation } from "../services.ts";
 
@@ -16,7 +27,13 @@ export const pageView = <T, V>(page: Page<T>, view: (item: T) => V): { items: V[
 });
 
 /** A page of a list that its service returns whole: in order of ids, after the one that the cursor names. */
-export function pageOfWhole<T, V>(all: readonly T[], idOf: (item: T) => string, view: (item: T) => V, cursor: string | undefined, limit: number): { items: V[]; next_cursor: string | null } {
+export function pageOfWhole<T, V>(
+  all: readonly T[],
+  idOf: (item: T) => string,
+  view: (item: T) => V,
+  cursor: string | undefined,
+  limit: number,
+): { items: V[]; next_cursor: string | null } {
   const rest = all.toSorted((a, b) => (idOf(a) < idOf(b) ? -1 : 1)).filter((item) => cursor === undefined || idOf(item) > cursor);
   const items = rest.slice(0, limit);
   const last = items.at(-1);

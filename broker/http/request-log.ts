@@ -7,7 +7,13 @@ export interface RequestLogger {
 }
 
 /** What metrics are told of each request; `route` is the template, so labels stay few. */
-export type Observe = (request: { readonly method: string; readonly route: string; readonly status: number; readonly seconds: number; readonly code: string | undefined }) => void;
+export type Observe = (request: {
+  readonly method: string;
+  readonly route: string;
+  readonly status: number;
+  readonly seconds: number;
+  readonly code: string | undefined;
+}) => void;
 
 /** Probes ask every few seconds and have nothing to tell while all is well. */
 const QUIET: ReadonlySet<string> = new Set(["/livez", "/healthz", "/readyz", "/metrics"]);

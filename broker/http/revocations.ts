@@ -1,7 +1,16 @@
 import { StintError } from "../../domain/errors.ts";
 import { Secret } from "../../domain/secret.ts";
 import {
-  LockBody, LockPage, type LockSelector, LockView, PageQuery, RevocationBody, RevocationPage, RevocationPlanView, type RevocationSelector, RevocationView,
+  LockBody,
+  LockPage,
+  type LockSelector,
+  LockView,
+  PageQuery,
+  RevocationBody,
+  RevocationPage,
+  RevocationPlanView,
+  type RevocationSelector,
+  RevocationView,
 } from "../../domain/wire.ts";
 import type { LockScope } from "../../store/api.ts";
 import type { Selector } from "../services.ts";
@@ -69,7 +78,14 @@ export const lockRoutes = [
     answers: { 201: LockView },
     async handle({ operator, body, origin }, { services }) {
       const ttlMs = msOf(body.ttl, "ttl") ?? 0;
-      const lock = await services.locks.add({ scope: scopeOf(body.selector), ttlMs, reason: body.reason, message: body.message, operator, origin });
+      const lock = await services.locks.add({
+        scope: scopeOf(body.selector),
+        ttlMs,
+        reason: body.reason,
+        message: body.message,
+        operator,
+        origin,
+      });
       return { status: 201, body: lockView(lock), headers: ["Location", `/v1/locks/${lock.id}`] };
     },
   }),

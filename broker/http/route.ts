@@ -24,7 +24,13 @@ export interface Streaming {
   readonly stream: (response: ServerResponse) => void;
 }
 
-type CallerOf<A extends Access> = A extends "bearer" ? { readonly token: Secret } : A extends "holder" ? { readonly caller: Caller } : A extends Role ? { readonly operator: Operator } : object;
+type CallerOf<A extends Access> = A extends "bearer"
+  ? { readonly token: Secret }
+  : A extends "holder"
+    ? { readonly caller: Caller }
+    : A extends Role
+      ? { readonly operator: Operator }
+      : object;
 
 /** One request as a handler sees it: parsed, its caller known. */
 export type Call<A extends Access = Access, B = unknown, Q = unknown> = CallerOf<A> & {
@@ -70,7 +76,9 @@ export interface Route extends Shape<Access, z.ZodType, z.ZodType> {
 
 /** Declares a route: its handler receives what its access, body and query say, checked. */
 export function route<const A extends Access, B extends z.ZodType = z.ZodUnknown, Q extends z.ZodType = z.ZodUnknown>(
-  declared: Shape<A, B, Q> & { readonly handle: (call: Call<A, z.infer<B>, z.infer<Q>>, house: House) => Promise<Answer | Streaming> | Answer | Streaming },
+  declared: Shape<A, B, Q> & {
+    readonly handle: (call: Call<A, z.infer<B>, z.infer<Q>>, house: House) => Promise<Answer | Streaming> | Answer | Streaming;
+  },
 ): Route {
   // serve() fills the call by exactly these declarations, which the compiler cannot see
   return declared as unknown as Route;

@@ -20,7 +20,12 @@ const openapiRoute = route({
   shared: true,
   summary: "This document.",
   answers: { 200: z.looseObject({ openapi: z.string() }).meta({ id: "OpenApi" }) },
-  handle: (_call, { openapi }) => ({ status: 200, body: openapi(), type: "application/json", headers: ["Cache-Control", "public, max-age=300"] }),
+  handle: (_call, { openapi }) => ({
+    status: 200,
+    body: openapi(),
+    type: "application/json",
+    headers: ["Cache-Control", "public, max-age=300"],
+  }),
 });
 
 /** Every route there is, the busiest first: the app serves this table and OpenAPI describes it. */

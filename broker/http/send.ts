@@ -13,10 +13,14 @@ export type Send = (request: IncomingMessage, response: ServerResponse, answer: 
 
 /** What every response carries: we serve data, so nothing may be framed, sniffed, cached or run. */
 const ALWAYS = [
-  "X-Content-Type-Options", "nosniff",
-  "X-Frame-Options", "DENY",
-  "Referrer-Policy", "no-referrer",
-  "Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  "X-Content-Type-Options",
+  "nosniff",
+  "X-Frame-Options",
+  "DENY",
+  "Referrer-Policy",
+  "no-referrer",
+  "Content-Security-Policy",
+  "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 ];
 const PRIVATE = ["Cross-Origin-Resource-Policy", "same-origin"];
 const SHARED = ["Cross-Origin-Resource-Policy", "cross-origin", "Access-Control-Allow-Origin", "*"];
@@ -30,6 +34,8 @@ export function sender(https: boolean): Send {
   return (request, response, answer, facts) => {
     const headers = facts.shared ? [...open] : [...closed];
     headers.push("X-Stint-Trace-Id", facts.traceId);
+    // a server that has stopped listening is being drained: this connection ends with this answer
+    if (isDraining(request)) headers.push("Connection", "close");
     if (response.headersSent || response.destroyed) {
       response.destroy();
       return 499;
@@ -43,6 +49,9 @@ export function sender(https: boolean): Send {
     return sendWhole(request, response, answer, headers);
   };
 }
+
+const isDraining = (request: IncomingMessage): boolean =>
+  (request.socket as { server?: { listening?: boolean } }).server?.listening === false;
 
 function sendWhole(request: IncomingMessage, response: ServerResponse, answer: Answer, headers: string[]): number {
   const extra = answer.headers ?? [];

@@ -63,7 +63,13 @@ class Exchange {
   #traceId = newTraceId();
   #caller: string | undefined;
 
-  constructor(options: ServeOptions, route: Parameters<typeof serve>[1], label: string, request: Parameters<Serve>[0], response: ServerResponse) {
+  constructor(
+    options: ServeOptions,
+    route: Parameters<typeof serve>[1],
+    label: string,
+    request: Parameters<Serve>[0],
+    response: ServerResponse,
+  ) {
     this.#options = options;
     this.#route = route;
     this.#label = label;
@@ -92,7 +98,7 @@ class Exchange {
     const query = this.#querySchema()?.parse(parseQuery(this.#request.url ?? ""));
     const idempotency = raw === undefined ? undefined : idempotencyOf(this.#request.headers, raw);
     const params = (this.#request.params ?? {}) as Readonly<Record<string, string>>;
-    return { ...caller, params, body, query, headers: this.#request.headers, origin: this.#origin(), idempotency } as Call;
+    return { ...caller, params, body, query, headers: this.#request.headers, origin: this.#origin(), idempotency };
   }
 
   #authenticate(): object {
@@ -131,7 +137,8 @@ class Exchange {
   async #body(): Promise<{ readonly body: unknown; readonly raw: Buffer | undefined }> {
     const schema = this.#route.body;
     if (schema === undefined) return { body: undefined, raw: undefined };
-    if (this.#isOAuth() && this.#request.url?.includes("?") === true) throw new StintError("invalid_request", "parameters belong in the body, never in the URL");
+    if (this.#isOAuth() && this.#request.url?.includes("?") === true)
+      throw new StintError("invalid_request", "parameters belong in the body, never in the URL");
     const { value, raw } = this.#route.encoding === "form" ? await readForm(this.#request) : await readJson(this.#request);
     return { body: schema.parse(value), raw };
   }
@@ -150,7 +157,11 @@ class Exchange {
   }
 
   #refusal(error: StintError): Answer {
-    const place = { url: this.#options.house.services.url, traceId: this.#traceId, path: (this.#request.url ?? "").split("?", 1)[0]?.slice(0, 256) ?? "" };
+    const place = {
+      url: this.#options.house.services.url,
+      traceId: this.#traceId,
+      path: (this.#request.url ?? "").split("?", 1)[0]?.slice(0, 256) ?? "",
+    };
     return this.#isOAuth() ? oauthError(error, place) : problem(error, place);
   }
 

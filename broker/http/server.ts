@@ -26,11 +26,24 @@ const LIMITS = {
  * on each request, which costs V8 four times the work of a small request (PERFORMANCE section 2).
  */
 export function createServer(app: Express, tls?: Tls): Server {
-  const options = { ...LIMITS, IncomingMessage: withPrototype(IncomingMessage, app.request), ServerResponse: withPrototype(ServerResponse, app.response) };
+  const options = {
+    ...LIMITS,
+    IncomingMessage: withPrototype(IncomingMessage, app.request),
+    ServerResponse: withPrototype(ServerResponse, app.response),
+  };
   const server =
     tls === undefined
       ? createHttpServer(options, app)
-      : createHttpsServer({ ...options, cert: tls.cert, key: tls.key, minVersion: "TLSv1.2", ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: false }) }, app);
+      : createHttpsServer(
+          {
+            ...options,
+            cert: tls.cert,
+            key: tls.key,
+            minVersion: "TLSv1.2",
+            ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: false }),
+          },
+          app,
+        );
   // beyond this Node drops headers silently; our own guard refuses far fewer
   server.maxHeadersCount = 0;
   server.on("clientError", refuseBroken);
@@ -63,6 +76,15 @@ function refuseBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
     return;
   }
   const status = BROKEN[error.code ?? ""] ?? "400 Bad Request";
-  const body = JSON.stringify({ type: "about:blank", title: status.slice(4), status: Number(status.slice(0, 3)), detail: "the request is not well-formed HTTP/1.1", code: "invalid_request", retryable: false });
-  socket.end(`HTTP/1.1 ${status}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
+  const body = JSON.stringify({
+    type: "about:blank",
+    title: status.slice(4),
+    status: Number(status.slice(0, 3)),
+    detail: "the request is not well-formed HTTP/1.1",
+    code: "invalid_request",
+    retryable: false,
+  });
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
 }

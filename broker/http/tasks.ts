@@ -1,5 +1,16 @@
 import { toRfc3339 } from "../../domain/time.ts";
-import { CompleteBody, CredentialView, CredentialsBody, EmptyBody, OpenTaskBody, OpenedTaskView, ReceiptView, TaskPage, TaskQuery, TaskView } from "../../domain/wire.ts";
+import {
+  CompleteBody,
+  CredentialView,
+  CredentialsBody,
+  EmptyBody,
+  OpenTaskBody,
+  OpenedTaskView,
+  ReceiptView,
+  TaskPage,
+  TaskQuery,
+  TaskView,
+} from "../../domain/wire.ts";
 import type { IssuedCredential } from "../services.ts";
 import { grantRequest, idIn, msOf } from "./input.ts";
 import { pageView, receiptView, taskView } from "./render.ts";
@@ -34,7 +45,13 @@ export const taskRoutes = [
     async handle({ token, body, idempotency, origin }, { services }) {
       const { purpose, parent } = body;
       const { task, taskToken, joined } = await services.tasks.open({
-        evidence: token, purpose, parent, ttlMs: msOf(body.ttl, "ttl"), heartbeatMs: msOf(body.heartbeat, "heartbeat"), idempotency, origin,
+        evidence: token,
+        purpose,
+        parent,
+        ttlMs: msOf(body.ttl, "ttl"),
+        heartbeatMs: msOf(body.heartbeat, "heartbeat"),
+        idempotency,
+        origin,
       });
       const beat = task.heartbeatBy === undefined ? {} : { heartbeat_by: toRfc3339(task.heartbeatBy) };
       const view: OpenedTaskView = { task: task.id, task_token: taskToken.reveal(), expires_at: toRfc3339(task.expiresAt), ...beat };
@@ -71,7 +88,13 @@ export const taskRoutes = [
     body: CredentialsBody,
     answers: { 201: CredentialView },
     async handle({ params, token, body, idempotency, origin }, { services }) {
-      const issued = await services.tasks.credential({ taskId: idIn(params, "task"), taskToken: token, ...grantRequest(body), idempotency, origin });
+      const issued = await services.tasks.credential({
+        taskId: idIn(params, "task"),
+        taskToken: token,
+        ...grantRequest(body),
+        idempotency,
+        origin,
+      });
       return { status: 201, body: credentialView(issued) };
     },
   }),
@@ -94,7 +117,13 @@ export const taskRoutes = [
     body: CompleteBody,
     answers: { 200: ReceiptView },
     async handle({ params, token, body, origin }, { services }) {
-      const receipt = await services.tasks.complete({ taskId: idIn(params, "task"), taskToken: token, outcome: body.outcome, by: body.by ?? "complete", origin });
+      const receipt = await services.tasks.complete({
+        taskId: idIn(params, "task"),
+        taskToken: token,
+        outcome: body.outcome,
+        by: body.by ?? "complete",
+        origin,
+      });
       return { status: 200, body: receiptView(receipt) };
     },
   }),

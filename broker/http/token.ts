@@ -29,9 +29,11 @@ export const tokenRoute = route({
 
 function parse(call: Call<"open", TokenForm, unknown>): ExchangeRequest {
   const form = call.body;
-  if (call.headers.authorization !== undefined) throw new StintError("invalid_client", "this endpoint takes no client authentication: send your evidence as subject_token");
+  if (call.headers.authorization !== undefined)
+    throw new StintError("invalid_client", "this endpoint takes no client authentication: send your evidence as subject_token");
   if (form.grant_type !== TOKEN_EXCHANGE) throw new StintError("unsupported_grant_type", `expected grant_type ${TOKEN_EXCHANGE}`);
-  if (form.actor_token !== undefined || form.actor_token_type !== undefined) throw new StintError("invalid_request", "actor_token is not supported: ask with the evidence of whoever acts");
+  if (form.actor_token !== undefined || form.actor_token_type !== undefined)
+    throw new StintError("invalid_request", "actor_token is not supported: ask with the evidence of whoever acts");
   if (form.requested_token_type !== undefined && form.requested_token_type !== TOKEN_TYPES.accessToken) {
     throw new StintError("invalid_request", `requested_token_type may only be ${TOKEN_TYPES.accessToken}`);
   }
@@ -56,7 +58,10 @@ function evidenceOf(form: TokenForm): Secret {
   if (form.subject_token === undefined) throw new StintError("invalid_request", "subject_token is missing: it holds your identity token");
   if (form.subject_token_type === undefined) throw new StintError("invalid_request", "subject_token_type is missing");
   if (form.subject_token_type !== TOKEN_TYPES.jwt && form.subject_token_type !== TOKEN_TYPES.idToken) {
-    throw new StintError("invalid_request", `subject_token_type may be ${TOKEN_TYPES.jwt} or ${TOKEN_TYPES.idToken}: an identity token is no access token`);
+    throw new StintError(
+      "invalid_request",
+      `subject_token_type may be ${TOKEN_TYPES.jwt} or ${TOKEN_TYPES.idToken}: an identity token is no access token`,
+    );
   }
   return new Secret(form.subject_token);
 }

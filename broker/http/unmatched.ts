@@ -18,7 +18,9 @@ export function unmatched(routes: readonly Route[]): Unmatched {
     if (fitting.length === 0) throw new StintError("not_found", "there is no such path");
     const allow = [...new Set(fitting.flatMap(({ method }) => (method === "GET" ? ["GET", "HEAD"] : [method]))), "OPTIONS"].join(", ");
     if (request.method !== "OPTIONS") throw new MethodNotAllowed(allow);
-    const preflight = fitting.every(({ shared }) => shared === true) ? ["Access-Control-Allow-Origin", "*", "Access-Control-Allow-Methods", "GET, HEAD", "Access-Control-Max-Age", "86400"] : [];
+    const preflight = fitting.every(({ shared }) => shared === true)
+      ? ["Access-Control-Allow-Origin", "*", "Access-Control-Allow-Methods", "GET, HEAD", "Access-Control-Max-Age", "86400"]
+      : [];
     return { status: 204, headers: ["Allow", allow, ...preflight] };
   };
 }

@@ -2,7 +2,7 @@ import type { z } from "zod";
 import { parseDuration } from "../../domain/time.ts";
 import { foldsCase, isAnchor } from "../attestation/presets.ts";
 import { compileWhen, type When } from "./cel.ts";
-import { compileCondition, type Condition } from "./conditions.ts";
+import { claimKey, compileCondition, type Condition } from "./conditions.ts";
 import { DEFAULT_TTL_MS, type GrantDocument, type RuleDocument, type TargetDocument } from "./document.ts";
 import { suggestion } from "./nearest.ts";
 import type { Grant, GrantIssue, PresetName } from "./policy.ts";
@@ -164,8 +164,8 @@ function compileRule(
   const conditions: Condition[] = [];
   let sound = rule.when === undefined || when !== undefined;
   for (const [name, wanted] of Object.entries(rule.claims ?? {})) {
-    const anchor = head.effect === "allow" && isAnchor(preset, name);
-    const compiled = compileCondition(name, wanted, { foldCase: foldsCase(preset, name), effect: head.effect, anchor });
+    const anchor = head.effect === "allow" && isAnchor(preset, claimKey(name));
+    const compiled = compileCondition(name, wanted, { foldCase: foldsCase(preset, claimKey(name)), effect: head.effect, anchor });
     if (typeof compiled === "string") {
       sound = false;
       const index = Number(/\[(\d+)\]$/.exec(head.id)?.[1] ?? 0);

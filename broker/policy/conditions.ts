@@ -37,6 +37,13 @@ export function compileCondition(name: string, document: ConditionDocument, how:
   return { name, pointer: name.startsWith("/") ? path : undefined, anchor, wanted: wantedText(document), test };
 }
 
+/** What presets call the claim of a condition: a JSON Pointer of one step is the plain name. */
+export function claimKey(name: string): string {
+  const path = name.startsWith("/") ? claimPath(name) : undefined;
+  const [only] = Array.isArray(path) && path.length === 1 ? (path as readonly string[]) : [];
+  return only === undefined || only === "" || only.startsWith("/") ? name : only;
+}
+
 /** The claim that a condition is about; undefined when it is missing. Only own members count. */
 export function valueOf(claims: Claims, condition: Condition): unknown {
   if (condition.pointer !== undefined) return claimAt(claims, condition.pointer);

@@ -1,5 +1,5 @@
 import { foldsCase } from "../attestation/presets.ts";
-import { compileCondition } from "./conditions.ts";
+import { claimKey, compileCondition } from "./conditions.ts";
 import type { Condition } from "./document.ts";
 import type { RuleView } from "./lint-grant.ts";
 import type { Report } from "./lint.ts";
@@ -102,7 +102,7 @@ function isForTags(ref: Condition | undefined): boolean {
 function isDenied(view: RuleView, claim: string, value: string): boolean {
   return (view.grant.deny ?? []).some((rule) => {
     if ((rule.trust !== undefined && rule.trust !== view.trust.name) || rule.when !== undefined) return false;
-    const conditions = Object.entries(rule.claims ?? {});
+    const conditions = Object.entries(rule.claims ?? {}).map(([name, wanted]) => [claimKey(name), wanted] as const);
     const [only] = conditions;
     if (only === undefined || conditions.length !== 1 || only[0] !== claim) return false;
     const compiled = compileCondition(claim, only[1], { foldCase: foldsCase(view.trust.preset, claim), effect: "deny", anchor: false });

@@ -1,7 +1,7 @@
 import { editDistance } from "./nearest.ts";
 import type { Preset } from "../attestation/preset.ts";
 import { foldsCase, presetOf } from "../attestation/presets.ts";
-import { compileCondition } from "./conditions.ts";
+import { claimKey, compileCondition } from "./conditions.ts";
 import type { Condition, GrantDocument, RuleDocument } from "./document.ts";
 import type { Report } from "./lint.ts";
 import { lintCi } from "./lint-ci.ts";
@@ -53,7 +53,9 @@ export function lintGrant(grant: GrantDocument, trusts: ReadonlyMap<string, Trus
   }
 }
 
-function viewOf(grant: GrantDocument, rule: RuleDocument, path: Path, trust: Trust, sensitive: boolean): RuleView {
+function viewOf(grant: GrantDocument, written: RuleDocument, path: Path, trust: Trust, sensitive: boolean): RuleView {
+  const claims = Object.fromEntries(Object.entries(written.claims ?? {}).map(([name, wanted]) => [claimKey(name), wanted]));
+  const rule = { ...written, claims };
   const condition = (name: string): Condition | undefined =>
     rule.claims !== undefined && Object.hasOwn(rule.claims, name) ? rule.claims[name] : undefined;
   return {

@@ -22,7 +22,10 @@ export async function run(context: Context, options: Options, grant: string): Pr
   if (options.quiet === true) return code;
   if (options.json !== undefined) printRecord(context.screen, { schema: "decision/v1", item: answer, rows: [] }, options);
   else if (refused !== undefined) return fail(context.screen, refused, grant);
-  else context.screen.out.write(`yes${answer.expires_in === null ? "" : `, for ${formatDuration(answer.expires_in * 1000)} (limited by ${answer.limited_by ?? "grant"})`}\n`);
+  else
+    context.screen.out.write(
+      `yes${answer.expires_in === null ? "" : `, for ${formatDuration(answer.expires_in * 1000)} (limited by ${answer.limited_by ?? "grant"})`}\n`,
+    );
   return code;
 }
 
@@ -47,12 +50,15 @@ export async function readClaims(path: string): Promise<Record<string, unknown>>
   } catch {
     throw new UsageError(`${path} is not JSON`);
   }
-  if (typeof claims !== "object" || claims === null || Array.isArray(claims)) throw new UsageError(`${path} does not hold an object of claims`);
+  if (typeof claims !== "object" || claims === null || Array.isArray(claims))
+    throw new UsageError(`${path} does not hold an object of claims`);
   return { ...claims };
 }
 
 /** A refusal as the request itself would have met it. */
 function refusalOf(answer: CheckView): Error {
-  const { code, message, failed_claims, hint } = answer;
+  const { code, message, hint } = answer;
+  const nearest = answer.trace?.rules.find((rule) => rule.rule === answer.trace?.nearest?.rule);
+  const failed_claims = answer.failed_claims ?? nearest?.conditions.filter((one) => !one.held).map((one) => one.condition);
   return errorFromAnswer(403, { code: code ?? "not_permitted", detail: message ?? undefined, failed_claims, hint }, undefined);
 }

@@ -23,7 +23,11 @@ export async function run(context: Context, options: Options, named?: string): P
   const identity = context.identity();
   try {
     const opened = await broker.openTask(identity, {});
-    if (named !== undefined && named !== opened.task) throw new UsageError(`${clean(named)} is not the task of this ${identity.source} run`, "Set STINT_TASK_TOKEN_FILE to complete another.");
+    if (named !== undefined && named !== opened.task)
+      throw new UsageError(
+        `${clean(named)} is not the task of this ${identity.source} run`,
+        "Set STINT_TASK_TOKEN_FILE to complete another.",
+      );
     const receipt = await broker.complete(opened.task, opened.task_token, { outcome: options.outcome });
     if (opened.joined) return show(context, options, receipt);
     // Asking for it opened it: nothing was issued to this run.
@@ -40,7 +44,8 @@ function show({ screen, clock }: Context, options: Options, receipt: ReceiptView
   if (options.json !== undefined) {
     printRecord(screen, { schema: "receipt/v1", item: receipt, rows: [] }, options);
   } else {
-    for (const lease of receipt.leases) screen.out.write(`${[lease.lease_id, lease.issuer, lease.outcome, lease.revocation, lease.dead_by ?? ""].map(clean).join("\t")}\n`);
+    for (const lease of receipt.leases)
+      screen.out.write(`${[lease.lease_id, lease.issuer, lease.outcome, lease.revocation, lease.dead_by ?? ""].map(clean).join("\t")}\n`);
   }
   note(screen, receiptLine(receipt, clock(), screen));
   const waiting = receipt.leases.filter((lease) => ["open", "stuck"].includes(fateOf(lease, clock())));

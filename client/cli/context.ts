@@ -37,11 +37,17 @@ export function contextOf(options: ConnectionOptions, env: Environment, screen: 
   const timeoutMs = span(options.timeout ?? env["STINT_TIMEOUT"] ?? "10s", "--timeout");
   const caFile = env["STINT_CA_FILE"];
   const connection: Connection = {
-    url, timeoutMs, clock: systemClock, ...(caFile ? { fetch: fetchTrusting(caFile) } : {}),
+    url,
+    timeoutMs,
+    clock: systemClock,
+    ...(caFile ? { fetch: fetchTrusting(caFile) } : {}),
     onRetry: (error, pauseMs) => note(screen, `  ${error.message}; trying again in ${formatDuration(pauseMs)}`),
   };
   return {
-    env, screen, url, clock: systemClock,
+    env,
+    screen,
+    url,
+    clock: systemClock,
     broker: new BrokerClient(connection),
     identity: () => autoIdentity({ env, audience: url }),
     operator: () => new OperatorClient(connection, operatorToken(env)),
@@ -52,18 +58,29 @@ export function contextOf(options: ConnectionOptions, env: Environment, screen: 
 /** Evidence and operator tokens travel to this address: in the clear only on this machine. */
 function brokerUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || (url.protocol !== "https:" && url.protocol !== "http:") || url.username !== "" || url.search !== "" || (url.pathname !== "/" && url.pathname !== "")) {
-    throw new UsageError("STINT_URL is not the address of a broker", "Expected an origin without a path, for example https://stint.example.com");
+  if (
+    url === undefined ||
+    (url.protocol !== "https:" && url.protocol !== "http:") ||
+    url.username !== "" ||
+    url.search !== "" ||
+    (url.pathname !== "/" && url.pathname !== "")
+  ) {
+    throw new UsageError(
+      "STINT_URL is not the address of a broker",
+      "Expected an origin without a path, for example https://stint.example.com",
+    );
   }
   const loopback = url.hostname === "localhost" || url.hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(url.hostname);
-  if (url.protocol === "http:" && !loopback) throw new UsageError(`STINT_URL ${url.origin} is not encrypted`, "Use https; plain http is for a broker on this machine only.");
+  if (url.protocol === "http:" && !loopback)
+    throw new UsageError(`STINT_URL ${url.origin} is not encrypted`, "Use https; plain http is for a broker on this machine only.");
   return url.origin;
 }
 
 /** A span in milliseconds; `name` is where it stood. */
 export function span(text: string, name: string): number {
   const ms = parseDuration(text);
-  if (ms === undefined || ms <= 0) throw new UsageError(`${name}: "${text}" is not a span of time`, 'Expected for example "90s", "10m" or "1h30m".');
+  if (ms === undefined || ms <= 0)
+    throw new UsageError(`${name}: "${text}" is not a span of time`, 'Expected for example "90s", "10m" or "1h30m".');
   return ms;
 }
 
@@ -85,6 +102,7 @@ function operatorToken(env: Environment): string {
   const token = secretVariable(env, "STINT_OPERATOR_TOKEN");
   if (token !== undefined) return token;
   throw new IdentityError("this command is for operators, and there is no operator token", {
-    code: "no_operator_token", body: { hint: "Set STINT_OPERATOR_TOKEN_FILE to a file that holds it. `stint operator add NAME --role R` makes one." },
+    code: "no_operator_token",
+    body: { hint: "Set STINT_OPERATOR_TOKEN_FILE to a file that holds it. `stint operator add NAME --role R` makes one." },
   });
 }

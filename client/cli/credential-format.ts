@@ -3,7 +3,8 @@ export const CREDENTIAL_FORMATS = ["token", "json", "env", "dotenv", "header"] a
 export type CredentialFormat = (typeof CREDENTIAL_FORMATS)[number];
 
 /** The variable a grant's credential goes into unless another is named: `deploy-prod` is DEPLOY_PROD_TOKEN. */
-export const defaultVariable = (grant: string): string => `${/^\d/.test(grant) ? "_" : ""}${grant.replaceAll("-", "_").toUpperCase()}_TOKEN`;
+export const defaultVariable = (grant: string): string =>
+  `${/^\d/.test(grant) ? "_" : ""}${grant.replaceAll("-", "_").toUpperCase()}_TOKEN`;
 
 /** The text for a pipe or a file: `token` is bare, everything else ends with a newline. `view` is the whole answer. */
 export function formatCredential(format: CredentialFormat, token: string, grant: string, view: object): string {

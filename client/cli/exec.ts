@@ -38,7 +38,8 @@ export async function run(context: Context, options: Options, [command = "", ...
     const credentials = new Map<string, string>();
     for (const [index, wish] of wishes.entries()) credentials.set(wish.variable, await credential(task, wish, requests[index], signals));
     signals.aborted.throwIfAborted();
-    const env = options.keepEnv === true ? childEnvironment(context.env, credentials, () => false) : childEnvironment(context.env, credentials);
+    const env =
+      options.keepEnv === true ? childEnvironment(context.env, credentials, () => false) : childEnvironment(context.env, credentials);
     const child = start(command, args, env, options.mask ? [...credentials.values()] : [], context.screen);
     return await attend(context, options, task, child, signals);
   } catch (error) {
@@ -48,9 +49,11 @@ export async function run(context: Context, options: Options, [command = "", ...
 
 async function open(context: Context, options: Options, command: string, signals: Signals): Promise<Task> {
   return await createTask(context.broker, context.identity(), options.purpose ?? `exec ${basename(command)}`, {
-    heartbeat: options.heartbeat, signal: signals.aborted,
+    heartbeat: options.heartbeat,
+    signal: signals.aborted,
     onHeartbeatLost: (error) => {
-      if (error instanceof GoneError) note(context.screen, `✗ stint: the task was ended by the broker; its credentials are dead (${clean(error.message)})`);
+      if (error instanceof GoneError)
+        note(context.screen, `✗ stint: the task was ended by the broker; its credentials are dead (${clean(error.message)})`);
     },
   });
 }
@@ -79,9 +82,15 @@ async function attend(context: Context, options: Options, task: Task, child: Sta
   const skip = signals.settle();
   if (ended.failed !== undefined) note(context.screen, `✗ stint: ${clean(ended.failed)}`);
   const automatic = ended.failed !== undefined || ended.signal !== undefined ? "cancelled" : ended.code === 0 ? "success" : "failure";
-  const ending = options.keepTask === true ? release(context, task, skip) : complete(context, task, options.outcome === "auto" ? automatic : options.outcome, skip);
+  const ending =
+    options.keepTask === true
+      ? release(context, task, skip)
+      : complete(context, task, options.outcome === "auto" ? automatic : options.outcome, skip);
   const [receipt] = await Promise.all([ending, child.drained()]);
-  if (receipt !== undefined && options.report !== undefined) await writeSecret(options.report, `${JSON.stringify({ schema: "receipt/v1", ...receipt })}\n`).catch((error: unknown) => void fail(context.screen, error));
+  if (receipt !== undefined && options.report !== undefined)
+    await writeSecret(options.report, `${JSON.stringify({ schema: "receipt/v1", ...receipt })}\n`).catch(
+      (error: unknown) => void fail(context.screen, error),
+    );
   return ended.code;
 }
 
@@ -94,7 +103,10 @@ async function complete({ screen, clock }: Context, task: Task, outcome: TaskOut
     return receipt;
   } catch (error) {
     const why = skip.aborted ? "skipped" : error instanceof BrokerError ? clean(error.message) : "failed";
-    note(screen, `! stint: ${task.id} was not completed (${why}): the broker ends it when heartbeats stay away${deadByText(task.lastDeadBy, clock())}`);
+    note(
+      screen,
+      `! stint: ${task.id} was not completed (${why}): the broker ends it when heartbeats stay away${deadByText(task.lastDeadBy, clock())}`,
+    );
     return undefined;
   }
 }
@@ -104,7 +116,8 @@ async function release(context: Context, task: Task, skip: AbortSignal): Promise
   const released = await Promise.allSettled(task.credentials.map((one) => one.release({ signal: skip, timeoutMs: COMPLETE_MS })));
   const failed = released.filter((one) => one.status === "rejected").length;
   if (failed === 0) note(context.screen, `✓ ${released.length} released; ${task.id} stays open: end it with stint complete`);
-  else note(context.screen, `! stint: ${failed} of ${released.length} could not be released${deadByText(task.lastDeadBy, context.clock())}`);
+  else
+    note(context.screen, `! stint: ${failed} of ${released.length} could not be released${deadByText(task.lastDeadBy, context.clock())}`);
 }
 
 /** The command never started: 125, or 128+n when a signal was the reason. What was issued dies now. */
@@ -112,7 +125,8 @@ async function giveUp(context: Context, error: unknown, task: Task | undefined, 
   const about = error instanceof GrantFailure ? error.grant : "";
   const cause = error instanceof GrantFailure ? error.cause : error;
   const signal = signals.received;
-  if (cause instanceof GoneError && cause.code === "task_ended") note(context.screen, "  an earlier stint exec or complete of this run has ended its task; give the earlier ones --keep-task");
+  if (cause instanceof GoneError && cause.code === "task_ended")
+    note(context.screen, "  an earlier stint exec or complete of this run has ended its task; give the earlier ones --keep-task");
   if (signal === undefined) fail({ ...context.screen, errTty: false }, cause, about, context.env);
   if (task !== undefined) await complete(context, task, "cancelled", signals.settle());
   return signal === undefined ? EXIT.broker : 128 + constants.signals[signal];

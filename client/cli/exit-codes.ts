@@ -2,7 +2,20 @@ import { DeniedError, GoneError, IdentityError, InvalidRequestError, LockedError
 
 /** CONTRACT section 5. */
 export const EXIT = {
-  ok: 0, failure: 1, usage: 2, denied: 3, identity: 4, locked: 5, unreachable: 6, gone: 7, pending: 8, check: 9, partial: 10, broker: 125, notExecutable: 126, notFound: 127,
+  ok: 0,
+  failure: 1,
+  usage: 2,
+  denied: 3,
+  identity: 4,
+  locked: 5,
+  unreachable: 6,
+  gone: 7,
+  pending: 8,
+  check: 9,
+  partial: 10,
+  broker: 125,
+  notExecutable: 126,
+  notFound: 127,
 } as const;
 
 /** What was typed cannot be done; `next` says what would work. */

@@ -18,7 +18,11 @@ export function fail(screen: Screen, error: unknown, about = "", env: Environmen
   const head = `${color.red("✗")} ${clean(story.what)}`;
   const code = color.dim(`exit ${exit}`);
   screen.err.write(screen.errTty ? `${head}${" ".repeat(Math.max(2, 76 - story.what.length))}${code}\n` : `${head}\n`);
-  for (const [label, text] of [["why", story.why], ["yours", story.yours], ["next", story.next]] as const) {
+  for (const [label, text] of [
+    ["why", story.why],
+    ["yours", story.yours],
+    ["next", story.next],
+  ] as const) {
     if (text) screen.err.write(`  ${color.dim(label.padEnd(5))} ${clean(text)}\n`);
   }
   if (env["GITHUB_ACTIONS"] === "true") screen.err.write(annotation(story));
@@ -37,15 +41,32 @@ function tell(error: unknown, about: string): Story {
   const on = about === "" ? "" : `: ${about}`;
   if (error instanceof UsageError) return { what: error.message, next: error.next };
   if (error instanceof CancelledError) return { what: error.message };
-  if (error instanceof DeniedError) return { what: `denied${on} (${error.code})`, why: whyDenied(error), yours: yoursOf(error), next: nextStep(error) };
+  if (error instanceof DeniedError)
+    return { what: `denied${on} (${error.code})`, why: whyDenied(error), yours: yoursOf(error), next: nextStep(error) };
   if (error instanceof LockedError) return { what: `locked${on} (${error.code})`, why: error.message, next: nextStep(error) };
-  if (error instanceof IdentityError) return { what: `no accepted identity${on} (${error.code})`, why: error.message, next: nextStep(error) };
-  if (error instanceof UnreachableError) return { what: `broker not available${on} (${error.code})`, why: error.message, next: nextStep(error) ?? "Nothing was decided; it is safe to try again." };
-  if (error instanceof GoneError) return { what: `${error.code === "not_found" ? "not found" : "already ended"}${on} (${error.code})`, why: error.message, next: nextStep(error) };
-  if (error instanceof InvalidRequestError) return { what: `the broker refused the request${on} (${error.code})`, why: details(error), next: nextStep(error) };
-  if (error instanceof BrokerError) return { what: `failed${on} (${error.code})`, why: error.message, next: nextStep(error) ?? traceOf(error) };
+  if (error instanceof IdentityError)
+    return { what: `no accepted identity${on} (${error.code})`, why: error.message, next: nextStep(error) };
+  if (error instanceof UnreachableError)
+    return {
+      what: `broker not available${on} (${error.code})`,
+      why: error.message,
+      next: nextStep(error) ?? "Nothing was decided; it is safe to try again.",
+    };
+  if (error instanceof GoneError)
+    return {
+      what: `${error.code === "not_found" ? "not found" : "already ended"}${on} (${error.code})`,
+      why: error.message,
+      next: nextStep(error),
+    };
+  if (error instanceof InvalidRequestError)
+    return { what: `the broker refused the request${on} (${error.code})`, why: details(error), next: nextStep(error) };
+  if (error instanceof BrokerError)
+    return { what: `failed${on} (${error.code})`, why: error.message, next: nextStep(error) ?? traceOf(error) };
   const system = error instanceof Error && "code" in error && typeof error.code === "string";
-  return { what: system ? error.message : `unexpected: ${error instanceof Error ? error.message : "unknown error"}`, next: system ? undefined : "This is a mistake in stint; STINT_DEBUG=1 says more." };
+  return {
+    what: system ? error.message : `unexpected: ${error instanceof Error ? error.message : "unknown error"}`,
+    next: system ? undefined : "This is a mistake in stint; STINT_DEBUG=1 says more.",
+  };
 }
 
 function whyDenied(error: DeniedError): string {
@@ -56,12 +77,19 @@ function whyDenied(error: DeniedError): string {
 function yoursOf(error: DeniedError): string | undefined {
   const entries = Object.entries(error.yours);
   if (entries.length === 0) return undefined;
-  return entries.map(([name, value]) => `${name}=${value == null ? "(absent)" : typeof value === "string" ? value : JSON.stringify(value)}`).join("  ");
+  return entries
+    .map(([name, value]) => `${name}=${value == null ? "(absent)" : typeof value === "string" ? value : JSON.stringify(value)}`)
+    .join("  ");
 }
 
 function nextStep(error: BrokerError): string | undefined {
   const wait = error.retryAfterMs === undefined ? undefined : `Try again in ${Math.ceil(error.retryAfterMs / 1000)} s.`;
-  const quote = error.denialId === undefined ? undefined : error.hint === undefined ? `Quote ${error.denialId} to the owner.` : `Otherwise quote ${error.denialId} to the owner.`;
+  const quote =
+    error.denialId === undefined
+      ? undefined
+      : error.hint === undefined
+        ? `Quote ${error.denialId} to the owner.`
+        : `Otherwise quote ${error.denialId} to the owner.`;
   return [error.hint, wait, quote].filter((part) => part !== undefined).join(" ") || undefined;
 }
 
@@ -70,12 +98,13 @@ function details(error: BrokerError): string {
   if (!Array.isArray(errors)) return error.message;
   const places = errors.slice(0, 5).map((one: unknown) => {
     const { path, message } = typeof one === "object" && one !== null ? (one as { path?: unknown; message?: unknown }) : {};
-    return `${String(path ?? "")}: ${String(message ?? "")}`;
+    return [path, message].filter((part) => typeof part === "string" && part !== "").join(": ");
   });
   return [error.message, ...places].join("; ");
 }
 
-const traceOf = (error: BrokerError): string | undefined => (error.traceId === undefined ? undefined : `Quote trace ${error.traceId} to whoever runs the broker.`);
+const traceOf = (error: BrokerError): string | undefined =>
+  error.traceId === undefined ? undefined : `Quote trace ${error.traceId} to whoever runs the broker.`;
 
 /** A workflow command (GitHub): shown beside the step. Its data may not hold `%`, CR or LF as they are. */
 function annotation(story: Story): string {

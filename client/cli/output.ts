@@ -13,6 +13,10 @@ export interface Column<T> {
   readonly value: (item: T) => string;
   /** As a terminal shows it, with colour; default as a pipe. */
   readonly show?: (item: T) => string;
+  /** Left out of a terminal's table that would not fit: the highest goes first. */
+  readonly optional?: number;
+  /** Never made narrower: half an id is of no use. */
+  readonly whole?: true;
 }
 
 export interface List<T> {
@@ -28,7 +32,12 @@ export interface List<T> {
 /** A list: table on a terminal, tab-separated in a pipe, or as `machine` asks. */
 export async function printList<T extends object>(screen: Screen, list: List<T>, machine: Machine = {}): Promise<void> {
   if (machine.field !== undefined) return list.items.forEach((item) => line(screen, fieldOf(item, machine.field ?? "")));
-  if (machine.json !== undefined) return printJson(screen, { schema: list.schema, items: list.items.map((item) => pick(item, machine.json)), next_cursor: list.nextCursor ?? null });
+  if (machine.json !== undefined)
+    return printJson(screen, {
+      schema: list.schema,
+      items: list.items.map((item) => pick(item, machine.json)),
+      next_cursor: list.nextCursor ?? null,
+    });
   if (list.items.length === 0) return void screen.err.write(`${list.empty}\n`);
   if (!screen.tty) return list.items.forEach((item) => line(screen, list.columns.map((column) => clean(column.value(item))).join("\t")));
   const { table } = await import("./table.ts");
@@ -37,11 +46,16 @@ export async function printList<T extends object>(screen: Screen, list: List<T>,
 }
 
 /** One thing: its members under each other, or as `machine` asks. */
-export function printRecord(screen: Screen, record: { readonly schema: string; readonly item: object; readonly rows: readonly (readonly [string, string])[] }, machine: Machine = {}): void {
+export function printRecord(
+  screen: Screen,
+  record: { readonly schema: string; readonly item: object; readonly rows: readonly (readonly [string, string])[] },
+  machine: Machine = {},
+): void {
   if (machine.field !== undefined) return line(screen, fieldOf(record.item, machine.field));
   if (machine.json !== undefined) return printJson(screen, { schema: record.schema, ...pick(record.item, machine.json) });
   const wide = Math.max(...record.rows.map(([label]) => label.length));
-  for (const [label, text] of record.rows) line(screen, screen.tty ? `${screen.color.dim(label.padEnd(wide))}  ${text}` : `${label}\t${text}`);
+  for (const [label, text] of record.rows)
+    line(screen, screen.tty ? `${screen.color.dim(label.padEnd(wide))}  ${text}` : `${label}\t${text}`);
 }
 
 /** Pretty for people, one line for pipes. */

@@ -4,7 +4,9 @@ import { CREDENTIAL_FORMATS } from "./credential-format.ts";
 
 /** `--url` and `--timeout`, which every command that talks to a broker takes. */
 export const connected = (command: Command): Command =>
-  command.option("--url <url>", "the broker (default: $STINT_URL)").option("--timeout <span>", "for the whole call, with retries (default: 10s)");
+  command
+    .option("--url <url>", "the broker (default: $STINT_URL)")
+    .option("--timeout <span>", "for the whole call, with retries (default: 10s)");
 
 /** The options of a list or a record. */
 export const readable = (command: Command): Command =>
@@ -56,7 +58,10 @@ function defineRequest(program: Command, act: Act): void {
     .option("--out <file>", "write it to this file, mode 0600")
     .option("--field <name>", "only this member of the answer")
     .option("--reveal", "print it on a terminal, too")
-    .addHelpText("before", '  DEPLOY_TOKEN=$(stint request deploy-prod --ttl 5m)\n  stint request deploy-prod --format env --out "$RUNNER_TEMP/deploy.env"\n')
+    .addHelpText(
+      "before",
+      '  DEPLOY_TOKEN=$(stint request deploy-prod --ttl 5m)\n  stint request deploy-prod --format env --out "$RUNNER_TEMP/deploy.env"\n',
+    )
     .action(act(() => import("./request.ts")));
 }
 
@@ -66,13 +71,21 @@ function defineExec(program: Command, act: Act): void {
     .argument("<command...>", "after --")
     .requiredOption("--for <grant[=VARIABLE]>", "put a credential into this variable (default: GRANT_TOKEN); may be repeated", several)
     .option("--heartbeat <span>", "if this process is lost, the task ends after this long", "1m")
-    .addOption(new Option("--outcome <outcome>", "auto: by the exit code").choices(["auto", "success", "failure", "cancelled"]).default("auto"))
+    .addOption(
+      new Option("--outcome <outcome>", "auto: by the exit code").choices(["auto", "success", "failure", "cancelled"]).default("auto"),
+    )
     .option("--report <file>", "write the receipt to this file (JSON)")
     .option("--keep-task", "end only these credentials: later steps of this CI job may ask again")
     .option("--keep-env", "leave our own and other cloud variables in the command's environment")
     .option("--no-mask", "do not hide the credentials in what the command prints")
     .passThroughOptions()
-    .addHelpText("before", "  stint exec --for deploy-prod=DEPLOY_TOKEN -- ./deploy.sh\n  stint exec --for deploy-prod --for registry=REGISTRY_PASSWORD --ttl 5m -- make release\n")
-    .addHelpText("after", "\nThe command's own exit code is returned. 125: no credential, the command was not started; 126: not executable; 127: not found; 128+n: signal n.\nA variable cannot be renewed while the command runs: ask for a --ttl that lasts.")
+    .addHelpText(
+      "before",
+      "  stint exec --for deploy-prod=DEPLOY_TOKEN -- ./deploy.sh\n  stint exec --for deploy-prod --for registry=REGISTRY_PASSWORD --ttl 5m -- make release\n",
+    )
+    .addHelpText(
+      "after",
+      "\nThe command's own exit code is returned. 125: no credential, the command was not started; 126: not executable; 127: not found; 128+n: signal n.\nA variable cannot be renewed while the command runs: ask for a --ttl that lasts.",
+    )
     .action(act(() => import("./exec.ts")));
 }

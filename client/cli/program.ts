@@ -20,15 +20,17 @@ export type Act = (load: () => Promise<Loaded>) => (...args: unknown[]) => Promi
 export async function run(argv: readonly string[], env: Environment = environment(), screen: Screen = screenOf(env)): Promise<number> {
   let code: number = EXIT.ok;
   let about = "";
-  const act: Act = (load) => async (...args) => {
-    const command = args.pop();
-    const options = args.pop();
-    if (!(command instanceof Command)) throw new TypeError("an action without its command");
-    const positional = args as never[];
-    about = typeof args[0] === "string" ? args[0] : "";
-    const { run: act } = await load();
-    code = await act(contextOf(options as object, env, screen), options as never, ...positional);
-  };
+  const act: Act =
+    (load) =>
+    async (...args) => {
+      const command = args.pop();
+      const options = args.pop();
+      if (!(command instanceof Command)) throw new TypeError("an action without its command");
+      const positional = args as never[];
+      about = typeof args[0] === "string" ? args[0] : "";
+      const { run: act } = await load();
+      code = await act(contextOf(options as object, env, screen), options as never, ...positional);
+    };
   try {
     await build(screen, act).parseAsync([...plainJson(argv)], { from: "user" });
     return code;
@@ -49,8 +51,10 @@ function build(screen: Screen, act: Act): Command {
       writeOut: (text) => void screen.out.write(text),
       writeErr: (text) => void screen.err.write(text),
       outputError: (text, write) => write(usage(text, screen)),
-      getOutHelpWidth: () => screen.width, getErrHelpWidth: () => screen.width,
-      getOutHasColors: () => screen.color.isColorSupported, getErrHasColors: () => screen.errColor.isColorSupported,
+      getOutHelpWidth: () => screen.width,
+      getErrHelpWidth: () => screen.width,
+      getOutHasColors: () => screen.color.isColorSupported,
+      getErrHasColors: () => screen.errColor.isColorSupported,
     })
     .configureHelp({ styleTitle: (title) => screen.color.bold(title) })
     .addHelpText("before", ROOT_EXAMPLES)
@@ -78,7 +82,10 @@ function* plainJson(argv: readonly string[]): Generator<string> {
 
 /** Commander's one line, as ours: what, and what next. */
 function usage(text: string, screen: Screen): string {
-  const [what = "", ...more] = text.trim().replace(/^error: /, "").split("\n");
+  const [what = "", ...more] = text
+    .trim()
+    .replace(/^error: /, "")
+    .split("\n");
   const next = more.join(" ").replace(/^\((.*)\)$/, "$1");
   const lines = [`${screen.errColor.red("✗")} ${clean(what)}`];
   lines.push(`  ${screen.errColor.dim("next ")} ${next === "" ? "--help shows what this command takes." : clean(next)}`);

@@ -17,43 +17,55 @@ export interface AskOptions {
   readonly resource?: string;
 }
 
-interface Options extends AskOptions {
+interface Delivery {
   readonly format?: CredentialFormat;
   readonly out?: string;
   readonly field?: string;
   readonly reveal?: boolean;
 }
 
+type Options = AskOptions & Delivery;
+
 /** `stint request GRANT` */
 export async function run(context: Context, options: Options, grant: string): Promise<number> {
   if (options.field !== undefined && options.format !== undefined) throw new UsageError("--field and --format exclude each other");
-  const view = await ask(context, asked(grant, options));
+  await deliver(context, options, await ask(context, asked(grant, options)));
+  return 0;
+}
+
+/** Hands a credential over: to a file, to a pipe, or to a terminal that asked for it. */
+export async function deliver(context: Context, options: Delivery, view: Given): Promise<void> {
   const { token } = view.credential;
+  const { out } = context.screen;
   if (token === undefined) throw new UsageError(`the issuer "${clean(view.issuer)}" gives no single token`, "Use --format json.");
   maskInLog(context, token);
   if (options.out !== undefined) {
-    await writeSecret(options.out, formatCredential(options.format ?? "token", token, grant, view));
-    summary(context, view, `written to ${options.out}`);
-  } else if (context.screen.tty && options.reveal !== true) {
-    if (options.field !== undefined && !SECRET.has(options.field)) context.screen.out.write(`${fieldOf(view, options.field)}\n`);
-    summary(context, view, "not shown: --reveal prints it here, --out FILE writes it, a pipe gets it");
-  } else {
-    const text = options.field === undefined ? formatCredential(options.format ?? "token", token, grant, view) : fieldOf(view, options.field);
-    context.screen.out.write(context.screen.tty && !text.endsWith("\n") ? `${text}\n` : text);
-    summary(context, view);
+    await writeSecret(options.out, formatCredential(options.format ?? "token", token, view.grant, view));
+    return summary(context, view, `written to ${options.out}`);
   }
-  return 0;
+  if (context.screen.tty && options.reveal !== true) {
+    if (options.field !== undefined && !SECRET.has(options.field)) out.write(`${fieldOf(view, options.field)}\n`);
+    return summary(context, view, "not shown: --reveal prints it here, --out FILE writes it, a pipe gets it");
+  }
+  const text =
+    options.field === undefined ? formatCredential(options.format ?? "token", token, view.grant, view) : fieldOf(view, options.field);
+  out.write(context.screen.tty && !text.endsWith("\n") ? `${text}\n` : text);
+  summary(context, view);
 }
 
 const SECRET = new Set(["credential", "token", "task_token"]);
 
 /** The body of a request, with its spans checked before anything is sent. */
 export function asked(grant: string, options: AskOptions): CredentialRequest {
-  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(grant)) throw new UsageError(`"${clean(grant)}" is not the name of a grant`, "Names have lower-case letters, digits and dashes.");
+  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(grant))
+    throw new UsageError(`"${clean(grant)}" is not the name of a grant`, "Names have lower-case letters, digits and dashes.");
   if (options.ttl !== undefined) span(options.ttl, "--ttl");
   const { ttl, scope, purpose, environment, resource } = options;
   const body = { ttl, scope: scope?.flatMap((one) => one.split(/[ ,]+/)).filter((one) => one !== ""), purpose, environment, resource };
-  return { grant, ...(Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined)) as Omit<CredentialRequest, "grant">) };
+  return {
+    grant,
+    ...(Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined)) as Omit<CredentialRequest, "grant">),
+  };
 }
 
 type Given = CredentialView & { readonly task_token?: string };
@@ -68,12 +80,24 @@ async function ask(context: Context, request: CredentialRequest): Promise<Given>
 
 function fromExchange(grant: string, answer: TokenView): Given {
   const { access_token: token, lease_id, task_id, task_token, expires_at, limited_by, revocation, dead_by } = answer;
-  return { lease_id, task_id, grant, issuer: "jwt", credential: { type: "jwt", token }, expires_at, limited_by, revocation, dead_by, task_token };
+  return {
+    lease_id,
+    task_id,
+    grant,
+    issuer: "jwt",
+    credential: { type: "jwt", token },
+    expires_at,
+    limited_by,
+    revocation,
+    dead_by,
+    task_token,
+  };
 }
 
 function fieldOf(view: Given, name: string): string {
   const members: Readonly<Record<string, unknown>> = { ...view, token: view.credential.token };
-  if (!Object.hasOwn(members, name)) throw new UsageError(`there is no member "${clean(name)}"`, `It has: ${Object.keys(members).join(", ")}`);
+  if (!Object.hasOwn(members, name))
+    throw new UsageError(`there is no member "${clean(name)}"`, `It has: ${Object.keys(members).join(", ")}`);
   const value = members[name];
   return typeof value === "string" ? value : JSON.stringify(value);
 }
@@ -81,7 +105,10 @@ function fieldOf(view: Given, name: string): string {
 function summary({ screen, clock }: Context, view: Given, more?: string): void {
   const lives = formatDuration(Math.max(0, Math.round((Date.parse(view.expires_at) - clock()) / 1000)) * 1000);
   const kill = view.revocation.replaceAll("_", "-");
-  note(screen, `${screen.errColor.green("✓")} ${clean(view.lease_id)}  ${clean(view.grant)} · ${clean(view.credential.type)} · ${lives} (limited by ${view.limited_by}) · ${kill} · dead by ${clockTime(view.dead_by, clock())}`);
+  note(
+    screen,
+    `${screen.errColor.green("✓")} ${clean(view.lease_id)}  ${clean(view.grant)} · ${clean(view.credential.type)} · ${lives} (limited by ${view.limited_by}) · ${kill} · dead by ${clockTime(view.dead_by, clock())}`,
+  );
   if (more !== undefined) note(screen, `  ${more}`);
 }
 

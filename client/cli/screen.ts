@@ -20,15 +20,27 @@ export interface Screen {
 const isTty = (stream: object): boolean => "isTTY" in stream && stream.isTTY === true;
 
 /** The terminal as this process has it. Colour only on a terminal, unless NO_COLOR forbids or CLICOLOR_FORCE demands it. */
-export function screenOf(env: Environment, streams: { out: NodeJS.WriteStream; err: NodeJS.WriteStream; in: object } = { out: process.stdout, err: process.stderr, in: process.stdin }): Screen {
+export function screenOf(
+  env: Environment,
+  streams: { out: NodeJS.WriteStream; err: NodeJS.WriteStream; in: object } = {
+    out: process.stdout,
+    err: process.stderr,
+    in: process.stdin,
+  },
+): Screen {
   const { out, err } = streams;
   const never = Boolean(env["NO_COLOR"]) || Boolean(env["STINT_NO_COLOR"]) || env["TERM"] === "dumb";
   const always = env["CLICOLOR_FORCE"] !== undefined && env["CLICOLOR_FORCE"] !== "0";
   const coloured = (stream: object): Colors => picocolors.createColors(!never && (always || isTty(stream)));
   return {
-    out, err, tty: isTty(out), errTty: isTty(err),
+    out,
+    err,
+    tty: isTty(out),
+    errTty: isTty(err),
     interactive: isTty(streams.in) && isTty(err) && !env["STINT_NO_INPUT"] && !env["CI"],
-    width: Math.max(40, out.columns ?? 80), color: coloured(out), errColor: coloured(err),
+    width: Math.max(40, out.columns ?? 80),
+    color: coloured(out),
+    errColor: coloured(err),
   };
 }
 

@@ -16,13 +16,20 @@ export async function run(context: Context, options: Options): Promise<number> {
   const asOperator = taskToken === undefined && identity.source === "none" && context.hasOperatorToken();
   const view = asOperator ? await context.operator().whoami() : await context.broker.whoami(who);
   const source = asOperator ? "operator token" : taskToken === undefined ? identity.source : "task token";
-  const rows = [...rowsOf(view, context.clock(), source), ...(options.claims === true && view.kind === "workload" ? claimRows(view.claims) : [])];
+  const rows = [
+    ...rowsOf(view, context.clock(), source),
+    ...(options.claims === true && view.kind === "workload" ? claimRows(view.claims) : []),
+  ];
   printRecord(context.screen, { schema: "whoami/v1", item: view, rows }, options);
   return 0;
 }
 
 function rowsOf(view: WhoamiView, now: number, source: string): (readonly [string, string])[] {
-  if (view.kind === "operator") return [["operator", clean(view.name)], ["role", view.role]];
+  if (view.kind === "operator")
+    return [
+      ["operator", clean(view.name)],
+      ["role", view.role],
+    ];
   return [
     ["workload", clean(view.workload)],
     ["subject", clean(view.subject)],
@@ -34,5 +41,8 @@ function rowsOf(view: WhoamiView, now: number, source: string): (readonly [strin
 }
 
 function claimRows(claims: Readonly<Record<string, unknown>>): (readonly [string, string])[] {
-  return Object.entries(claims).map(([name, value]) => [clean(`  ${name}`), clean(typeof value === "string" ? value : JSON.stringify(value))]);
+  return Object.entries(claims).map(([name, value]) => [
+    clean(`  ${name}`),
+    clean(typeof value === "string" ? value : JSON.stringify(value)),
+  ]);
 }

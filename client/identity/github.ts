@@ -15,12 +15,19 @@ async function fetchToken({ env, audience, fetch }: SourceOptions): Promise<stri
   url.searchParams.set("audience", audience);
   let response: Response;
   try {
-    response = await fetch(url.href, { headers: { authorization: `bearer ${bearer}`, accept: "application/json" }, signal: AbortSignal.timeout(10_000) });
+    response = await fetch(url.href, {
+      headers: { authorization: `bearer ${bearer}`, accept: "application/json" },
+      signal: AbortSignal.timeout(10_000),
+    });
   } catch (error) {
     throw identityUnavailable("GitHub Actions: the runner's token service did not answer", "It usually passes; run the job again.", error);
   }
   const body: unknown = await response.json().catch(() => undefined);
-  if (!response.ok) throw identityUnavailable(`GitHub Actions: the runner's token service answered ${response.status}`, "If it stays so, the job's token may have ended: a job's tokens are given for as long as it runs.");
+  if (!response.ok)
+    throw identityUnavailable(
+      `GitHub Actions: the runner's token service answered ${response.status}`,
+      "If it stays so, the job's token may have ended: a job's tokens are given for as long as it runs.",
+    );
   if (typeof body === "object" && body !== null && "value" in body && typeof body.value === "string") return body.value;
   throw identityUnavailable("GitHub Actions: the runner's token service gave no token", "Run the job again.");
 }
@@ -33,7 +40,10 @@ function missing(env: Environment): Error {
       "That is GitHub's protection, not a mistake in the workflow. Do what needs a credential in a workflow that runs after the merge.",
     );
   }
-  return noIdentity("GitHub Actions: the job may not ask for an ID token", "Add to the job, or to the top of the workflow:  permissions: { id-token: write, contents: read }");
+  return noIdentity(
+    "GitHub Actions: the job may not ask for an ID token",
+    "Add to the job, or to the top of the workflow:  permissions: { id-token: write, contents: read }",
+  );
 }
 
 function fromFork(env: Environment): boolean {
@@ -48,4 +58,6 @@ function fromFork(env: Environment): boolean {
 }
 
 const member = (value: unknown, name: string): unknown =>
-  typeof value === "object" && value !== null && Object.hasOwn(value, name) ? (value as Readonly<Record<string, unknown>>)[name] : undefined;
+  typeof value === "object" && value !== null && Object.hasOwn(value, name)
+    ? (value as Readonly<Record<string, unknown>>)[name]
+    : undefined;

@@ -1,6 +1,18 @@
 import { z } from "zod";
 import { ENDED_BY, LEASE_STATES, REVOCATIONS } from "../lease.ts";
-import { WireDuration, WireLeaseId, WireName, WireReason, WireSha256, WireTaskId, WireTime, WireWorkload, pageOf, paging, text } from "./common.ts";
+import {
+  WireDuration,
+  WireLeaseId,
+  WireName,
+  WireReason,
+  WireSha256,
+  WireTaskId,
+  WireTime,
+  WireWorkload,
+  pageOf,
+  paging,
+  text,
+} from "./common.ts";
 import { ReceiptView } from "./tasks.ts";
 
 export const LeaseView = z

@@ -11,7 +11,11 @@ export const TOKEN_TYPES = {
   accessToken: "urn:ietf:params:oauth:token-type:access_token",
 } as const;
 
-const token = z.string().min(1).max(MAX_TOKEN_CHARS).regex(/^[\x21-\x7e]+$/, "expected a token without spaces");
+const token = z
+  .string()
+  .min(1)
+  .max(MAX_TOKEN_CHARS)
+  .regex(/^[\x21-\x7e]+$/, "expected a token without spaces");
 const short = z.string().min(1).max(256);
 const resource = z.string().min(1).max(2048);
 
@@ -92,7 +96,9 @@ export const IntrospectionView = z
 export type IntrospectionView = z.infer<typeof IntrospectionView>;
 
 /** Form of POST /oauth2/revoke (RFC 7009). */
-export const RevokeForm = z.object({ token: z.string().min(1).max(MAX_TOKEN_CHARS), token_type_hint: short.optional() }).meta({ id: "RevokeForm" });
+export const RevokeForm = z
+  .object({ token: z.string().min(1).max(MAX_TOKEN_CHARS), token_type_hint: short.optional() })
+  .meta({ id: "RevokeForm" });
 export type RevokeForm = z.infer<typeof RevokeForm>;
 
 /** Both metadata documents (RFC 8414, OpenID Connect Discovery). */

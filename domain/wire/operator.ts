@@ -1,7 +1,19 @@
 import { z } from "zod";
 import { AUDIT_ACTIONS } from "../audit-event.ts";
 import { ERROR_CODES } from "../errors.ts";
-import { WireDenialId, WireDuration, WireLeaseId, WireName, WireReason, WireTaskId, WireTime, WireWorkload, pageOf, paging, text } from "./common.ts";
+import {
+  WireDenialId,
+  WireDuration,
+  WireLeaseId,
+  WireName,
+  WireReason,
+  WireTaskId,
+  WireTime,
+  WireWorkload,
+  pageOf,
+  paging,
+  text,
+} from "./common.ts";
 import { LeaseView } from "./leases.ts";
 import { RevocationView } from "./revocations.ts";
 
@@ -19,7 +31,10 @@ export const AuditQuery = z.strictObject({
   task: WireTaskId.optional(),
   lease: WireLeaseId.optional(),
   denial: WireDenialId.optional(),
-  trace_id: z.string().regex(/^[0-9a-f]{32}$/, "expected a trace id").optional(),
+  trace_id: z
+    .string()
+    .regex(/^[0-9a-f]{32}$/, "expected a trace id")
+    .optional(),
   ...paging,
 });
 export type AuditQuery = z.infer<typeof AuditQuery>;
@@ -42,7 +57,10 @@ export const HoldView = z
     since: WireTime.nullable(),
     reason: z.string().nullable(),
     waiting: z.array(LeaseView).meta({ description: "Revocations at targets that wait while the hold stands." }),
-    clock_ahead_ms: z.int().nullable().meta({ description: "Set while a bucket's high-water mark of the clock lies more than 60 s ahead." }),
+    clock_ahead_ms: z
+      .int()
+      .nullable()
+      .meta({ description: "Set while a bucket's high-water mark of the clock lies more than 60 s ahead." }),
   })
   .meta({ id: "Hold" });
 export type HoldView = z.infer<typeof HoldView>;
@@ -71,7 +89,11 @@ export type KeyPage = z.infer<typeof KeyPage>;
 export const KeyBody = z
   .discriminatedUnion("action", [
     z.strictObject({ action: z.literal("rotate"), alg: z.enum(["ES256", "RS256"]).optional(), reason: WireReason.optional() }),
-    z.strictObject({ action: z.literal("withdraw"), kid: z.string().regex(/^[A-Za-z0-9_-]{43}$/, "expected a key id"), reason: WireReason }),
+    z.strictObject({
+      action: z.literal("withdraw"),
+      kid: z.string().regex(/^[A-Za-z0-9_-]{43}$/, "expected a key id"),
+      reason: WireReason,
+    }),
     z.strictObject({ action: z.literal("reseal") }),
   ])
   .meta({ id: "ChangeKeys" });

@@ -5,7 +5,9 @@ import { WireClaims, WireDenialId, WireName, WireTaskId, WireTime, text } from "
 import { CredentialsBody } from "./tasks.ts";
 
 /** POST /v1/policy/check: of the bearer's own evidence, or (operators) of supposed claims. */
-export const CheckBody = z.strictObject({ ...CredentialsBody.shape, trust: WireName.optional(), claims: WireClaims.optional() }).meta({ id: "PolicyCheck" });
+export const CheckBody = z
+  .strictObject({ ...CredentialsBody.shape, trust: WireName.optional(), claims: WireClaims.optional() })
+  .meta({ id: "PolicyCheck" });
 export type CheckBody = z.infer<typeof CheckBody>;
 
 /** The reasoning, for operators: each rule, each condition, what was wanted and what was there. */
@@ -24,7 +26,14 @@ export const TraceView = z
         matched: z.boolean(),
         applies: z.boolean(),
         conditions: z.array(
-          z.strictObject({ condition: z.string(), held: z.boolean(), wanted: z.string(), got: z.unknown().optional(), anchor: z.boolean(), note: z.string().optional() }),
+          z.strictObject({
+            condition: z.string(),
+            held: z.boolean(),
+            wanted: z.string(),
+            got: z.unknown().optional(),
+            anchor: z.boolean(),
+            note: z.string().optional(),
+          }),
         ),
       }),
     ),
@@ -87,8 +96,14 @@ export type ExplainView = z.infer<typeof ExplainView>;
 /** POST /v1/policy/simulate: what would change if these files were the configuration. */
 export const SimulateBody = z
   .strictObject({
-    files: z.array(z.strictObject({ name: text(256), text: z.string().max(65_536) })).min(1).max(256),
-    cases: z.array(z.strictObject({ ...CredentialsBody.shape, trust: WireName, claims: WireClaims })).max(256).optional(),
+    files: z
+      .array(z.strictObject({ name: text(256), text: z.string().max(65_536) }))
+      .min(1)
+      .max(256),
+    cases: z
+      .array(z.strictObject({ ...CredentialsBody.shape, trust: WireName, claims: WireClaims }))
+      .max(256)
+      .optional(),
     denials: z.array(WireDenialId).max(256).optional(),
   })
   .meta({ id: "PolicySimulate" });
@@ -114,7 +129,9 @@ export const SimulateView = z
     policy: z.string().meta({ description: "Version of the proposed configuration." }),
     problems: z.array(FindingView),
     cases: z.int().nonnegative(),
-    differences: z.array(z.strictObject({ grant: z.string(), workload: z.string(), denial: WireDenialId.nullable(), before: z.string(), after: z.string() })),
+    differences: z.array(
+      z.strictObject({ grant: z.string(), workload: z.string(), denial: WireDenialId.nullable(), before: z.string(), after: z.string() }),
+    ),
     leases_of_vanished_grants: z.int().nonnegative().meta({ description: "Live leases of grants that the proposal no longer has." }),
   })
   .meta({ id: "PolicySimulation" });

@@ -1,22 +1,48 @@
 import { z } from "zod";
 import { REVOCATIONS } from "../lease.ts";
 import { MAX_TOKEN_CHARS } from "./oauth.ts";
-import { WireDuration, WireLeaseId, WireLockId, WireName, WireReason, WireRevocationId, WireTaskId, WireTime, WireWorkload, pageOf, text } from "./common.ts";
+import {
+  WireDuration,
+  WireLeaseId,
+  WireLockId,
+  WireName,
+  WireReason,
+  WireRevocationId,
+  WireTaskId,
+  WireTime,
+  WireWorkload,
+  pageOf,
+  text,
+} from "./common.ts";
 import { LeaseView } from "./leases.ts";
 import { ReceiptView } from "./tasks.ts";
 
 const exactlyOne = (value: object): boolean => Object.values(value).filter((member) => member !== undefined).length === 1;
-const lockable = { workload: WireWorkload.optional(), trust: WireName.optional(), grant: WireName.optional(), issuer: WireName.optional(), all: z.literal(true).optional() };
+const lockable = {
+  workload: WireWorkload.optional(),
+  trust: WireName.optional(),
+  grant: WireName.optional(),
+  issuer: WireName.optional(),
+  all: z.literal(true).optional(),
+};
 
 /** What a revocation covers: exactly one member. `credential` is the credential itself or `sha256:<hex>`. */
 export const RevocationSelector = z
-  .strictObject({ lease: WireLeaseId.optional(), task: WireTaskId.optional(), ...lockable, credential: z.string().min(1).max(MAX_TOKEN_CHARS).optional() })
+  .strictObject({
+    lease: WireLeaseId.optional(),
+    task: WireTaskId.optional(),
+    ...lockable,
+    credential: z.string().min(1).max(MAX_TOKEN_CHARS).optional(),
+  })
   .refine(exactlyOne, "expected exactly one of lease, task, workload, grant, issuer, trust, credential, all")
   .meta({ id: "RevocationSelector" });
 export type RevocationSelector = z.infer<typeof RevocationSelector>;
 
 /** What a lock covers: exactly one member. */
-export const LockSelector = z.strictObject(lockable).refine(exactlyOne, "expected exactly one of workload, trust, grant, issuer, all").meta({ id: "LockSelector" });
+export const LockSelector = z
+  .strictObject(lockable)
+  .refine(exactlyOne, "expected exactly one of workload, trust, grant, issuer, all")
+  .meta({ id: "LockSelector" });
 export type LockSelector = z.infer<typeof LockSelector>;
 
 /** POST /v1/revocations. */
@@ -51,7 +77,9 @@ export const RevocationPlanView = z
     selector: z.record(z.string(), z.unknown()),
     matched: z.int().nonnegative(),
     tasks: z.int().nonnegative(),
-    by_issuer: z.array(z.strictObject({ issuer: z.string(), leases: z.int(), revocation: z.enum(REVOCATIONS), dead_by: WireTime.nullable() })),
+    by_issuer: z.array(
+      z.strictObject({ issuer: z.string(), leases: z.int(), revocation: z.enum(REVOCATIONS), dead_by: WireTime.nullable() }),
+    ),
     leases: z.array(LeaseView).max(100),
     truncated: z.boolean().meta({ description: "The walk stopped at its bound: there are at least this many." }),
   })
@@ -60,7 +88,12 @@ export type RevocationPlanView = z.infer<typeof RevocationPlanView>;
 
 /** POST /v1/locks. */
 export const LockBody = z
-  .strictObject({ selector: LockSelector, ttl: WireDuration, reason: WireReason, message: text(512).optional().meta({ description: "What refused callers are told." }) })
+  .strictObject({
+    selector: LockSelector,
+    ttl: WireDuration,
+    reason: WireReason,
+    message: text(512).optional().meta({ description: "What refused callers are told." }),
+  })
   .meta({ id: "AddLock" });
 export type LockBody = z.infer<typeof LockBody>;
 

@@ -1,7 +1,19 @@
 import { z } from "zod";
 import { ENDED_BY, LEASE_OUTCOMES, LIMITS, REVOCATIONS } from "../lease.ts";
 import { TASK_OUTCOMES } from "../task.ts";
-import { WireDuration, WireLeaseId, WireName, WirePurpose, WireRevocationId, WireScope, WireTaskId, WireTime, WireWorkload, pageOf, paging } from "./common.ts";
+import {
+  WireDuration,
+  WireLeaseId,
+  WireName,
+  WirePurpose,
+  WireRevocationId,
+  WireScope,
+  WireTaskId,
+  WireTime,
+  WireWorkload,
+  pageOf,
+  paging,
+} from "./common.ts";
 
 /** POST /v1/tasks, with evidence as Bearer. */
 export const OpenTaskBody = z
@@ -72,7 +84,9 @@ export const ReceiptView = z
         reason: z.string().optional(),
       }),
     ),
-    dead_by: WireTime.nullable().meta({ description: "When the last of them is dead everywhere; null when there was none, or it is not known." }),
+    dead_by: WireTime.nullable().meta({
+      description: "When the last of them is dead everywhere; null when there was none, or it is not known.",
+    }),
     more: z.int().nonnegative().meta({ description: "Leases beyond those listed." }),
   })
   .meta({ id: "Receipt" });

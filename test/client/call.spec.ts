@@ -6,10 +6,16 @@ import { fixedIdentity } from "../../client/identity.ts";
 import { recordingServer, type Reply } from "./recording-server.ts";
 import { EVIDENCE } from "./toy-broker.ts";
 
-const problem = (status: number, code: string, more: object = {}): Reply => ({ status, body: { code, detail: `because ${code}`, ...more } });
+const problem = (status: number, code: string, more: object = {}): Reply => ({
+  status,
+  body: { code, detail: `because ${code}`, ...more },
+});
 
 async function failureOf(promise: Promise<unknown>): Promise<BrokerError> {
-  const error: unknown = await promise.then(() => undefined, (reason: unknown) => reason);
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   if (error instanceof BrokerError) return error;
   throw new Error(`expected a BrokerError, got ${String(error)}`);
 }
@@ -32,7 +38,9 @@ describe("a call to the broker", () => {
   });
 
   it("waits as long as Retry-After says", async () => {
-    await using server = await recordingServer((_, count) => (count === 1 ? { ...problem(429, "too_many_requests"), headers: { "retry-after": "1" } } : { body: {} }));
+    await using server = await recordingServer((_, count) =>
+      count === 1 ? { ...problem(429, "too_many_requests"), headers: { "retry-after": "1" } } : { body: {} },
+    );
     const pauses: number[] = [];
     await call({ url: server.url, onRetry: (_, pause) => pauses.push(pause) }, { method: "GET", path: "/" });
     expect(pauses).toEqual([1000]);
@@ -89,9 +97,16 @@ describe("a call to the broker", () => {
 
 describe("an error answer", () => {
   it.each([
-    ["not_permitted", 403, DeniedError], ["limit_active", 429, DeniedError], ["insufficient_role", 403, DeniedError], ["locked", 403, LockedError],
-    ["on_hold", 503, LockedError], ["token_expired", 401, IdentityError], ["unauthenticated", 401, IdentityError], ["not_found", 404, GoneError],
-    ["task_ended", 409, GoneError], ["store_unavailable", 503, UnreachableError],
+    ["not_permitted", 403, DeniedError],
+    ["limit_active", 429, DeniedError],
+    ["insufficient_role", 403, DeniedError],
+    ["locked", 403, LockedError],
+    ["on_hold", 503, LockedError],
+    ["token_expired", 401, IdentityError],
+    ["unauthenticated", 401, IdentityError],
+    ["not_found", 404, GoneError],
+    ["task_ended", 409, GoneError],
+    ["store_unavailable", 503, UnreachableError],
   ])("with code %s is of its kind", async (code, status, kind) => {
     await using server = await recordingServer(() => problem(status, code, { denial_id: "den_1", hint: "do this", trace_id: "t" }));
     const error = await failureOf(call({ url: server.url, attempts: 1 }, { method: "GET", path: "/" }));
@@ -100,10 +115,24 @@ describe("an error answer", () => {
   });
 
   it("of the token endpoint carries our code beside the OAuth one", async () => {
-    await using server = await recordingServer(() => ({ status: 400, body: { error: "invalid_target", error_description: "not met", code: "claim_mismatch", failed_claims: ["environment"], yours: { environment: null } } }));
+    await using server = await recordingServer(() => ({
+      status: 400,
+      body: {
+        error: "invalid_target",
+        error_description: "not met",
+        code: "claim_mismatch",
+        failed_claims: ["environment"],
+        yours: { environment: null },
+      },
+    }));
     const error = await failureOf(new BrokerClient({ url: server.url }).exchange(EVIDENCE, { grant: "deploy-prod" }));
     expect(error).toBeInstanceOf(DeniedError);
-    expect(error).toMatchObject({ code: "claim_mismatch", message: "not met", failedClaims: ["environment"], yours: { environment: null } });
+    expect(error).toMatchObject({
+      code: "claim_mismatch",
+      message: "not met",
+      failedClaims: ["environment"],
+      yours: { environment: null },
+    });
   });
 
   it("without a body is told by its status", async () => {
@@ -146,12 +175,25 @@ describe("evidence", () => {
 describe("the exchange", () => {
   it("asks as RFC 8693 says, in one form", async () => {
     await using server = await recordingServer(() => ({ body: {} }));
-    await new BrokerClient({ url: server.url }).exchange(EVIDENCE, { grant: "deploy-prod", scope: ["deploy:write"], ttl: "5m", purpose: "release" });
+    await new BrokerClient({ url: server.url }).exchange(EVIDENCE, {
+      grant: "deploy-prod",
+      scope: ["deploy:write"],
+      ttl: "5m",
+      purpose: "release",
+    });
     const [request] = server.received;
-    expect([request?.path, request?.headers["content-type"], request?.headers.authorization]).toEqual(["/oauth2/token", "application/x-www-form-urlencoded", undefined]);
+    expect([request?.path, request?.headers["content-type"], request?.headers.authorization]).toEqual([
+      "/oauth2/token",
+      "application/x-www-form-urlencoded",
+      undefined,
+    ]);
     expect(Object.fromEntries(new URLSearchParams(request?.body))).toEqual({
-      grant_type: "urn:ietf:params:oauth:grant-type:token-exchange", subject_token: EVIDENCE, subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
-      scope: "grant:deploy-prod deploy:write", ttl: "5m", purpose: "release",
+      grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+      subject_token: EVIDENCE,
+      subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
+      scope: "grant:deploy-prod deploy:write",
+      ttl: "5m",
+      purpose: "release",
     });
   });
 });

@@ -13,8 +13,15 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const find = (env: Record<string, string>) => autoIdentity({ env, audience: AUDIENCE });
 const refusal = async (env: Record<string, string>) => {
-  const error: unknown = await find(env).token().then(() => undefined, (reason: unknown) => reason);
-  return error instanceof Error ? { message: error.message, ...("hint" in error ? { hint: error.hint } : {}), ...("code" in error ? { code: error.code } : {}) } : undefined;
+  const error: unknown = await find(env)
+    .token()
+    .then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+  return error instanceof Error
+    ? { message: error.message, ...("hint" in error ? { hint: error.hint } : {}), ...("code" in error ? { code: error.code } : {}) }
+    : undefined;
 };
 
 describe("evidence that was named", () => {
@@ -30,7 +37,10 @@ describe("evidence that was named", () => {
   it("may stand in a variable", async () => expect(await find({ STINT_ID_TOKEN: EVIDENCE }).token()).toBe(EVIDENCE));
 
   it("is missed by the file's name when the file is not there", async () => {
-    expect(await refusal({ STINT_ID_TOKEN_FILE: "/nowhere/token" })).toMatchObject({ code: "no_identity", message: "STINT_ID_TOKEN_FILE: /nowhere/token cannot be read (ENOENT)" });
+    expect(await refusal({ STINT_ID_TOKEN_FILE: "/nowhere/token" })).toMatchObject({
+      code: "no_identity",
+      message: "STINT_ID_TOKEN_FILE: /nowhere/token cannot be read (ENOENT)",
+    });
   });
 
   it("is refused when the file is empty or holds something else", async () => {
@@ -45,7 +55,11 @@ describe("evidence that was named", () => {
 describe("on GitHub Actions", () => {
   it("a fresh token for our audience is asked of the runner each time", async () => {
     await using runner = await recordingServer((_, count) => ({ body: { value: `${EVIDENCE}${count}` } }));
-    const identity = find({ GITHUB_ACTIONS: "true", ACTIONS_ID_TOKEN_REQUEST_URL: `${runner.url}/token?api-version=2`, ACTIONS_ID_TOKEN_REQUEST_TOKEN: "runner-token" });
+    const identity = find({
+      GITHUB_ACTIONS: "true",
+      ACTIONS_ID_TOKEN_REQUEST_URL: `${runner.url}/token?api-version=2`,
+      ACTIONS_ID_TOKEN_REQUEST_TOKEN: "runner-token",
+    });
     expect([identity.source, await identity.token(), await identity.token()]).toEqual(["GitHub Actions", `${EVIDENCE}1`, `${EVIDENCE}2`]);
     expect(runner.received[0]?.path).toBe(`/token?api-version=2&audience=${encodeURIComponent(AUDIENCE)}`);
     expect(runner.received[0]?.headers.authorization).toBe("bearer runner-token");
@@ -53,7 +67,8 @@ describe("on GitHub Actions", () => {
 
   it("a job without the permission is told which line to add", async () => {
     expect(await refusal({ GITHUB_ACTIONS: "true", GITHUB_EVENT_NAME: "push" })).toMatchObject({
-      message: "GitHub Actions: the job may not ask for an ID token", hint: expect.stringContaining("permissions: { id-token: write, contents: read }"),
+      message: "GitHub Actions: the job may not ask for an ID token",
+      hint: expect.stringContaining("permissions: { id-token: write, contents: read }"),
     });
   });
 
@@ -62,7 +77,9 @@ describe("on GitHub Actions", () => {
     await writeFile(event, JSON.stringify({ pull_request: { head: { repo: { full_name: "mallory/shop" } } } }));
     const env = { GITHUB_ACTIONS: "true", GITHUB_EVENT_NAME: "pull_request", GITHUB_EVENT_PATH: event, GITHUB_REPOSITORY: "acme/shop" };
     expect(await refusal(env)).toMatchObject({ message: "GitHub Actions: pull requests from forks get no ID token" });
-    expect(await refusal({ ...env, GITHUB_REPOSITORY: "mallory/shop" })).toMatchObject({ message: "GitHub Actions: the job may not ask for an ID token" });
+    expect(await refusal({ ...env, GITHUB_REPOSITORY: "mallory/shop" })).toMatchObject({
+      message: "GitHub Actions: the job may not ask for an ID token",
+    });
   });
 
   it("a runner that refuses is named, not the broker", async () => {
@@ -74,7 +91,9 @@ describe("on GitHub Actions", () => {
 
 describe("on other platforms", () => {
   it("GitLab is told the YAML that declares the token", async () => {
-    expect(await refusal({ GITLAB_CI: "true" })).toMatchObject({ hint: `Add to the job: id_tokens: { STINT_ID_TOKEN: { aud: ${AUDIENCE} } }` });
+    expect(await refusal({ GITLAB_CI: "true" })).toMatchObject({
+      hint: `Add to the job: id_tokens: { STINT_ID_TOKEN: { aud: ${AUDIENCE} } }`,
+    });
     expect(await find({ GITLAB_CI: "true", STINT_ID_TOKEN: EVIDENCE }).token()).toBe(EVIDENCE);
   });
 
@@ -86,19 +105,35 @@ describe("on other platforms", () => {
   });
 
   it("Buildkite without its agent says so", async () => {
-    expect(await refusal({ BUILDKITE: "true", BUILDKITE_BIN_PATH: "/nowhere" })).toMatchObject({ message: "Buildkite: buildkite-agent is not on PATH" });
+    expect(await refusal({ BUILDKITE: "true", BUILDKITE_BIN_PATH: "/nowhere" })).toMatchObject({
+      message: "Buildkite: buildkite-agent is not on PATH",
+    });
   });
 
-  it("CircleCI's second token is preferred, and its absence explained", async () => {
-    expect(await find({ CIRCLECI: "true", CIRCLE_OIDC_TOKEN: "a.b.c", CIRCLE_OIDC_TOKEN_V2: EVIDENCE }).token()).toBe(EVIDENCE);
-    expect(await refusal({ CIRCLECI: "true" })).toMatchObject({ message: "CircleCI: CIRCLE_OIDC_TOKEN_V2 is not set" });
+  it("CircleCI's own program makes a token for our audience; the job's ready tokens are the second choice", async () => {
+    const program = join(folder, "circleci");
+    await writeFile(program, `#!/bin/sh\n[ "$1 $2 $3 $4 $5" = 'run oidc get --claims {"aud":"${AUDIENCE}"}' ] && echo ${EVIDENCE}\n`);
+    await chmod(program, 0o755);
+    expect(await find({ CIRCLECI: "true", PATH: `${folder}:/usr/bin:/bin`, CIRCLE_OIDC_TOKEN_V2: "not.this.one" }).token()).toBe(EVIDENCE);
+    expect(
+      await find({ CIRCLECI: "true", PATH: "/nowhere", CIRCLE_OIDC_TOKEN: "not.this.one", CIRCLE_OIDC_TOKEN_V2: EVIDENCE }).token(),
+    ).toBe(EVIDENCE);
+    expect(await refusal({ CIRCLECI: "true", PATH: "/nowhere" })).toMatchObject({
+      message: "CircleCI: neither the circleci program nor CIRCLE_OIDC_TOKEN_V2 is there",
+    });
   });
 
   it("a pod without a projected token is told to mount one; its own token is never sent", async () => {
-    expect(await refusal({ KUBERNETES_SERVICE_HOST: "10.0.0.1" })).toMatchObject({ message: "Kubernetes: no token at /var/run/secrets/stint/token", hint: expect.stringContaining(`audience: ${AUDIENCE}`) });
+    expect(await refusal({ KUBERNETES_SERVICE_HOST: "10.0.0.1" })).toMatchObject({
+      message: "Kubernetes: no token at /var/run/secrets/stint/token",
+      hint: expect.stringContaining(`audience: ${AUDIENCE}`),
+    });
   });
 
   it("nothing found is said so", async () => {
-    expect([find({}).source, await refusal({})]).toEqual(["none", expect.objectContaining({ code: "no_identity", message: "nothing here proves what this software is" })]);
+    expect([find({}).source, await refusal({})]).toEqual([
+      "none",
+      expect.objectContaining({ code: "no_identity", message: "nothing here proves what this software is" }),
+    ]);
   });
 });

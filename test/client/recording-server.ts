@@ -30,7 +30,12 @@ export async function recordingServer(answer: (request: Received, count: number)
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
-      const one = { method: request.method ?? "", path: request.url ?? "", headers: request.headers, body: Buffer.concat(chunks).toString("utf8") };
+      const one = {
+        method: request.method ?? "",
+        path: request.url ?? "",
+        headers: request.headers,
+        body: Buffer.concat(chunks).toString("utf8"),
+      };
       received.push(one);
       const reply = answer(one, received.length) ?? { status: 404, body: { code: "not_found", detail: "no such thing" } };
       if (reply.hang === true) return;

@@ -15,7 +15,11 @@ describe("a task", () => {
       await task.credential("deploy-prod", { ttl: "5m", scope: ["deploy:write"], purpose: "triage" });
     }
     expect(sent(broker)).toEqual(["POST /v1/tasks", `POST /v1/tasks/${TASK}/credentials`, `POST /v1/tasks/${TASK}/complete`]);
-    expect(broker.received.map((request) => request.headers.authorization)).toEqual([`Bearer ${EVIDENCE}`, "Bearer task.token.signed", "Bearer task.token.signed"]);
+    expect(broker.received.map((request) => request.headers.authorization)).toEqual([
+      `Bearer ${EVIDENCE}`,
+      "Bearer task.token.signed",
+      "Bearer task.token.signed",
+    ]);
     expect(broker.received.map((request) => JSON.parse(request.body))).toEqual([
       { purpose: "close stale tickets", ttl: "30m" },
       { grant: "deploy-prod", ttl: "5m", scope: ["deploy:write"], purpose: "triage" },
@@ -33,9 +37,13 @@ describe("a task", () => {
   });
 
   it("sends heartbeats in the background, and tells when the task has ended", async () => {
-    await using broker = await toyBroker(({ path }, count) => (path.endsWith("/heartbeat") && count > 2 ? { status: 409, body: { code: "task_ended", detail: "the task has ended" } } : undefined));
+    await using broker = await toyBroker(({ path }, count) =>
+      path.endsWith("/heartbeat") && count > 2 ? { status: 409, body: { code: "task_ended", detail: "the task has ended" } } : undefined,
+    );
     const lost = await new Promise<string>((resolve, reject) => {
-      clientOf(broker).task("x", { heartbeat: "1s", onHeartbeatLost: (error) => resolve(error.code) }).catch(reject);
+      clientOf(broker)
+        .task("x", { heartbeat: "1s", onHeartbeatLost: (error) => resolve(error.code) })
+        .catch(reject);
     });
     expect(lost).toBe("task_ended");
     expect(sent(broker).slice(1)).toEqual([`POST /v1/tasks/${TASK}/heartbeat`, `POST /v1/tasks/${TASK}/heartbeat`]);
@@ -50,7 +58,10 @@ describe("a task", () => {
 
 describe("a credential", () => {
   it.each<[string, (credential: Credential) => string]>([
-    ["a template", (one) => `${one}`], ["JSON", (one) => JSON.stringify({ one })], ["inspect", (one) => inspect({ one }, { depth: 9, showHidden: true })], ["concatenation", (one) => "" + String(one)],
+    ["a template", (one) => `${one.toString()}`],
+    ["JSON", (one) => JSON.stringify({ one })],
+    ["inspect", (one) => inspect({ one }, { depth: 9, showHidden: true })],
+    ["concatenation", (one) => "" + String(one)],
   ])("never shows itself in %s", async (_, print) => {
     await using broker = await toyBroker();
     const task = await clientOf(broker).task();

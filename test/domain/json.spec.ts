@@ -33,8 +33,16 @@ describe("JSON from outside", () => {
     const names = fc.string({ maxLength: 8 }).filter((name) => !["__proto__", "constructor", "prototype"].includes(name));
     const { tree } = fc.letrec((tie) => ({
       leaf: fc.oneof(fc.string(), fc.double({ noNaN: true, noDefaultInfinity: true }), fc.boolean(), fc.constant(null)),
-      tree: fc.oneof({ maxDepth: 4 }, tie("leaf"), fc.array(tie("tree"), { maxLength: 4 }), fc.dictionary(names, tie("tree"), { maxKeys: 4, noNullPrototype: true })),
+      tree: fc.oneof(
+        { maxDepth: 4 },
+        tie("leaf"),
+        fc.array(tie("tree"), { maxLength: 4 }),
+        fc.dictionary(names, tie("tree"), { maxKeys: 4, noNullPrototype: true }),
+      ),
     }));
-    fc.assert(fc.property(tree, (value) => expect(parseJson(JSON.stringify(value))).toEqual(JSON.parse(JSON.stringify(value)))), { numRuns: 200 });
+    fc.assert(
+      fc.property(tree, (value) => expect(parseJson(JSON.stringify(value))).toEqual(JSON.parse(JSON.stringify(value)))),
+      { numRuns: 200 },
+    );
   });
 });

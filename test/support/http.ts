@@ -25,7 +25,10 @@ export interface TestHttp extends AsyncDisposable {
 export async function startHttp(services: Partial<Services> = {}, options: Partial<AppOptions> = {}): Promise<TestHttp> {
   const clock = fakeClock();
   const served: Served[] = [];
-  const app = createApp({ ...memoryServices(clock), ...services }, { clock, version: "0.0.0", trustedProxies: [], served: (what) => void served.push(what), ...options });
+  const app = createApp(
+    { ...memoryServices(clock), ...services },
+    { clock, version: "0.0.0", trustedProxies: [], served: (what) => void served.push(what), ...options },
+  );
   const server = createServer(app);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
@@ -41,8 +44,18 @@ export async function startHttp(services: Partial<Services> = {}, options: Parti
     clock,
     served,
     fetch: ask,
-    form: (path, form, headers = {}) => ask(path, { method: "POST", body: typeof form === "string" ? form : new URLSearchParams(form).toString(), headers: { "content-type": "application/x-www-form-urlencoded", ...headers } }),
-    json: (path, body, headers = {}) => ask(path, { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body), headers: { "content-type": "application/json", ...headers } }),
+    form: (path, form, headers = {}) =>
+      ask(path, {
+        method: "POST",
+        body: typeof form === "string" ? form : new URLSearchParams(form).toString(),
+        headers: { "content-type": "application/x-www-form-urlencoded", ...headers },
+      }),
+    json: (path, body, headers = {}) =>
+      ask(path, {
+        method: "POST",
+        body: typeof body === "string" ? body : JSON.stringify(body),
+        headers: { "content-type": "application/json", ...headers },
+      }),
     raw: (bytes, quietMs = 400) => rawExchange(port, bytes, quietMs),
     close,
     [Symbol.asyncDispose]: close,

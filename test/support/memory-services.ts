@@ -10,9 +10,17 @@ import type { Caller, ExchangeRequest, IssuedCredential, Receipt, Revocation, Ro
 import type { Lock } from "../../store/api.ts";
 
 /** One token for each role, known to `memoryServices`. */
-const issued = { viewer: newOperatorToken("vera", "viewer"), approver: newOperatorToken("april", "approver"), responder: newOperatorToken("rob", "responder"), admin: newOperatorToken("ada", "admin") };
+const issued = {
+  viewer: newOperatorToken("vera", "viewer"),
+  approver: newOperatorToken("april", "approver"),
+  responder: newOperatorToken("rob", "responder"),
+  admin: newOperatorToken("ada", "admin"),
+};
 export const OPERATORS: Readonly<Record<Role, string>> = {
-  viewer: issued.viewer.token.reveal(), approver: issued.approver.token.reveal(), responder: issued.responder.token.reveal(), admin: issued.admin.token.reveal(),
+  viewer: issued.viewer.token.reveal(),
+  approver: issued.approver.token.reveal(),
+  responder: issued.responder.token.reveal(),
+  admin: issued.admin.token.reveal(),
 };
 export const VERIFIER = { name: "deploy-api", key: "vk-0123456789abcdef" } as const;
 /** The one piece of evidence that is good. */
@@ -26,30 +34,93 @@ export const TASK_ID = newId("task", AT);
 export const REVOCATION_ID = newId("rev", AT);
 
 const lease: Lease = {
-  id: LEASE_ID, state: "active", subject: "github:456789", workload: "github/acme/shop", trust: "github", grant: "deploy-prod", issuer: "jwt", task: TASK_ID,
-  openedAt: AT, expiresAt: AT + 600_000, maxExpiresAt: AT + 1_800_000, endedAt: undefined, endedBy: undefined, revocation: "verifier_checked", attempts: 0, lastError: undefined,
+  id: LEASE_ID,
+  state: "active",
+  subject: "github:456789",
+  workload: "github/acme/shop",
+  trust: "github",
+  grant: "deploy-prod",
+  issuer: "jwt",
+  task: TASK_ID,
+  openedAt: AT,
+  expiresAt: AT + 600_000,
+  maxExpiresAt: AT + 1_800_000,
+  endedAt: undefined,
+  endedBy: undefined,
+  revocation: "verifier_checked",
+  attempts: 0,
+  lastError: undefined,
 };
 const task: Task = {
-  id: TASK_ID, state: "open", subject: "github:456789", workload: "github/acme/shop", trust: "github", value: "1.1.1", parent: undefined, purpose: undefined,
-  openedAt: AT, expiresAt: AT + 3_600_000, heartbeatMs: undefined, heartbeatBy: undefined, endedAt: undefined, endedBy: undefined, outcome: undefined,
+  id: TASK_ID,
+  state: "open",
+  subject: "github:456789",
+  workload: "github/acme/shop",
+  trust: "github",
+  value: "1.1.1",
+  parent: undefined,
+  purpose: undefined,
+  openedAt: AT,
+  expiresAt: AT + 3_600_000,
+  heartbeatMs: undefined,
+  heartbeatBy: undefined,
+  endedAt: undefined,
+  endedBy: undefined,
+  outcome: undefined,
 };
 const credential = (): IssuedCredential => ({
-  lease, task, grant: "deploy-prod", issuer: "jwt", credential: { type: "jwt", token: new Secret(CREDENTIAL) }, scope: ["deploy:write"],
-  expiresAt: lease.expiresAt, limitedBy: "grant", revocation: "verifier_checked", deadBy: lease.expiresAt, replayed: false,
+  lease,
+  task,
+  grant: "deploy-prod",
+  issuer: "jwt",
+  credential: { type: "jwt", token: new Secret(CREDENTIAL) },
+  scope: ["deploy:write"],
+  expiresAt: lease.expiresAt,
+  limitedBy: "grant",
+  revocation: "verifier_checked",
+  deadBy: lease.expiresAt,
+  replayed: false,
 });
 const receipt: Receipt = {
-  task: TASK_ID, revocation: undefined, endedBy: "complete", settled: true, deadBy: AT, more: 0,
-  leases: [{ leaseId: LEASE_ID, issuer: "jwt", outcome: "revoked", revocation: "verifier_checked", deadBy: AT, tookMs: 3.2, reason: undefined }],
+  task: TASK_ID,
+  revocation: undefined,
+  endedBy: "complete",
+  settled: true,
+  deadBy: AT,
+  more: 0,
+  leases: [
+    { leaseId: LEASE_ID, issuer: "jwt", outcome: "revoked", revocation: "verifier_checked", deadBy: AT, tookMs: 3.2, reason: undefined },
+  ],
 };
 const revocation: Revocation = {
-  id: REVOCATION_ID, state: "done", selector: { workload: "github/acme/shop" }, reason: "INC-1", by: "operator:rob", at: AT, matched: 1, ended: 1, inForceAt: AT, lockId: undefined,
+  id: REVOCATION_ID,
+  state: "done",
+  selector: { workload: "github/acme/shop" },
+  reason: "INC-1",
+  by: "operator:rob",
+  at: AT,
+  matched: 1,
+  ended: 1,
+  inForceAt: AT,
+  lockId: undefined,
   receipt: { ...receipt, task: undefined, revocation: REVOCATION_ID, endedBy: "revoked" },
 };
 const verifier: Verifier = { name: VERIFIER.name, audience: "https://deploy.acme.dev", keyHashes: [], checks: "introspection" };
 
 const CLAIMS = {
-  iss: "http://127.0.0.1:8420", sub: lease.subject, aud: verifier.audience, client_id: lease.subject, scope: "deploy:write", iat: AT / 1000, nbf: AT / 1000, exp: AT / 1000 + 600,
-  jti: LEASE_ID, lease_id: LEASE_ID, task_id: TASK_ID, grant: "deploy-prod", workload: lease.workload,
+  iss: "http://127.0.0.1:8420",
+  sub: lease.subject,
+  aud: verifier.audience,
+  client_id: lease.subject,
+  scope: "deploy:write",
+  iat: AT / 1000,
+  nbf: AT / 1000,
+  exp: AT / 1000 + 600,
+  jti: LEASE_ID,
+  lease_id: LEASE_ID,
+  task_id: TASK_ID,
+  grant: "deploy-prod",
+  workload: lease.workload,
 };
 
 const notFound = (): never => {
@@ -65,17 +136,24 @@ const mayRead = (caller: Caller, good: readonly string[]): void => {
 /** Small services without a store behind them, for what only HTTP can get right: parsing, limits, shapes. One lease, one task. */
 export function memoryServices(clock: Clock): Services {
   const operators = createOperators(() => undefined);
-  operators.replace(Object.values(issued).map(({ line }) => line).join("\n"), "operators");
+  operators.replace(
+    Object.values(issued)
+      .map(({ line }) => line)
+      .join("\n"),
+    "operators",
+  );
   const locks = new Map<string, Lock>();
   const attest = (evidence: Secret): void => {
-    if (evidence.reveal() !== EVIDENCE) throw new StintError("invalid_identity", "the signature is wrong", { denialId: newId("den", clock()) });
+    if (evidence.reveal() !== EVIDENCE)
+      throw new StintError("invalid_identity", "the signature is wrong", { denialId: newId("den", clock()) });
   };
   return {
     url: "http://127.0.0.1:8420",
     requests: {
       async exchange(request: ExchangeRequest) {
         attest(request.evidence);
-        if (request.grant !== undefined && request.grant !== "deploy-prod") throw new StintError("not_permitted", "no grant by that name is available to this workload", { denialId: newId("den", clock()) });
+        if (request.grant !== undefined && request.grant !== "deploy-prod")
+          throw new StintError("not_permitted", "no grant by that name is available to this workload", { denialId: newId("den", clock()) });
         return { ...credential(), taskToken: new Secret(TASK_TOKEN) };
       },
     },
@@ -112,7 +190,9 @@ export function memoryServices(clock: Clock): Services {
       async release(id, token) {
         if (id !== LEASE_ID || ![TASK_TOKEN, CREDENTIAL].includes(token.reveal())) notFound();
         const [first] = receipt.leases;
-        return first === undefined ? notFound() : { lease: { ...lease, state: "revoked", endedAt: clock(), endedBy: "released" }, receipt: first };
+        return first === undefined
+          ? notFound()
+          : { lease: { ...lease, state: "revoked", endedAt: clock(), endedBy: "released" }, receipt: first };
       },
       async renew({ leaseId, taskToken }) {
         if (leaseId !== LEASE_ID || taskToken.reveal() !== TASK_TOKEN) notFound();
@@ -126,13 +206,28 @@ export function memoryServices(clock: Clock): Services {
     tokens: { revoke: async () => undefined },
     revocations: {
       start: async ({ reason }) => ({ ...revocation, reason }),
-      dryRun: async () => ({ selector: { all: true }, matched: 1, tasks: 1, byIssuer: [{ issuer: "jwt", leases: 1, revocation: "expiry_only", deadBy: AT }], leases: [lease], truncated: false }),
+      dryRun: async () => ({
+        selector: { all: true },
+        matched: 1,
+        tasks: 1,
+        byIssuer: [{ issuer: "jwt", leases: 1, revocation: "expiry_only", deadBy: AT }],
+        leases: [lease],
+        truncated: false,
+      }),
       get: async (id) => (id === revocation.id ? revocation : notFound()),
       list: async () => ({ items: [revocation], nextCursor: undefined }),
     },
     locks: {
       async add({ scope, ttlMs, reason, message, operator }) {
-        const lock: Lock = { id: newId("lock", clock()), scope, until: clock() + ttlMs, reason, message, by: `operator:${operator.name}`, at: clock() };
+        const lock: Lock = {
+          id: newId("lock", clock()),
+          scope,
+          until: clock() + ttlMs,
+          reason,
+          message,
+          by: `operator:${operator.name}`,
+          at: clock(),
+        };
         locks.set(lock.id, lock);
         return lock;
       },
@@ -148,7 +243,9 @@ export function memoryServices(clock: Clock): Services {
       clear: async () => ({ held: false, since: undefined, reason: undefined, waiting: [], clockAheadMs: undefined }),
     },
     keys: {
-      list: async () => [{ kid: "k".repeat(43), alg: "ES256", state: "active", createdAt: AT, activeAt: AT, retiredAt: undefined, destroyAt: undefined }],
+      list: async () => [
+        { kid: "k".repeat(43), alg: "ES256", state: "active", createdAt: AT, activeAt: AT, retiredAt: undefined, destroyAt: undefined },
+      ],
       rotate: async () => [],
       reseal: async () => ({ resealed: 2 }),
       withdraw: async () => ({ keys: [], revocation }),
@@ -159,20 +256,53 @@ export function memoryServices(clock: Clock): Services {
         const operator = operators.authenticate(token);
         if (operator !== undefined) return { kind: "operator", operator };
         attest(token);
-        return { kind: "workload", trust: "github", subject: lease.subject, workload: lease.workload, task: undefined, taskValue: "1.1.1", claims: { repository_id: "456789" }, evidenceExpiresAt: AT, grants: ["deploy-prod"] };
+        return {
+          kind: "workload",
+          trust: "github",
+          subject: lease.subject,
+          workload: lease.workload,
+          task: undefined,
+          taskValue: "1.1.1",
+          claims: { repository_id: "456789" },
+          evidenceExpiresAt: AT,
+          grants: ["deploy-prod"],
+        };
       },
       async check(token, { grant }) {
         attest(token);
-        return { allowed: true, grant, code: undefined, message: undefined, failedClaims: undefined, hint: undefined, scope: [], ttlMs: 600_000, limitedBy: "grant" };
+        return {
+          allowed: true,
+          grant,
+          code: undefined,
+          message: undefined,
+          failedClaims: undefined,
+          hint: undefined,
+          scope: [],
+          ttlMs: 600_000,
+          limitedBy: "grant",
+        };
       },
-      explain: async () => ({ allowed: false, code: "claim_mismatch", trace: { grant: "deploy-prod", grantExists: true, candidate: true, policy: "sha256:0", rules: [] }, denial: undefined, today: undefined }),
+      explain: async () => ({
+        allowed: false,
+        code: "claim_mismatch",
+        trace: { grant: "deploy-prod", grantExists: true, candidate: true, policy: "sha256:0", rules: [] },
+        denial: undefined,
+        today: undefined,
+      }),
       simulate: async () => ({ version: "sha256:1", problems: [], cases: 0, differences: [], leasesOfVanishedGrants: 0 }),
     },
-    audit: { query: async () => ({ items: [{ bucket: 1, seq: 1, at: new Date(AT).toISOString(), action: "lease.issued", principal: lease.subject }], nextCursor: undefined }) },
+    audit: {
+      query: async () => ({
+        items: [{ bucket: 1, seq: 1, at: new Date(AT).toISOString(), action: "lease.issued", principal: lease.subject }],
+        nextCursor: undefined,
+      }),
+    },
     denials: { get: async () => notFound() },
     events: { subscribe: () => () => undefined },
     operators,
-    verifiers: { authenticate: (name, key) => ((name === undefined || name === VERIFIER.name) && key.reveal() === VERIFIER.key ? verifier : undefined) },
+    verifiers: {
+      authenticate: (name, key) => ((name === undefined || name === VERIFIER.name) && key.reveal() === VERIFIER.key ? verifier : undefined),
+    },
     readiness: () => ({ ready: true, checks: [{ name: "redis", status: "ok", detail: "answers" }] }),
   };
 }

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Readable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { EXIT } from "../exit-codes.ts";
 import { maskStream } from "./mask.ts";
@@ -15,7 +16,13 @@ export interface Started {
 }
 
 /** Starts the command. What it prints to anything but a terminal passes the mask. */
-export function start(command: string, args: readonly string[], env: Record<string, string | undefined>, secrets: readonly string[], screen: Screen): Started {
+export function start(
+  command: string,
+  args: readonly string[],
+  env: Record<string, string | undefined>,
+  secrets: readonly string[],
+  screen: Screen,
+): Started {
   const masked = { out: secrets.length > 0 && !screen.tty, err: secrets.length > 0 && !screen.errTty };
   const child = spawn(command, args, { env, stdio: ["inherit", masked.out ? "pipe" : "inherit", masked.err ? "pipe" : "inherit"] });
   const flows = [
@@ -33,13 +40,13 @@ export function start(command: string, args: readonly string[], env: Record<stri
   };
 }
 
-function through(from: NodeJS.ReadableStream, to: NodeJS.WritableStream, secrets: readonly string[]): Promise<void> {
+function through(from: Readable, to: NodeJS.WritableStream, secrets: readonly string[]): Promise<void> {
   const mask = maskStream(secrets);
   from.pipe(mask).pipe(to, { end: false });
   // Whoever read our output went away: so does the command's pipe, as it would without us.
   to.once("error", () => {
     mask.destroy();
-    if ("destroy" in from && typeof from.destroy === "function") from.destroy();
+    from.destroy();
   });
   return finished(mask).catch(() => undefined);
 }
@@ -48,7 +55,10 @@ function exitOf(child: ChildProcess, command: string): Started["exited"] {
   return new Promise((resolve) => {
     child.once("error", (error: NodeJS.ErrnoException) => {
       const missing = error.code === "ENOENT";
-      resolve({ code: missing ? EXIT.notFound : EXIT.notExecutable, failed: missing ? `${command}: not found` : `${command}: cannot be executed (${error.code ?? "unknown"})` });
+      resolve({
+        code: missing ? EXIT.notFound : EXIT.notExecutable,
+        failed: missing ? `${command}: not found` : `${command}: cannot be executed (${error.code ?? "unknown"})`,
+      });
     });
     child.once("exit", (code, signal) => {
       if (signal !== null) resolve({ code: 128 + constants.signals[signal], signal });

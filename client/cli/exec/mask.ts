@@ -7,7 +7,10 @@ const STARS = Buffer.from("********");
  * is held back; everything else goes on at once, so that prompts and progress are seen. `flush` lets the rest go.
  */
 export function maskStream(secrets: readonly string[]): Transform {
-  const needles = secrets.filter((secret) => secret !== "").map((secret) => Buffer.from(secret)).sort((a, b) => b.length - a.length);
+  const needles = secrets
+    .filter((secret) => secret !== "")
+    .map((secret) => Buffer.from(secret))
+    .sort((a, b) => b.length - a.length);
   let held: Buffer = Buffer.alloc(0);
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
@@ -37,7 +40,11 @@ function mask(whole: Buffer, needles: readonly Buffer[]): { readonly masked: Buf
 }
 
 /** The first occurrence; of several at one place the longest. */
-function earliest(whole: Buffer, needles: readonly Buffer[], from: number): { readonly index: number; readonly length: number } | undefined {
+function earliest(
+  whole: Buffer,
+  needles: readonly Buffer[],
+  from: number,
+): { readonly index: number; readonly length: number } | undefined {
   let best: { index: number; length: number } | undefined;
   for (const needle of needles) {
     const index = whole.indexOf(needle, from);

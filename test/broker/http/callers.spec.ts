@@ -43,7 +43,8 @@ describe("guessing operator tokens", () => {
   });
 
   it("does not count what tasks and workloads send", async () => {
-    for (let request = 0; request < 15; request++) expect((await http.fetch(`/v1/leases/${LEASE_ID}`, { headers: bearer("foreign.task.token") })).status).toBe(404);
+    for (let request = 0; request < 15; request++)
+      expect((await http.fetch(`/v1/leases/${LEASE_ID}`, { headers: bearer("foreign.task.token") })).status).toBe(404);
     expect((await http.fetch(`/v1/tasks/${TASK_ID}`, { headers: bearer(TASK_TOKEN) })).status).toBe(200);
   });
 });
@@ -65,9 +66,19 @@ describe("a token", () => {
   });
 
   it("tells whose it is", async () => {
-    expect(await (await http.fetch("/v1/whoami", { headers: bearer(EVIDENCE) })).json()).toMatchObject({ kind: "workload", subject: "github:456789", grants: ["deploy-prod"] });
-    expect(await (await http.fetch("/v1/whoami", { headers: bearer(OPERATORS.viewer) })).json()).toEqual({ kind: "operator", name: "vera", role: "viewer" });
-    expect((await http.fetch("/v1/whoami", { headers: bearer("x.y.z") })).headers.get("www-authenticate")).toBe('Bearer realm="stint", error="invalid_token"');
+    expect(await (await http.fetch("/v1/whoami", { headers: bearer(EVIDENCE) })).json()).toMatchObject({
+      kind: "workload",
+      subject: "github:456789",
+      grants: ["deploy-prod"],
+    });
+    expect(await (await http.fetch("/v1/whoami", { headers: bearer(OPERATORS.viewer) })).json()).toEqual({
+      kind: "operator",
+      name: "vera",
+      role: "viewer",
+    });
+    expect((await http.fetch("/v1/whoami", { headers: bearer("x.y.z") })).headers.get("www-authenticate")).toBe(
+      'Bearer realm="stint", error="invalid_token"',
+    );
   });
 });
 
@@ -84,20 +95,36 @@ describe("a trace", () => {
     expect(response.headers.get("x-stint-trace-id")).toBe(traceId);
     expect(http.served.at(-1)).toMatchObject({ caller: "operator:vera", traceId, linkedTrace: undefined, route: "/v1/locks", status: 200 });
   });
-  it.each(["01-" + traceparent.slice(3), traceparent.toUpperCase(), traceparent + "-x", `00-${"0".repeat(32)}-00f067aa0ba902b7-01`, `00-${traceId}-${"0".repeat(16)}-01`, "", "x"])("is not read from %s", (header) => {
+  it.each([
+    "01-" + traceparent.slice(3),
+    traceparent.toUpperCase(),
+    traceparent + "-x",
+    `00-${"0".repeat(32)}-00f067aa0ba902b7-01`,
+    `00-${traceId}-${"0".repeat(16)}-01`,
+    "",
+    "x",
+  ])("is not read from %s", (header) => {
     expect(parseTraceparent(header)).toBeUndefined();
   });
 });
 
 describe("the address of a caller", () => {
   const from = (peer: string, forwarded?: string): IncomingMessage =>
-    ({ socket: { remoteAddress: peer }, headers: forwarded === undefined ? {} : { "x-forwarded-for": forwarded } }) as unknown as IncomingMessage;
+    ({
+      socket: { remoteAddress: peer },
+      headers: forwarded === undefined ? {} : { "x-forwarded-for": forwarded },
+    }) as unknown as IncomingMessage;
   const addressOf = clientAddress(["10.0.0.0/8", "fd00::1"]);
   it.each([
     { name: "is the peer where nothing was forwarded", peer: "192.0.2.1", forwarded: undefined, is: "192.0.2.1" },
     { name: "is the peer whatever a stranger says", peer: "192.0.2.1", forwarded: "198.51.100.7", is: "192.0.2.1" },
     { name: "is what our proxy saw", peer: "10.1.2.3", forwarded: "198.51.100.7", is: "198.51.100.7" },
-    { name: "is what the outermost of our proxies saw, not what it was told", peer: "::ffff:10.1.2.3", forwarded: "1.1.1.1, 198.51.100.7, 10.9.9.9", is: "198.51.100.7" },
+    {
+      name: "is what the outermost of our proxies saw, not what it was told",
+      peer: "::ffff:10.1.2.3",
+      forwarded: "1.1.1.1, 198.51.100.7, 10.9.9.9",
+      is: "198.51.100.7",
+    },
     { name: "is the proxy's where it wrote nonsense", peer: "10.1.2.3", forwarded: "unknown", is: "10.1.2.3" },
     { name: "works over IPv6", peer: "fd00::1", forwarded: "2001:db8::7", is: "2001:db8::7" },
   ])("$name", ({ peer, forwarded, is }) => {
@@ -107,7 +134,15 @@ describe("the address of a caller", () => {
     expect(() => clientAddress(["proxy.internal"])).toThrow(new TypeError("proxy.internal is no address"));
   });
   it("is not changed by headers that pretend to be a proxy's", async () => {
-    await http.fetch("/livez", { headers: { "x-forwarded-for": "203.0.113.1", forwarded: "for=203.0.113.1", "x-real-ip": "203.0.113.1", "x-forwarded-host": "evil.example", "x-original-url": "/v1/keys" } });
+    await http.fetch("/livez", {
+      headers: {
+        "x-forwarded-for": "203.0.113.1",
+        forwarded: "for=203.0.113.1",
+        "x-real-ip": "203.0.113.1",
+        "x-forwarded-host": "evil.example",
+        "x-original-url": "/v1/keys",
+      },
+    });
     expect(http.served.at(-1)).toMatchObject({ ip: "127.0.0.1", route: "/livez", status: 200 });
   });
 });

@@ -17,7 +17,10 @@ describe("an error", () => {
     const refuse = async (): Promise<never> => {
       throw thrown;
     };
-    http = await startHttp({ tokens: { revoke: refuse }, tasks: { open: refuse, get: refuse, list: refuse, credential: refuse, heartbeat: refuse, complete: refuse } });
+    http = await startHttp({
+      tokens: { revoke: refuse },
+      tasks: { open: refuse, get: refuse, list: refuse, credential: refuse, heartbeat: refuse, complete: refuse },
+    });
   });
   afterAll(() => http.close());
   const atOAuth = (): Promise<Response> => http.form("/oauth2/revoke", { token: "x" });
@@ -25,14 +28,28 @@ describe("an error", () => {
 
   it.each(ERROR_CODES)("%s has one shape at /oauth2 and another elsewhere, with the same code", async (code) => {
     thrown = new StintError(code, 'no "quotes" \\ or ümlauts\nin OAuth', {
-      denialId: denial, hint: "do this", failedClaims: ["ref"], yours: { ref: "refs/heads/x" }, retryAfterSeconds: 2.1, leaseId: lease, revocationId: revocation, candidates: ["a", "b"],
+      denialId: denial,
+      hint: "do this",
+      failedClaims: ["ref"],
+      yours: { ref: "refs/heads/x" },
+      retryAfterSeconds: 2.1,
+      leaseId: lease,
+      revocationId: revocation,
+      candidates: ["a", "b"],
     });
     const answer = ERROR_ANSWERS[code];
     const oauth = await atOAuth();
     expect(oauth.status).toBe(answer.oauthStatus ?? 400);
     expect(oauth.headers.get("content-type")).toBe("application/json");
     const oauthBody = OAuthErrorView.parse(await oauth.json());
-    expect(oauthBody).toMatchObject({ error: answer.oauth, code, denial_id: denial, retryable: answer.retryable, failed_claims: ["ref"], candidates: ["a", "b"] });
+    expect(oauthBody).toMatchObject({
+      error: answer.oauth,
+      code,
+      denial_id: denial,
+      retryable: answer.retryable,
+      failed_claims: ["ref"],
+      candidates: ["a", "b"],
+    });
     if (code !== "not_found") expect(oauthBody.error_description).toBe("no 'quotes' / or ?mlauts in OAuth");
 
     const other = await elsewhere();
@@ -40,7 +57,15 @@ describe("an error", () => {
     expect(other.headers.get("content-type")).toBe("application/problem+json");
     expect(other.headers.get("cache-control")).toBe("no-store");
     const problem = ProblemView.parse(await other.json());
-    expect(problem).toMatchObject({ type: `http://127.0.0.1:8420/problems/${code}`, status: answer.status, code, instance: `/v1/tasks/${TASK_ID}`, lease_id: lease, revocation_id: revocation, hint: "do this" });
+    expect(problem).toMatchObject({
+      type: `http://127.0.0.1:8420/problems/${code}`,
+      status: answer.status,
+      code,
+      instance: `/v1/tasks/${TASK_ID}`,
+      lease_id: lease,
+      revocation_id: revocation,
+      hint: "do this",
+    });
     expect(other.headers.get("x-stint-trace-id")).toBe(problem.trace_id);
     expect(other.headers.get("retry-after")).toBe(answer.status === 429 || answer.status === 503 ? "3" : null);
     expect(other.headers.get("www-authenticate") === null).toBe(answer.status !== 401);

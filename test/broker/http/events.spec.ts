@@ -14,7 +14,10 @@ interface Watcher {
 
 async function watch(http: TestHttp, query = "", headers: Record<string, string> = {}): Promise<Watcher> {
   const stop = new AbortController();
-  const response = await http.fetch(`/v1/events${query}`, { headers: { authorization: `Bearer ${OPERATORS.viewer}`, ...headers }, signal: stop.signal });
+  const response = await http.fetch(`/v1/events${query}`, {
+    headers: { authorization: `Bearer ${OPERATORS.viewer}`, ...headers },
+    signal: stop.signal,
+  });
   let text = "";
   const reading = (async () => {
     for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) text += Buffer.from(chunk).toString();

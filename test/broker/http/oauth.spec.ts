@@ -43,7 +43,11 @@ describe("introspection", () => {
   });
 
   it("refuses two ways of authenticating at once, and a missing token", async () => {
-    const both = await http.form("/oauth2/introspect", { token: CREDENTIAL, client_secret: VERIFIER.key }, basic(`${VERIFIER.name}:${VERIFIER.key}`));
+    const both = await http.form(
+      "/oauth2/introspect",
+      { token: CREDENTIAL, client_secret: VERIFIER.key },
+      basic(`${VERIFIER.name}:${VERIFIER.key}`),
+    );
     expect([both.status, ((await both.json()) as { error: string }).error]).toEqual([400, "invalid_request"]);
     const none = await http.form("/oauth2/introspect", {}, basic(`${VERIFIER.name}:${VERIFIER.key}`));
     expect([none.status, ((await none.json()) as { error: string }).error]).toEqual([400, "invalid_request"]);
@@ -63,12 +67,19 @@ describe("revocation by token", () => {
 
 describe("discovery", () => {
   it("serves the same document at both places, for any web page to read and keep for five minutes", async () => {
-    const [oidc, oauth] = await Promise.all([http.fetch("/.well-known/openid-configuration", { headers: { host: "evil.example" } }), http.fetch("/.well-known/oauth-authorization-server")]);
+    const [oidc, oauth] = await Promise.all([
+      http.fetch("/.well-known/openid-configuration", { headers: { host: "evil.example" } }),
+      http.fetch("/.well-known/oauth-authorization-server"),
+    ]);
     const body = MetadataView.parse(await oidc.json());
     expect(await oauth.json()).toEqual(body);
     expect(oidc.headers.get("cache-control")).toBe("public, max-age=300");
     expect(oidc.headers.get("access-control-allow-origin")).toBe("*");
-    expect(body).toMatchObject({ issuer: "http://127.0.0.1:8420", token_endpoint: "http://127.0.0.1:8420/oauth2/token", grant_types_supported: ["urn:ietf:params:oauth:grant-type:token-exchange"] });
+    expect(body).toMatchObject({
+      issuer: "http://127.0.0.1:8420",
+      token_endpoint: "http://127.0.0.1:8420/oauth2/token",
+      grant_types_supported: ["urn:ietf:params:oauth:grant-type:token-exchange"],
+    });
     expect(body.id_token_signing_alg_values_supported).toContain("RS256");
     expect(body["authorization_endpoint"]).toBeUndefined();
   });
@@ -82,9 +93,19 @@ describe("discovery", () => {
   });
 
   it("lets a browser ask before it reads them, and only them", async () => {
-    const shared = await http.fetch("/.well-known/jwks.json", { method: "OPTIONS", headers: { origin: "https://x.example", "access-control-request-method": "GET" } });
+    const shared = await http.fetch("/.well-known/jwks.json", {
+      method: "OPTIONS",
+      headers: { origin: "https://x.example", "access-control-request-method": "GET" },
+    });
     expect([shared.status, shared.headers.get("access-control-allow-origin")]).toEqual([204, "*"]);
-    const closed = await http.fetch("/oauth2/token", { method: "OPTIONS", headers: { origin: "https://x.example", "access-control-request-method": "POST" } });
-    expect([closed.status, closed.headers.get("access-control-allow-origin"), closed.headers.get("allow")]).toEqual([204, null, "POST, OPTIONS"]);
+    const closed = await http.fetch("/oauth2/token", {
+      method: "OPTIONS",
+      headers: { origin: "https://x.example", "access-control-request-method": "POST" },
+    });
+    expect([closed.status, closed.headers.get("access-control-allow-origin"), closed.headers.get("allow")]).toEqual([
+      204,
+      null,
+      "POST, OPTIONS",
+    ]);
   });
 });

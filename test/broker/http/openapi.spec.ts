@@ -19,7 +19,9 @@ interface Layer {
 /** Every method and path that express would route, as OpenAPI writes them. */
 function walk(app: unknown): readonly string[] {
   const { stack } = (app as { router: { stack: readonly Layer[] } }).router;
-  return stack.flatMap(({ route }) => (route === undefined ? [] : Object.keys(route.methods).map((method) => `${method} ${route.path.replaceAll(/:(\w+)/g, "{$1}")}`)));
+  return stack.flatMap(({ route }) =>
+    route === undefined ? [] : Object.keys(route.methods).map((method) => `${method} ${route.path.replaceAll(/:(\w+)/g, "{$1}")}`),
+  );
 }
 
 describe("the OpenAPI document", () => {
@@ -37,7 +39,9 @@ describe("the OpenAPI document", () => {
   });
 
   it("has a success and a refusal for each operation, and unique operation ids", () => {
-    const operations = Object.values(document.paths ?? {}).flatMap((item) => Object.values(item) as { operationId: string; responses: Record<string, unknown> }[]);
+    const operations = Object.values(document.paths ?? {}).flatMap(
+      (item) => Object.values(item) as { operationId: string; responses: Record<string, unknown> }[],
+    );
     for (const { responses } of operations) {
       expect(Object.keys(responses).some((status) => /^2\d\d$/.test(status))).toBe(true);
       expect(responses["default"]).toBeDefined();

@@ -67,20 +67,25 @@ describe("every route", () => {
     else schema.parse(await response.json());
   });
 
-  it.each(guarded.map((route) => ({ name: label(route), route })))("$name refuses a caller without a token, before it reads the body", async ({ route }) => {
-    const path = route.path.replace("{id}", "x");
-    const init = route.method === "POST" ? { body: "{", headers: { "content-type": "text/plain" } } : {};
-    const response = await http.fetch(path, { method: route.method, ...init });
-    expect(response.status).toBe(401);
-    expect(response.headers.get("www-authenticate")).toBe('Bearer realm="stint"');
-    expect(ProblemView.parse(await response.json()).code).toBe("unauthenticated");
-  });
+  it.each(guarded.map((route) => ({ name: label(route), route })))(
+    "$name refuses a caller without a token, before it reads the body",
+    async ({ route }) => {
+      const path = route.path.replace("{id}", "x");
+      const init = route.method === "POST" ? { body: "{", headers: { "content-type": "text/plain" } } : {};
+      const response = await http.fetch(path, { method: route.method, ...init });
+      expect(response.status).toBe(401);
+      expect(response.headers.get("www-authenticate")).toBe('Bearer realm="stint"');
+      expect(ProblemView.parse(await response.json()).code).toBe("unauthenticated");
+    },
+  );
 });
 
 describe("an operator", () => {
   const rank = (role: Role): number => ROLES.indexOf(role);
   const isRole = (access: string): access is Role => (ROLES as readonly string[]).includes(access);
-  const rows = served.flatMap((route) => (isRole(route.access) ? ROLES.map((role) => ({ name: `${role} at ${label(route)}`, route, role, needs: route.access as Role })) : []));
+  const rows = served.flatMap((route) =>
+    isRole(route.access) ? ROLES.map((role) => ({ name: `${role} at ${label(route)}`, route, role, needs: route.access as Role })) : [],
+  );
 
   it.each(rows)("$name is let in exactly when the role reaches", async ({ route, role, needs }) => {
     const response = await request(route, OPERATORS[role]);
@@ -91,15 +96,22 @@ describe("an operator", () => {
     }
   });
 
-  it.each(served.filter(({ access }) => isRole(access)).map((route) => ({ name: label(route), route })))("is not a workload with good evidence: $name", async ({ route }) => {
-    http.clock.advance({ minutes: 2 }); // ten of these in a minute would be answered 429
-    expect((await request(route, EVIDENCE)).status).toBe(401);
-  });
+  it.each(served.filter(({ access }) => isRole(access)).map((route) => ({ name: label(route), route })))(
+    "is not a workload with good evidence: $name",
+    async ({ route }) => {
+      http.clock.advance({ minutes: 2 }); // ten of these in a minute would be answered 429
+      expect((await request(route, EVIDENCE)).status).toBe(401);
+    },
+  );
 
   it("adds a lock, sees it, pages through all, takes it away once", async () => {
     const made: string[] = [];
     for (const ttl of ["1h", 60, "2h"]) {
-      const response = await http.json("/v1/locks", { selector: { workload: "github/acme/shop" }, ttl, reason: "INC-1", message: "call us" }, bearer(OPERATORS.responder));
+      const response = await http.json(
+        "/v1/locks",
+        { selector: { workload: "github/acme/shop" }, ttl, reason: "INC-1", message: "call us" },
+        bearer(OPERATORS.responder),
+      );
       expect(response.status).toBe(201);
       const lock = (await response.json()) as { id: string; selector: unknown };
       expect(lock.selector).toEqual({ workload: "github/acme/shop" });
@@ -107,8 +119,10 @@ describe("an operator", () => {
       made.push(lock.id);
     }
     const seen: string[] = [];
-    for (let cursor: string | null = ""; cursor !== null; ) {
-      const page = (await (await http.fetch(`/v1/locks?limit=1${cursor === "" ? "" : `&cursor=${cursor}`}`, { headers: bearer(OPERATORS.viewer) })).json()) as { items: { id: string }[]; next_cursor: string | null };
+    for (let cursor: string | null = ""; cursor !== null;) {
+      const page = (await (
+        await http.fetch(`/v1/locks?limit=1${cursor === "" ? "" : `&cursor=${cursor}`}`, { headers: bearer(OPERATORS.viewer) })
+      ).json()) as { items: { id: string }[]; next_cursor: string | null };
       expect(page.items.length).toBeLessThanOrEqual(1);
       seen.push(...page.items.map(({ id }) => id));
       cursor = page.next_cursor;
@@ -120,14 +134,22 @@ describe("an operator", () => {
   });
 
   it("plans a revocation before making it", async () => {
-    const plan = await http.json("/v1/revocations", { selector: { all: true }, reason: "INC-1", dry_run: true }, bearer(OPERATORS.responder));
+    const plan = await http.json(
+      "/v1/revocations",
+      { selector: { all: true }, reason: "INC-1", dry_run: true },
+      bearer(OPERATORS.responder),
+    );
     expect([plan.status, await plan.json()]).toEqual([200, expect.objectContaining({ dry_run: true, matched: 1, truncated: false })]);
   });
 
   it("must say whose claims it supposes, and a workload may not suppose any", async () => {
     const operator = await http.json("/v1/policy/check", { grant: "deploy-prod" }, bearer(OPERATORS.viewer));
     expect([operator.status, ((await operator.json()) as { code: string }).code]).toEqual([400, "invalid_request"]);
-    const workload = await http.json("/v1/policy/check", { grant: "deploy-prod", trust: "github", claims: { repository_id: "1" } }, bearer(EVIDENCE));
+    const workload = await http.json(
+      "/v1/policy/check",
+      { grant: "deploy-prod", trust: "github", claims: { repository_id: "1" } },
+      bearer(EVIDENCE),
+    );
     expect([workload.status, ((await workload.json()) as { code: string }).code]).toEqual([403, "insufficient_role"]);
     const own = await http.json("/v1/policy/check", { grant: "deploy-prod" }, bearer(EVIDENCE));
     expect([own.status, await own.json()]).toEqual([200, expect.objectContaining({ allowed: true, expires_in: 600 })]);
@@ -148,7 +170,11 @@ describe("a body or a query", () => {
     { name: "__proto__", path: "/v1/locks", body: '{"__proto__":{"isAdmin":true}}' },
     { name: "20 levels", path: "/v1/locks", body: `${'{"a":'.repeat(20)}1${"}".repeat(20)}` },
     { name: "no JSON", path: "/v1/locks", body: "selector=all" },
-    { name: "an escape sequence in the reason", path: "/v1/locks", body: { selector: { all: true }, ttl: "1h", reason: "\u001b]0;x\u0007" } },
+    {
+      name: "an escape sequence in the reason",
+      path: "/v1/locks",
+      body: { selector: { all: true }, ttl: "1h", reason: "\u001b]0;x\u0007" },
+    },
   ])("is refused with $name", async ({ path, body }) => {
     const response = await http.json(path, body, responder);
     expect(response.status).toBe(400);
@@ -196,14 +222,22 @@ describe("a body or a query", () => {
 });
 
 describe("an id", () => {
-  it.each(["unknown", "malformed", "of another kind", "with a traversal"])("that is %s gets the same answer as a foreign one", async (kind) => {
-    const id = { unknown: newId("lease", 1), malformed: "lease_", "of another kind": TASK_ID, "with a traversal": "..%2F..%2Fetc" }[kind] ?? "";
-    const foreign = await http.fetch(`/v1/leases/${LEASE_ID}`, { headers: bearer("a.b.c") });
-    const asked = await http.fetch(`/v1/leases/${id}`, { headers: bearer(TASK_TOKEN) });
-    const strip = async (response: Response): Promise<unknown> => ({ ...((await response.json()) as object), trace_id: "", instance: "" });
-    expect([asked.status, await strip(asked)]).toEqual([foreign.status, await strip(foreign)]);
-    expect(asked.status).toBe(404);
-  });
+  it.each(["unknown", "malformed", "of another kind", "with a traversal"])(
+    "that is %s gets the same answer as a foreign one",
+    async (kind) => {
+      const id =
+        { unknown: newId("lease", 1), malformed: "lease_", "of another kind": TASK_ID, "with a traversal": "..%2F..%2Fetc" }[kind] ?? "";
+      const foreign = await http.fetch(`/v1/leases/${LEASE_ID}`, { headers: bearer("a.b.c") });
+      const asked = await http.fetch(`/v1/leases/${id}`, { headers: bearer(TASK_TOKEN) });
+      const strip = async (response: Response): Promise<unknown> => ({
+        ...((await response.json()) as object),
+        trace_id: "",
+        instance: "",
+      });
+      expect([asked.status, await strip(asked)]).toEqual([foreign.status, await strip(foreign)]);
+      expect(asked.status).toBe(404);
+    },
+  );
 
   it("opens a lease to its task, its own credential and an operator", async () => {
     for (const token of [TASK_TOKEN, CREDENTIAL, OPERATORS.viewer]) {
@@ -219,7 +253,11 @@ describe("an id", () => {
     const wrong = await http.fetch("/v1/leases", { method: "DELETE" });
     expect([wrong.status, wrong.headers.get("allow")]).toEqual([405, "GET, HEAD, OPTIONS"]);
     const put = await http.fetch("/oauth2/token", { method: "PUT", body: "x" });
-    expect([put.status, put.headers.get("content-type"), ((await put.json()) as { code: string }).code]).toEqual([405, "application/json", "method_not_allowed"]);
+    expect([put.status, put.headers.get("content-type"), ((await put.json()) as { code: string }).code]).toEqual([
+      405,
+      "application/json",
+      "method_not_allowed",
+    ]);
     const head = await http.fetch("/v1/leases", { method: "HEAD", headers: bearer(OPERATORS.viewer) });
     expect([head.status, await head.text()]).toEqual([200, ""]);
   });

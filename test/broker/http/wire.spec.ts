@@ -17,8 +17,14 @@ describe("a request that two readers could read differently", () => {
   const smuggled = "GET /v1/leases HTTP/1.1\r\nHost: x\r\n\r\n";
   const post = (headers: string, body: string): string => `POST /oauth2/revoke HTTP/1.1\r\nHost: x\r\n${headers}\r\n${body}`;
   it.each([
-    { name: "Content-Length and Transfer-Encoding", bytes: post(`${FORM}Content-Length: 7\r\nTransfer-Encoding: chunked\r\n`, `0\r\n\r\n${smuggled}`) },
-    { name: "Transfer-Encoding with a space before the colon", bytes: post(`${FORM}Transfer-Encoding : chunked\r\n`, `0\r\n\r\n${smuggled}`) },
+    {
+      name: "Content-Length and Transfer-Encoding",
+      bytes: post(`${FORM}Content-Length: 7\r\nTransfer-Encoding: chunked\r\n`, `0\r\n\r\n${smuggled}`),
+    },
+    {
+      name: "Transfer-Encoding with a space before the colon",
+      bytes: post(`${FORM}Transfer-Encoding : chunked\r\n`, `0\r\n\r\n${smuggled}`),
+    },
     { name: "Transfer-Encoding of another kind", bytes: post(`${FORM}Transfer-Encoding: xchunked\r\n`, `0\r\n\r\n${smuggled}`) },
     { name: "two Content-Lengths", bytes: post(`${FORM}Content-Length: 7\r\nContent-Length: 8\r\n`, `token=x${smuggled}`) },
     { name: "a Content-Length with a sign", bytes: post(`${FORM}Content-Length: +7\r\n`, `token=x${smuggled}`) },
@@ -58,7 +64,9 @@ describe("a request that two readers could read differently", () => {
 
 describe("a body that is too large", () => {
   it("is refused by its declared length before it is read", async () => {
-    const text = await http.raw("POST /oauth2/revoke HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 10000000\r\n\r\ntoken=");
+    const text = await http.raw(
+      "POST /oauth2/revoke HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 10000000\r\n\r\ntoken=",
+    );
     expect(status(text)).toBe(413);
     expect(text).toContain('"error":"invalid_request"');
     expect(text).toContain('"code":"payload_too_large"');
@@ -71,7 +79,12 @@ describe("a body that is too large", () => {
         controller.close();
       },
     });
-    const response = await fetch(`${http.url}/v1/locks`, { method: "POST", body, duplex: "half", headers: { "content-type": "application/json", authorization: `Bearer ${OPERATORS.admin}` } } as RequestInit);
+    const response = await fetch(`${http.url}/v1/locks`, {
+      method: "POST",
+      body,
+      duplex: "half",
+      headers: { "content-type": "application/json", authorization: `Bearer ${OPERATORS.admin}` },
+    });
     expect([response.status, ((await response.json()) as { code: string }).code]).toEqual([413, "payload_too_large"]);
   });
 
@@ -88,8 +101,15 @@ describe("a body that is too large", () => {
   });
 
   it("that is not UTF-8, or is compressed, is refused", async () => {
-    const latin1 = await http.fetch("/oauth2/revoke", { method: "POST", body: Buffer.from("token=\xff", "latin1"), headers: { "content-type": "application/x-www-form-urlencoded" } });
-    expect([latin1.status, ((await latin1.json()) as { error_description: string }).error_description]).toEqual([400, "the body is not UTF-8"]);
+    const latin1 = await http.fetch("/oauth2/revoke", {
+      method: "POST",
+      body: Buffer.from("token=\xff", "latin1"),
+      headers: { "content-type": "application/x-www-form-urlencoded" },
+    });
+    expect([latin1.status, ((await latin1.json()) as { error_description: string }).error_description]).toEqual([
+      400,
+      "the body is not UTF-8",
+    ]);
     const gzip = await http.form("/oauth2/revoke", { token: "x" }, { "content-encoding": "gzip" });
     expect([gzip.status, ((await gzip.json()) as { error: string }).error]).toEqual([400, "invalid_request"]);
   });
@@ -97,7 +117,10 @@ describe("a body that is too large", () => {
 
 describe("a caller who goes away", () => {
   it("in the middle of a body disturbs nobody", async () => {
-    await http.raw("POST /oauth2/revoke HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ntoken=", 30);
+    await http.raw(
+      "POST /oauth2/revoke HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ntoken=",
+      30,
+    );
     expect((await http.fetch("/livez")).status).toBe(200);
   });
 });

@@ -120,6 +120,17 @@ describe("whoever is no candidate", () => {
   });
 });
 
+describe("a claim named by a JSON Pointer of one step", () => {
+  it("is the plain claim: the same anchor, compared in the same way", () => {
+    const policy = grantOf(`allow:
+  - trust: github
+    claims: { "/repository_id": "456789", "/environment": Production }`);
+    expect(outcome(policy, { claims: SHOP })).toBe("allow");
+    expect(outcome(policy, { claims: { ...SHOP, environment: "staging" } })).toBe("claim_mismatch");
+    expect(policy.problems.map(({ rule }) => rule)).not.toContain("no-anchor");
+  });
+});
+
 describe("scope and lifetime", () => {
   it("gives what was asked when it is within the grant, without repetition", () => {
     expect(ask(PROD, { claims: SHOP, scope: ["deploy:read", "deploy:read"], ttlMs: 60_000 })).toMatchObject({

@@ -359,3 +359,65 @@ describe("defaults", () => {
     });
   });
 });
+
+describe("a document that uses everything", () => {
+  const text = `${TRUST.replace("preset: github", "preset: github, audience: [https://stint.acme.dev, https://old.acme.dev], algorithms: [RS256], single_use: true")}review_by: 2027-06-30
+id: "\${repository_id}"
+workload: "github/\${repository}"
+task: "\${run_id}.\${run_attempt}.\${check_run_id}"
+---
+kind: Grant
+name: release
+owner: team-shop
+review_by: 2027-01-31
+description: Release the shop
+sensitivity: critical
+mode: enforce
+allow:
+  - trust: github
+    claims:
+      repository_id: "456789"
+      environment: [production, staging]
+      ref: { glob: "refs/tags/v*" }
+      actor: { not: "dependabot[bot]" }
+      workflow_ref: { regex: "^acme/shop/\\\\.github/workflows/release\\\\.yml@refs/heads/main$" }
+      repo_property_regions: { includes: us-east-1, split: "," }
+    when: "request.purpose != '' && now.hour >= 7"
+deny:
+  - claims: { event_name: pull_request_target }
+  - { trust: github, claims: { "/actor": mallory } }
+issue: { issuer: jwt, audience: https://deploy.acme.dev, scope: [deploy:write], claims: { team: shop }, ttl: 10m, max_ttl: 30m }
+limits: { active: 2, per_hour: 20 }
+accept: { "unowned-branch": "tags are protected" }
+tests:
+  - { name: a pull request never releases, given: { trust: github, claims: { repository_id: "456789", ref: refs/pull/7/merge } }, expect: deny }
+---
+kind: Verifier
+name: deploy-api
+audience: https://deploy.acme.dev
+key: [sha256:${"0a".repeat(32)}]
+checks: feed
+routes:
+  - { method: [POST], path: "/deploy/**", require: { scope: [deploy:write] }, when: "token.purpose != ''" }
+---
+kind: Target
+name: shop-db
+owner: team-shop
+address: postgres://db.acme.dev
+`;
+  it("loads without a word", () => {
+    const { policy, problems } = load(text);
+    expect(problems).toEqual([]);
+    expect(policy?.grants.get("release")).toMatchObject({
+      sensitivity: "critical",
+      limits: { active: 2, perHour: 20 },
+      issue: { params: { audience: "https://deploy.acme.dev", claims: { team: "shop" } } },
+    });
+    expect(policy?.verifiers.get("deploy-api")).toMatchObject({
+      keyHashes: ["0a".repeat(32)],
+      checks: "feed",
+      routes: [{ path: "/deploy/**" }],
+    });
+    expect(policy?.trusts.get("github")?.audiences).toHaveLength(2);
+  });
+});

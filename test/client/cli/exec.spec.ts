@@ -14,7 +14,8 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const env = (broker: RecordingServer, more: Record<string, string> = {}) => ({ STINT_URL: broker.url, STINT_ID_TOKEN: EVIDENCE, ...more });
 const node = (script: string): string[] => ["--", process.execPath, "-e", script];
-const completed = (broker: RecordingServer): unknown[] => broker.received.filter(({ path }) => path.endsWith("/complete")).map(({ body }) => JSON.parse(body));
+const completed = (broker: RecordingServer): unknown[] =>
+  broker.received.filter(({ path }) => path.endsWith("/complete")).map(({ body }) => JSON.parse(body));
 
 describe("the exit code of exec", () => {
   it.each([0, 1, 7, 125, 255])("is the command's own: %d", async (code) => {
@@ -44,7 +45,18 @@ describe("the exit code of exec", () => {
 
   it("is 125 when the credential was denied; the command never ran and what was issued before dies", async () => {
     await using broker = await toyBroker(({ path, body }) =>
-      path.endsWith("/credentials") && body.includes("registry") ? { status: 403, body: { code: "claim_mismatch", detail: "no", denial_id: "den_1", failed_claims: ["environment"], yours: { environment: null } } } : undefined,
+      path.endsWith("/credentials") && body.includes("registry")
+        ? {
+            status: 403,
+            body: {
+              code: "claim_mismatch",
+              detail: "no",
+              denial_id: "den_1",
+              failed_claims: ["environment"],
+              yours: { environment: null },
+            },
+          }
+        : undefined,
     );
     const ran = await runCli(["exec", "--for", "deploy-prod", "--for", "registry", ...node("console.log('ran')")], env(broker));
     expect([ran.code, ran.out]).toEqual([125, ""]);
@@ -71,18 +83,40 @@ describe("the command's environment", () => {
 
   it("has the credentials under the names that were asked for, and not in its arguments", async () => {
     await using broker = await toyBroker();
-    const ran = await runCli(["exec", "--no-mask", "--for", "deploy-prod=DEPLOY", "--for", "deploy-prod", ...node(`console.log(process.env.DEPLOY, process.env.DEPLOY_PROD_TOKEN, process.execArgv.join(), process.argv.join())`)], env(broker));
+    const ran = await runCli(
+      [
+        "exec",
+        "--no-mask",
+        "--for",
+        "deploy-prod=DEPLOY",
+        "--for",
+        "deploy-prod",
+        ...node(`console.log(process.env.DEPLOY, process.env.DEPLOY_PROD_TOKEN, process.execArgv.join(), process.argv.join())`),
+      ],
+      env(broker),
+    );
     expect(ran.out.split(" ").slice(0, 2)).toEqual([SECRET, SECRET]);
     expect(ran.out.split(SECRET)).toHaveLength(3);
   });
 
   it("has none of our own variables, nor those that could get other credentials, unless it is said", async () => {
     await using broker = await toyBroker();
-    const parent = env(broker, { ACTIONS_ID_TOKEN_REQUEST_TOKEN: "x", AWS_SECRET_ACCESS_KEY: "x", GOOGLE_APPLICATION_CREDENTIALS: "x", VAULT_TOKEN: "x", STINT_OPERATOR_TOKEN: "x", KEEP: "kept", AWS_REGION: "eu-west-1" });
+    const parent = env(broker, {
+      ACTIONS_ID_TOKEN_REQUEST_TOKEN: "x",
+      AWS_SECRET_ACCESS_KEY: "x",
+      GOOGLE_APPLICATION_CREDENTIALS: "x",
+      VAULT_TOKEN: "x",
+      STINT_OPERATOR_TOKEN: "x",
+      KEEP: "kept",
+      AWS_REGION: "eu-west-1",
+    });
     const clean = JSON.parse((await runCli(["exec", "--for", "deploy-prod", ...node(printed)], parent)).out) as Record<string, string>;
     expect(Object.keys(clean).filter((name) => /^(STINT_|ACTIONS_|GOOGLE_|VAULT_|AWS_SECRET)/.test(name))).toEqual([]);
     expect([clean["KEEP"], clean["AWS_REGION"]]).toEqual(["kept", "eu-west-1"]);
-    const kept = JSON.parse((await runCli(["exec", "--keep-env", "--for", "deploy-prod", ...node(printed)], parent)).out) as Record<string, string>;
+    const kept = JSON.parse((await runCli(["exec", "--keep-env", "--for", "deploy-prod", ...node(printed)], parent)).out) as Record<
+      string,
+      string
+    >;
     expect(kept).toMatchObject({ STINT_ID_TOKEN: EVIDENCE, AWS_SECRET_ACCESS_KEY: "x" });
   });
 });
@@ -111,16 +145,25 @@ describe("what the command prints", () => {
 
   it("is cut short by a reader that goes away, and the task is completed all the same", async () => {
     await using broker = await toyBroker();
-    const ran = await startProgram("sh", ["-c", `"${process.execPath}" "${CLI}" exec --for deploy-prod -- sh -c 'yes 2>/dev/null' | head -1`], env(broker)).done;
+    const ran = await startProgram(
+      "sh",
+      ["-c", `"${process.execPath}" "${CLI}" exec --for deploy-prod -- sh -c 'yes 2>/dev/null' | head -1`],
+      env(broker),
+    ).done;
     expect(ran.out).toBe("y\n");
     expect(completed(broker)).toHaveLength(1);
   });
 });
 
 describe("signals to exec", () => {
-  const sleeper = node("process.on('SIGTERM', () => { console.log('term'); process.exit(9) }); process.on('SIGHUP', () => { console.log('hup'); process.exit(8) }); console.log('ready'); setInterval(() => {}, 1000)");
+  const sleeper = node(
+    "process.on('SIGTERM', () => { console.log('term'); process.exit(9) }); process.on('SIGHUP', () => { console.log('hup'); process.exit(8) }); console.log('ready'); setInterval(() => {}, 1000)",
+  );
 
-  it.each([["SIGTERM", 9, "term"], ["SIGHUP", 8, "hup"]] as const)("%s goes on to the command, whose exit code counts", async (signal, code, said) => {
+  it.each([
+    ["SIGTERM", 9, "term"],
+    ["SIGHUP", 8, "hup"],
+  ] as const)("%s goes on to the command, whose exit code counts", async (signal, code, said) => {
     await using broker = await toyBroker();
     const running = startCli(["exec", "--for", "deploy-prod", ...sleeper], env(broker));
     await running.says("ready");
@@ -132,7 +175,15 @@ describe("signals to exec", () => {
 
   it("SIGINT from elsewhere than the keyboard goes on to the command, too", async () => {
     await using broker = await toyBroker();
-    const running = startCli(["exec", "--for", "deploy-prod", ...node("process.on('SIGINT', () => process.exit(3)); console.log('ready'); setInterval(() => {}, 1000)")], env(broker));
+    const running = startCli(
+      [
+        "exec",
+        "--for",
+        "deploy-prod",
+        ...node("process.on('SIGINT', () => process.exit(3)); console.log('ready'); setInterval(() => {}, 1000)"),
+      ],
+      env(broker),
+    );
     await running.says("ready");
     running.kill("SIGINT");
     expect((await running.done).code).toBe(3);
@@ -140,7 +191,8 @@ describe("signals to exec", () => {
 
   it("Ctrl-C on a terminal reaches the command once, not twice", async () => {
     await using broker = await toyBroker();
-    const script = "let n = 0; process.on('SIGINT', () => { n += 1; setTimeout(() => { console.log('interrupts ' + n); process.exit(0) }, 300) }); console.log('ready'); setInterval(() => {}, 1000)";
+    const script =
+      "let n = 0; process.on('SIGINT', () => { n += 1; setTimeout(() => { console.log('interrupts ' + n); process.exit(0) }, 300) }); console.log('ready'); setInterval(() => {}, 1000)";
     const typed = `( sleep 2; printf '\\003'; sleep 2 ) | script -qec "'${process.execPath}' '${CLI}' exec --for deploy-prod -- '${process.execPath}' -e \\"${script}\\"" /dev/null`;
     const ran = await startProgram("sh", ["-c", typed], env(broker, { TERM: "xterm" })).done;
     expect(ran.out).toContain("interrupts 1");
@@ -207,7 +259,9 @@ describe("the end of exec", () => {
   });
 
   it("says at once when an operator ended the task under it", async () => {
-    await using broker = await toyBroker(({ path }) => (path.endsWith("/heartbeat") ? { status: 409, body: { code: "task_ended", detail: "the task has ended" } } : undefined));
+    await using broker = await toyBroker(({ path }) =>
+      path.endsWith("/heartbeat") ? { status: 409, body: { code: "task_ended", detail: "the task has ended" } } : undefined,
+    );
     const ran = await runCli(["exec", "--heartbeat", "1s", "--for", "deploy-prod", ...node("setTimeout(() => {}, 900)")], env(broker));
     expect(ran.err).toContain("the task was ended by the broker; its credentials are dead");
   });
@@ -217,8 +271,15 @@ describe("GitHub Actions", () => {
   it("gets evidence from the runner, and the command gets no way to ask for more", async () => {
     await using broker = await toyBroker();
     await using runner = await recordingServer(() => ({ body: { value: EVIDENCE } }));
-    const platform = { GITHUB_ACTIONS: "true", ACTIONS_ID_TOKEN_REQUEST_URL: `${runner.url}/t?v=1`, ACTIONS_ID_TOKEN_REQUEST_TOKEN: "runner" };
-    const ran = await runCli(["exec", "--for", "deploy-prod", ...node("console.log(process.env.ACTIONS_ID_TOKEN_REQUEST_URL)")], { STINT_URL: broker.url, ...platform });
+    const platform = {
+      GITHUB_ACTIONS: "true",
+      ACTIONS_ID_TOKEN_REQUEST_URL: `${runner.url}/t?v=1`,
+      ACTIONS_ID_TOKEN_REQUEST_TOKEN: "runner",
+    };
+    const ran = await runCli(["exec", "--for", "deploy-prod", ...node("console.log(process.env.ACTIONS_ID_TOKEN_REQUEST_URL)")], {
+      STINT_URL: broker.url,
+      ...platform,
+    });
     expect(ran.out).toBe("undefined\n");
     expect(runner.received[0]?.path).toBe(`/t?v=1&audience=${encodeURIComponent(broker.url)}`);
     expect(broker.received[0]?.headers.authorization).toBe(`Bearer ${EVIDENCE}`);
@@ -231,8 +292,15 @@ async function waitFor(condition: () => boolean): Promise<void> {
 
 describe("a credential that is not one token", () => {
   it("reaches the command as JSON", async () => {
-    await using broker = await toyBroker(({ path }) => (path.endsWith("/credentials") ? { status: 201, body: { ...credential(), credential: { type: "postgres", username: "u", password: "p-0123456789" } } } : undefined));
-    const ran = await runCli(["exec", "--no-mask", "--for", "deploy-prod=DB", ...node("console.log(JSON.parse(process.env.DB).username)")], env(broker));
+    await using broker = await toyBroker(({ path }) =>
+      path.endsWith("/credentials")
+        ? { status: 201, body: { ...credential(), credential: { type: "postgres", username: "u", password: "p-0123456789" } } }
+        : undefined,
+    );
+    const ran = await runCli(
+      ["exec", "--no-mask", "--for", "deploy-prod=DB", ...node("console.log(JSON.parse(process.env.DB).username)")],
+      env(broker),
+    );
     expect(ran.out).toBe("u\n");
   });
 });

@@ -14,10 +14,13 @@ async function masked(secrets: readonly string[], chunks: readonly (string | Buf
 }
 
 describe("masking what a command prints", () => {
-  it("hides a secret that two chunks share", async () => expect(await masked(["s3cret"], ["before s3c", "ret after"])).toBe("before ******** after"));
+  it("hides a secret that two chunks share", async () =>
+    expect(await masked(["s3cret"], ["before s3c", "ret after"])).toBe("before ******** after"));
   it("hides a secret that comes byte by byte", async () => expect(await masked(["s3cret"], [..."xs3crety"])).toBe("x********y"));
-  it("hides the longest where secrets overlap", async () => expect(await masked(["abc", "abcdef"], ["1abcdef2abc3"])).toBe("1********2********3"));
-  it("lets the beginning of a secret through at the end, when it was none", async () => expect(await masked(["s3cret"], ["ends in s3cre"])).toBe("ends in s3cre"));
+  it("hides the longest where secrets overlap", async () =>
+    expect(await masked(["abc", "abcdef"], ["1abcdef2abc3"])).toBe("1********2********3"));
+  it("lets the beginning of a secret through at the end, when it was none", async () =>
+    expect(await masked(["s3cret"], ["ends in s3cre"])).toBe("ends in s3cre"));
   it("holds nothing back that cannot become a secret", async () => {
     const stream = maskStream(["s3cret"]);
     stream.write("Password: ");
@@ -27,7 +30,10 @@ describe("masking what a command prints", () => {
 
   it("shows no secret whatever the chunks, and changes nothing else", async () => {
     const letters = fc.array(fc.constantFrom("a", "b", "c", "é"), { maxLength: 60 }).map((all) => all.join(""));
-    const secrets = fc.array(fc.array(fc.constantFrom("a", "b", "c"), { minLength: 2, maxLength: 5 }).map((all) => all.join("")), { minLength: 1, maxLength: 3 });
+    const secrets = fc.array(
+      fc.array(fc.constantFrom("a", "b", "c"), { minLength: 2, maxLength: 5 }).map((all) => all.join("")),
+      { minLength: 1, maxLength: 3 },
+    );
     await fc.assert(
       fc.asyncProperty(letters, secrets, fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1 }), async (text, hidden, sizes) => {
         const bytes = Buffer.from(text);

@@ -45,4 +45,5 @@ export function startProgram(program: string, args: readonly string[], env: Read
 }
 
 /** Runs it to its end. */
-export const runCli = (args: readonly string[], env: Readonly<Record<string, string>> = {}, input?: string): Promise<Ran> => startCli(args, env, input).done;
+export const runCli = (args: readonly string[], env: Readonly<Record<string, string>> = {}, input?: string): Promise<Ran> =>
+  startCli(args, env, input).done;
