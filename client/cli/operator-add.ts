@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { systemCode } from "../errors.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./exit-codes.ts";
@@ -17,7 +18,7 @@ interface Options {
 
 /** `stint operator add NAME --role R` */
 export async function run(context: Context, options: Options, name: string): Promise<number> {
-  const file = options.file ?? context.env["STINT_OPERATOR_TOKENS_FILE"] ?? "operators";
+  const file = options.file ?? context.env["STINT_OPERATOR_TOKENS_FILE"] ?? join(context.env["STINT_CONFIG"] ?? "stint", "operators");
   const token = await addOperator(file, name, options.role);
   await hand(context, token, options.out);
   note(
@@ -46,6 +47,7 @@ export async function addOperator(file: string, name: string, role: Role): Promi
     );
   const token = newKey("stint_op_");
   const apart = before === "" || before.endsWith("\n") ? before : `${before}\n`;
+  await mkdir(dirname(file), { recursive: true });
   await writeSecret(file, `${apart}${name} ${role} ${hashOf(token)}\n`);
   return token;
 }

@@ -20,7 +20,7 @@ export function defineAuthoring(program: Command, act: Act): void {
         .choices(ROLES)
         .makeOptionMandatory(),
     )
-    .option("--file <file>", "default: $STINT_OPERATOR_TOKENS_FILE, else operators")
+    .option("--file <file>", "default: $STINT_OPERATOR_TOKENS_FILE, else operators in the configuration folder")
     .option("--out <file>", "write the token to this file, mode 0600, instead of showing it")
     .addHelpText("before", "  stint operator add mara --role responder\n")
     .action(act(() => import("./operator-add.ts")));

@@ -38,7 +38,7 @@ export function screenOf(
     tty: isTty(out),
     errTty: isTty(err),
     interactive: isTty(streams.in) && isTty(err) && !env["STINT_NO_INPUT"] && !env["CI"],
-    width: Math.max(40, out.columns ?? 80),
+    width: Math.max(40, out.columns || 80),
     color: coloured(out),
     errColor: coloured(err),
   };

@@ -21,7 +21,7 @@ name: ${grant}
 owner: ${quoted(owner)}
 review_by: ${reviewBy}
 sensitivity: high
-allow:
+allow:  # one rule must match, with every condition of it
   - trust: ${trust}
     claims:
 ${Object.entries(platform.allow)

@@ -1,0 +1,158 @@
+import { describe, expect, it } from "@jest/globals";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { recordingServer } from "../recording-server.ts";
+import { EVIDENCE, LEASE, SECRET, toyBroker } from "../toy-broker.ts";
+import { selfSigned } from "../../support/self-signed.ts";
+import { CLI, runCli, startProgram } from "./run-cli.ts";
+
+const shell = (command: string): string => command.replaceAll("'", "'\\''");
+/** Runs it on a terminal of its own. */
+const onTerminal = (args: string, env: Readonly<Record<string, string>>) =>
+  startProgram("script", ["-qec", `'${shell(process.execPath)}' '${shell(CLI)}' ${args}`, "/dev/null"], { TERM: "xterm", ...env }).done;
+
+describe("the command line", () => {
+  it("offers what was probably meant", async () => {
+    const ran = await runCli(["reqest", "deploy"]);
+    expect([ran.code, ran.err]).toEqual([2, "✗ unknown command 'reqest'\n  next  Did you mean request?\n"]);
+    expect((await runCli(["lease", "list"])).code).toBe(2);
+    expect((await runCli(["request", "deploy", "--tll", "5m"])).err).toContain("--ttl");
+  });
+
+  it("leads every help with examples, and lists no command that is not there", async () => {
+    const help = await runCli(["--help"]);
+    expect([help.code, help.out.startsWith("  stint demo")]).toEqual([0, true]);
+    for (const later of ["doctor", "credential-helper", "approve", "login"]) expect(help.out).not.toContain(later);
+    expect((await runCli(["exec", "--help"])).out.startsWith("  stint exec --for")).toBe(true);
+  });
+
+  it("says its version and nothing else", async () => expect((await runCli(["--version"])).out).toMatch(/^\d+\.\d+\.\d+\n$/));
+
+  it.each([["not a url"], ["ftp://x"], ["https://x/path"], ["https://user:pass@x"]])(
+    "refuses %s as the address of a broker",
+    async (url) => {
+      const ran = await runCli(["whoami"], { STINT_URL: url, STINT_ID_TOKEN: EVIDENCE });
+      expect([ran.code, ran.err]).toEqual([2, expect.stringContaining("STINT_URL is not the address of a broker")]);
+      expect(ran.err).not.toContain("pass");
+    },
+  );
+
+  it("says when the variable for a token names no file", async () => {
+    const ran = await runCli(["lease", "ls"], { STINT_OPERATOR_TOKEN_FILE: "/nowhere/token" });
+    expect([ran.code, ran.err]).toEqual([2, expect.stringContaining("STINT_OPERATOR_TOKEN_FILE: /nowhere/token cannot be read (ENOENT)")]);
+  });
+});
+
+describe("a secret on a terminal", () => {
+  it("is shown only when it is asked for", async () => {
+    await using broker = await toyBroker();
+    const env = { STINT_URL: broker.url, STINT_ID_TOKEN: EVIDENCE };
+    const hidden = await onTerminal("request deploy-prod", env);
+    expect(hidden.out).toContain(LEASE);
+    expect(hidden.out).toContain("--reveal prints it here");
+    expect(hidden.out).not.toContain(SECRET);
+    expect((await onTerminal("request deploy-prod --format json", env)).out).not.toContain(SECRET);
+    expect((await onTerminal("request deploy-prod --field token", env)).out).not.toContain(SECRET);
+    expect((await onTerminal("request deploy-prod --reveal", env)).out).toContain(SECRET);
+  });
+
+  it("is registered with GitHub's log before anything else is printed", async () => {
+    await using broker = await toyBroker();
+    const ran = await runCli(["request", "deploy-prod"], { STINT_URL: broker.url, STINT_ID_TOKEN: EVIDENCE, GITHUB_ACTIONS: "true" });
+    expect([ran.out, ran.err.split("\n")[0]]).toEqual([SECRET, `::add-mask::${SECRET}`]);
+  });
+});
+
+describe("colour", () => {
+  const ls = {
+    items: [
+      {
+        id: LEASE,
+        state: "active",
+        workload: "w",
+        grant: "g",
+        task: "t",
+        revocation: "immediate",
+        opened_at: "2020-01-01T00:00:00.000Z",
+        expires_at: "2099-01-01T00:00:00.000Z",
+        ended_at: null,
+        ended_by: null,
+      },
+    ],
+    next_cursor: null,
+  };
+  it("is there on a terminal, with a word beside it, and not when NO_COLOR says so", async () => {
+    await using broker = await recordingServer(() => ({ body: ls }));
+    const env = { STINT_URL: broker.url, STINT_OPERATOR_TOKEN: "op" };
+    expect((await onTerminal("lease ls", env)).out).toContain("\u001b[32m● active");
+    const plain = await onTerminal("lease ls", { ...env, NO_COLOR: "1" });
+    expect(plain.out).toContain("● active");
+    expect(plain.out).not.toContain("\u001b[3");
+  });
+});
+
+describe("a revocation that is not complete", () => {
+  it("is exit 10, and says until when what may still be honoured", async () => {
+    const LATER = "2099-01-01T00:00:00.000Z";
+    const lease = { lease_id: LEASE, issuer: "jwt", outcome: "dead_by", revocation: "expiry_only", dead_by: LATER, took_ms: 3 };
+    const job = {
+      id: "rev_1",
+      state: "done",
+      selector: { grant: "g" },
+      reason: "r",
+      by: "operator:x",
+      at: LATER,
+      matched: 1,
+      ended: 1,
+      in_force_at: LATER,
+      lock: null,
+      receipt: { ended_by: "revoked", settled: true, leases: [lease], dead_by: LATER, more: 0 },
+    };
+    await using broker = await recordingServer(({ body }) =>
+      body.includes("dry_run")
+        ? {
+            body: {
+              dry_run: true,
+              selector: { grant: "g" },
+              matched: 1,
+              tasks: 1,
+              by_issuer: [{ issuer: "jwt", leases: 1, revocation: "expiry_only", dead_by: LATER }],
+              leases: [],
+              truncated: false,
+            },
+          }
+        : { status: 202, body: job },
+    );
+    const ran = await runCli(["revoke", "--grant", "g", "--reason", "r"], { STINT_URL: broker.url, STINT_OPERATOR_TOKEN: "op" });
+    expect(ran.code).toBe(10);
+    expect(ran.err).toContain("cannot be called back from verifiers that do not ask: the last dies at 2099-01-01");
+    expect(ran.err).toContain("1 may be honoured until 2099-01-01");
+    expect(ran.err).not.toContain("✓");
+  });
+});
+
+describe("a broker behind a certificate authority of our own", () => {
+  it("is trusted through STINT_CA_FILE, and not without it", async () => {
+    const { key, cert } = selfSigned("localhost", { days: 2 });
+    const folder = await mkdtemp(join(tmpdir(), "stint-ca-"));
+    const file = join(folder, "ca.pem");
+    await writeFile(file, cert);
+    const server = createServer({ key, cert }, (_, response) =>
+      response.end(JSON.stringify({ kind: "operator", name: "ann", role: "viewer" })),
+    );
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      const env = { STINT_URL: `https://localhost:${(server.address() as AddressInfo).port}`, STINT_OPERATOR_TOKEN: "op" };
+      const trusted = await runCli(["whoami", "--field", "name"], { ...env, STINT_CA_FILE: file });
+      expect([trusted.code, trusted.out]).toEqual([0, "ann\n"]);
+      const unknown = await runCli(["whoami", "--timeout", "1s"], env);
+      expect([unknown.code, unknown.err]).toEqual([6, expect.stringContaining("STINT_CA_FILE names the CA to trust")]);
+    } finally {
+      server.close();
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
