@@ -1,0 +1,162 @@
+import { connect, type Socket } from "node:net";
+
+/** One run of load against one path. */
+export interface Job {
+  readonly port: number;
+  readonly path: string;
+  /** Header lines beyond Host, Content-Type and Content-Length, without line ends. */
+  readonly headers: readonly string[];
+  /** One form body per request, so that each can carry evidence of its own. */
+  readonly bodies: readonly string[];
+  /** Begin again when they are used up; otherwise the run ends there. */
+  readonly cycle: boolean;
+  readonly connections: number;
+  /** The run ends after this time; requests under way are finished. */
+  readonly ms: number;
+  /** Every answer must have this status and hold this text. */
+  readonly expect: { readonly status: number; readonly text: string };
+  /** This member of each answer is handed back. */
+  readonly collect: string | undefined;
+  /** Requests a second at a steady pace; latency then counts from when a request was due, not from when it could be sent. */
+  readonly pace: number | undefined;
+}
+
+export interface JobResult {
+  readonly done: number;
+  readonly ms: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly failed: number;
+  /** The first answer that was not as expected. */
+  readonly firstFailure: string | undefined;
+  readonly collected: readonly string[];
+}
+
+/**
+ * A bare HTTP/1.1 client over kept-alive sockets: what the load costs is taken from Redis and not from the server, so it must be
+ * little. It understands answers with a Content-Length, which is what both programs send.
+ */
+export async function drive(job: Job): Promise<JobResult> {
+  const run = new Run(job);
+  await run.finished();
+  return run.result();
+}
+
+class Run {
+  readonly #job: Job;
+  readonly #head: string;
+  readonly #latencies: number[] = [];
+  readonly #collected: string[] = [];
+  readonly #member: string;
+  readonly #startedAt = performance.now();
+  readonly #lanes: Promise<void>[];
+  #next = 0;
+  #failed = 0;
+  #firstFailure: string | undefined;
+  #endedAt = 0;
+
+  constructor(job: Job) {
+    this.#job = job;
+    this.#member = `"${job.collect}":"`;
+    const lines = [
+      `POST ${job.path} HTTP/1.1`,
+      `Host: 127.0.0.1:${job.port}`,
+      "Content-Type: application/x-www-form-urlencoded",
+      ...job.headers,
+    ];
+    this.#head = `${lines.join("\r\n")}\r\nContent-Length: `;
+    this.#lanes = Array.from({ length: job.connections }, () => this.#lane());
+  }
+
+  async finished(): Promise<void> {
+    await Promise.all(this.#lanes);
+    this.#endedAt = performance.now();
+  }
+
+  result(): JobResult {
+    const sorted = this.#latencies.toSorted((a, b) => a - b);
+    const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+    return {
+      done: sorted.length,
+      ms: this.#endedAt - this.#startedAt,
+      p50Ms: at(0.5),
+      p99Ms: at(0.99),
+      failed: this.#failed,
+      firstFailure: this.#firstFailure,
+      collected: this.#collected,
+    };
+  }
+
+  /** The next body and when it is due; undefined when the run is over. */
+  #take(): { readonly body: string; readonly dueAt: number } | undefined {
+    const { bodies, cycle, pace, ms } = this.#job;
+    const index = this.#next;
+    const now = performance.now();
+    const dueAt = pace === undefined ? now : this.#startedAt + (index * 1000) / pace;
+    if (Math.max(now, dueAt) - this.#startedAt >= ms || (!cycle && index >= bodies.length)) return undefined;
+    this.#next += 1;
+    const body = bodies[index % bodies.length];
+    return body === undefined ? undefined : { body, dueAt };
+  }
+
+  /** One connection: a request, its answer, the next. */
+  #lane(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const socket: Socket = connect({ port: this.#job.port, host: "127.0.0.1", noDelay: true });
+      let sentAt = 0;
+      let held = "";
+      const send = (): void => {
+        const taken = this.#take();
+        if (taken === undefined) {
+          socket.destroy();
+          resolve();
+          return;
+        }
+        sentAt = taken.dueAt;
+        const wait = taken.dueAt - performance.now();
+        const write = (): void => void socket.write(`${this.#head}${taken.body.length}\r\n\r\n${taken.body}`, "latin1");
+        if (wait > 0.5) setTimeout(write, wait);
+        else write();
+      };
+      socket.once("connect", send);
+      socket.on("data", (chunk: Buffer) => {
+        held = held === "" ? chunk.toString("latin1") : held + chunk.toString("latin1");
+        const answer = whole(held);
+        if (answer === undefined) return;
+        this.#latencies.push(performance.now() - sentAt);
+        this.#check(held, answer);
+        held = "";
+        send();
+      });
+      socket.once("error", reject);
+      socket.once("close", () => reject(new Error("the server closed a connection under load")));
+    });
+  }
+
+  #check(text: string, answer: Whole): void {
+    const { expect, collect } = this.#job;
+    if (answer.status !== expect.status || !text.includes(expect.text, answer.bodyAt)) {
+      this.#failed += 1;
+      this.#firstFailure ??= `${answer.status} ${text.slice(answer.bodyAt, answer.bodyAt + 400)}`;
+      return;
+    }
+    if (collect === undefined) return;
+    const from = text.indexOf(this.#member, answer.bodyAt) + this.#member.length;
+    this.#collected.push(text.slice(from, text.indexOf('"', from)));
+  }
+}
+
+interface Whole {
+  readonly status: number;
+  readonly bodyAt: number;
+}
+
+/** Where the body begins once all of it has arrived. */
+function whole(text: string): Whole | undefined {
+  const end = text.indexOf("\r\n\r\n");
+  if (end === -1) return undefined;
+  const length = /\r\ncontent-length: *(\d+)/i.exec(text.slice(0, end))?.[1];
+  if (length === undefined) throw new Error(`an answer without Content-Length: ${text.slice(0, end)}`);
+  const bodyAt = end + 4;
+  return text.length < bodyAt + Number(length) ? undefined : { status: Number(text.slice(9, 12)), bodyAt };
+}

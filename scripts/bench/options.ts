@@ -1,0 +1,93 @@
+import { parseArgs } from "node:util";
+
+/** What can be measured; `issue` stands for both kinds of evidence. */
+export const PATHS = ["issue-es256", "issue-rs256", "introspect", "revoke", "sweep", "memory", "mark"] as const;
+export type Path = (typeof PATHS)[number];
+/** Over HTTP, against the floor; the others look at the store alone. */
+export const HTTP_PATHS = ["issue-es256", "issue-rs256", "introspect", "revoke"] as const satisfies readonly Path[];
+export type HttpPath = (typeof HTTP_PATHS)[number];
+
+export interface BenchOptions {
+  readonly paths: ReadonlySet<Path>;
+  readonly rounds: number;
+  readonly seconds: number;
+  /** A round ends after this many requests instead; for a short look that need not be fair. */
+  readonly requests: number | undefined;
+  readonly connections: number;
+  /** `appendfsync` of the Redis beneath both programs; `off`: no append-only file. */
+  readonly fsync: "always" | "everysec" | "no" | "off";
+  /** Live leases for what is measured on the store alone. */
+  readonly leases: number;
+  /** A CPU profile of the broker is left here. */
+  readonly profile: string | undefined;
+  /** Told what is going on. */
+  readonly say: (text: string) => void;
+}
+
+export interface CommandLine extends BenchOptions {
+  readonly json: boolean;
+  readonly out: string;
+}
+
+export const USAGE = `npm run bench -- [--only issue,sweep] [--rounds 5] [--seconds 3] [--connections 32] [--fsync everysec] [--full] [--json] [--out FILE]
+
+  --only         issue, issue-es256, issue-rs256, introspect, revoke, sweep, memory, mark; several with commas
+  --rounds       rounds of each program, interleaved; the median and the spread are reported
+  --seconds      length of a round
+  --requests     length of a round in requests instead
+  --connections  requests in flight
+  --fsync        durability of the Redis beneath: always, everysec, no, off
+  --full         1,000,000 live leases for sweep, memory and mark instead of 100,000
+  --profile      a folder for a CPU profile of the broker
+  --json         print the report as JSON
+  --out          where the JSON is written; bench-report.json unless told otherwise`;
+
+const FSYNC = ["always", "everysec", "no", "off"] as const;
+
+/** Reads the command line. Throws an Error that says what was expected. */
+export function readOptions(args: readonly string[], say: (text: string) => void): CommandLine {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      only: { type: "string", multiple: true },
+      rounds: { type: "string", default: "5" },
+      seconds: { type: "string", default: "3" },
+      requests: { type: "string" },
+      connections: { type: "string", default: "32" },
+      fsync: { type: "string", default: "everysec" },
+      full: { type: "boolean", default: false },
+      profile: { type: "string" },
+      json: { type: "boolean", default: false },
+      out: { type: "string", default: "bench-report.json" },
+    },
+  });
+  const fsync = FSYNC.find((name) => name === values.fsync);
+  if (fsync === undefined) throw new Error(`--fsync: expected ${FSYNC.join(", ")}`);
+  return {
+    paths: pathsOf(values.only),
+    rounds: wholeNumber("rounds", values.rounds),
+    seconds: wholeNumber("seconds", values.seconds),
+    requests: values.requests === undefined ? undefined : wholeNumber("requests", values.requests),
+    connections: wholeNumber("connections", values.connections),
+    fsync,
+    leases: values.full ? 1_000_000 : 100_000,
+    profile: values.profile,
+    say,
+    json: values.json,
+    out: values.out,
+  };
+}
+
+function pathsOf(only: readonly string[] | undefined): ReadonlySet<Path> {
+  if (only === undefined) return new Set(PATHS);
+  const asked = only.flatMap((text) => text.split(","));
+  const known = asked.flatMap((name) => PATHS.filter((path) => path === name || (name === "issue" && path.startsWith("issue-"))));
+  const unknown = asked.filter((name) => name !== "issue" && !PATHS.some((path) => path === name));
+  if (unknown.length > 0) throw new Error(`--only: expected issue, ${PATHS.join(", ")}`);
+  return new Set(known);
+}
+
+function wholeNumber(name: string, text: string): number {
+  if (!/^[1-9]\d{0,6}$/.test(text)) throw new Error(`--${name}: expected a whole number from 1`);
+  return Number(text);
+}

@@ -1,0 +1,79 @@
+import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { availableParallelism, cpus, release, tmpdir } from "node:os";
+import { join } from "node:path";
+import { checkAnswers } from "./checks.ts";
+import { canPin } from "./children.ts";
+import { NOISY } from "./figures.ts";
+import { startLoader } from "./loader.ts";
+import { HTTP_PATHS, type BenchOptions } from "./options.ts";
+import { startBroker, startFloor } from "./programs.ts";
+import { openRedis } from "./redis.ts";
+import { Rounds, type PathReport } from "./rounds.ts";
+import { createScenario } from "./scenario.ts";
+import { measureStore, type StoreReport } from "./store-figures.ts";
+
+/** Everything that was measured, and on what. */
+export interface BenchReport {
+  readonly machine: {
+    readonly cores: number;
+    readonly cpu: string;
+    readonly system: string;
+    /** Servers had one core and load and Redis another; otherwise they shared what there was. */
+    readonly pinned: boolean;
+  };
+  readonly versions: Readonly<Record<string, string>>;
+  readonly settings: { readonly rounds: number; readonly seconds: number; readonly connections: number; readonly fsync: string };
+  readonly paths: readonly PathReport[];
+  readonly store: StoreReport | undefined;
+  /** Paths of which a program's throughput differed between rounds by more than 30 % of its median. */
+  readonly noisy: readonly string[];
+}
+
+/** Runs what was asked for on servers of its own, and stops them whatever happens. Throws when an answer is wrong. */
+export async function benchmark(options: BenchOptions): Promise<BenchReport> {
+  const wanted = HTTP_PATHS.filter((path) => options.paths.has(path));
+  let redisVersion = "";
+  const paths: PathReport[] = [];
+  if (wanted.length > 0) {
+    const folder = await mkdtemp(join(tmpdir(), "stint-bench-"));
+    try {
+      await using redis = await openRedis(options.fsync);
+      redisVersion = redis.version;
+      const scenario = await createScenario();
+      await using loader = await startLoader();
+      await using floor = await startFloor(scenario, redis.url);
+      await using broker = await startBroker(scenario, redis.url, folder, options.profile);
+      for (const program of [floor, broker]) await checkAnswers(program, scenario);
+      options.say("both programs answer correctly");
+      paths.push(...(await new Rounds({ options, scenario, redis, loader, floor, broker }).measure(wanted)));
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+  const store = await measureStore(options);
+  return {
+    machine: {
+      cores: availableParallelism(),
+      cpu: cpus()[0]?.model.trim() ?? "",
+      system: `${process.platform} ${release()}`,
+      pinned: canPin,
+    },
+    versions: versions(redisVersion === "" ? (store?.redis ?? "") : redisVersion),
+    settings: { rounds: options.rounds, seconds: options.seconds, connections: options.connections, fsync: options.fsync },
+    paths,
+    store,
+    noisy: paths.flatMap(({ path, floor, broker }) =>
+      [floor, broker].filter(({ perSecond }) => perSecond.spread > NOISY).map(({ lane }) => `${path} (${lane})`),
+    ),
+  };
+}
+
+function versions(redis: string): Readonly<Record<string, string>> {
+  const manifest = (path: string): { readonly version: string } =>
+    JSON.parse(readFileSync(join(import.meta.dirname, "../../..", path), "utf8")) as { version: string };
+  const own = Object.fromEntries(
+    ["express", "ioredis", "jose", "zod", "pino"].map((name) => [name, manifest(`node_modules/${name}/package.json`).version]),
+  );
+  return { stint: manifest("package.json").version, node: process.versions.node, openssl: process.versions.openssl, redis, ...own };
+}

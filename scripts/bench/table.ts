@@ -1,0 +1,114 @@
+import { NOISY, type Figure } from "./figures.ts";
+import type { LaneReport, PathReport } from "./rounds.ts";
+import type { BenchReport } from "./run.ts";
+import type { StoreReport } from "./store-figures.ts";
+
+/** The report for people: ratios first, because only they travel between machines; absolute figures after. */
+export function renderTable(report: BenchReport): string {
+  const { machine, versions, settings, paths, store, noisy } = report;
+  const parts = [
+    `Stint ${versions["stint"]} on ${machine.cores} cores (${machine.cpu}, ${machine.system})${machine.pinned ? ", servers pinned to one, load and Redis to another" : ", nothing pinned"}`,
+    Object.entries(versions)
+      .map(([name, version]) => `${name} ${version}`)
+      .join(", "),
+  ];
+  if (paths.length > 0) {
+    parts.push(
+      `${settings.rounds} interleaved rounds, ${settings.seconds} s each, ${settings.connections} connections, appendfsync ${settings.fsync}`,
+    );
+    parts.push("", "RATIOS to the floor of the same run (median of rounds; more is better)", ratios(paths));
+    parts.push("", "ABSOLUTE (median; they size this machine and nothing else)", absolutes(paths));
+  }
+  if (store !== undefined) parts.push("", ...storeLines(store));
+  if (noisy.length > 0) {
+    parts.push(
+      "",
+      `NOISY: throughput differed between rounds by more than ${percent(NOISY)}: ${noisy.join(", ")}. Trust the ratios only so far, and no absolute figure.`,
+    );
+  }
+  return `${parts.join("\n")}\n`;
+}
+
+function ratios(paths: readonly PathReport[]): string {
+  const rows = paths.map(({ path, ratio, cpuRatio, goal }) => [
+    path,
+    two(ratio.median),
+    `${two(ratio.min)} to ${two(ratio.max)}`,
+    cpuRatio === undefined ? "-" : two(cpuRatio.median),
+    two(goal),
+    ratio.median >= goal ? "met" : "missed",
+  ]);
+  return table(["path", "throughput", "range", "CPU", "goal", ""], rows);
+}
+
+function absolutes(paths: readonly PathReport[]): string {
+  const rows = paths.flatMap((report) => {
+    const lanes = [report.floor, report.broker, ...report.others].map((lane) => [report.path, ...laneCells(lane)]);
+    const { atEighty } = report;
+    if (atEighty === undefined) return lanes;
+    return [
+      ...lanes,
+      [report.path, "broker at 80 %", whole(atEighty.perSecond), "-", ms(atEighty.p50Ms), ms(atEighty.p99Ms), "-", "-", "-"],
+    ];
+  });
+  return table(["path", "program", "req/s", "spread", "p50", "p99", "CPU us", "Redis us", "core busy"], rows);
+}
+
+function laneCells({ lane, perSecond, p50Ms, p99Ms, cpuUs, redisUs, busy }: LaneReport): readonly string[] {
+  const optional = (figure: Figure | undefined, render: (value: number) => string): string =>
+    figure === undefined ? "-" : render(figure.median);
+  return [
+    lane,
+    whole(perSecond.median),
+    percent(perSecond.spread),
+    ms(p50Ms.median),
+    ms(p99Ms.median),
+    optional(cpuUs, whole),
+    whole(redisUs.median),
+    optional(busy, percent),
+  ];
+}
+
+function storeLines({ leases, openedPerSecond, memory, sweep, mark }: StoreReport): readonly string[] {
+  const lines = [`STORE at ${leases.toLocaleString("en")} live leases (opened at ${whole(openedPerSecond)}/s by one client)`];
+  if (memory !== undefined) {
+    lines.push(
+      `memory: ${whole(memory.byBudget)} bytes a lease (budget ${memory.budget}); ${whole(memory.perLease)} with the look-up by credential`,
+    );
+    lines.push(
+      table(
+        ["part", "bytes"],
+        memory.parts.map(({ part, bytes }) => [part, whole(bytes)]),
+      ),
+    );
+  }
+  if (sweep !== undefined) {
+    lines.push(
+      `sweep: ${sweep.due} due in ${whole(sweep.ms)} ms, ${whole(sweep.perSecond)}/s (goal ${whole(sweep.goalPerSecond)}), Redis ${whole(sweep.redisUs)} us each; a look with nothing due ${ms(sweep.emptyMs.median)}`,
+    );
+  }
+  if (mark !== undefined) {
+    lines.push(
+      `mark over ${mark.covered} leases of a workload: ${ms(mark.ms.median)} at the broker (goal 5 ms), ${mark.redisMs.toFixed(3)} ms in Redis (goal 1 ms); clean-up behind it ${whole(mark.cleanedPerSecond)}/s`,
+    );
+  }
+  return lines;
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
+  // names to the left, numbers to the right
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) =>
+        /^[\d.-]/.test(rows[0]?.[column] ?? "") ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
+      )
+      .join("  ")
+      .trimEnd();
+  return [head, ...rows].map((row) => `  ${line(row)}`).join("\n");
+}
+
+const two = (value: number): string => value.toFixed(2);
+const whole = (value: number): string => (Number.isFinite(value) ? Math.round(value).toString() : "-");
+const percent = (share: number): string => `${Math.round(share * 100)} %`;
+const ms = (value: number): string => `${value.toFixed(value < 10 ? 2 : 0)} ms`;
