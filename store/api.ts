@@ -312,6 +312,25 @@ export interface HoldStore {
   show(): Promise<{ readonly onHold: boolean; readonly buckets: readonly number[]; readonly aheadMs: number }>;
 }
 
+/** One thing that verifiers must hear of. */
+export type FeedEntry =
+  /** A lease that ended before its `exp`; nothing need be remembered of it after `expiresAt`. */
+  | { readonly kind: "lease"; readonly lease: LeaseId; readonly grant: string; readonly expiresAt: number }
+  /** Every lease opened at or before `at` that the scope covers. */
+  | { readonly kind: "mark"; readonly scope: MarkScope; readonly at: number };
+
+/** What has been revoked and is not yet over, bucket by bucket. A position is the number of a bucket's last entry read. */
+export interface FeedStore {
+  /** Entries after a position, in order. `gap`: some were forgotten, or the store has gone back; take a snapshot. */
+  read(bucket: number, after: number, limit: number): Promise<{ readonly entries: readonly FeedEntry[]; readonly position: number; readonly gap: boolean }>;
+  /** Position of every bucket now; one pipeline. */
+  positions(): Promise<readonly number[]>;
+  /** Everything that holds in a bucket: marks, then leases a page at a time. What ends meanwhile comes after `position`. */
+  snapshot(bucket: number, cursor: string | undefined, limit: number): Promise<{ readonly entries: readonly FeedEntry[]; readonly position: number; readonly nextCursor: string | undefined }>;
+  /** Calls back with a bucket's number as soon as something was added to it; hints may be lost. Returns how to stop. */
+  hints(listener: (bucket: number) => void): Promise<() => Promise<void>>;
+}
+
 /** Everything the broker remembers. */
 export interface Store {
   /** Made at first start, kept in Redis: tells this store from another. */
@@ -324,6 +343,7 @@ export interface Store {
   readonly denials: DenialStore;
   readonly audit: AuditStream;
   readonly hold: HoldStore;
+  readonly feed: FeedStore;
   /** Last facts found; looked at again each minute. */
   facts(): StoreFacts;
   /** Writes and reads back; for readiness. */

@@ -7,6 +7,7 @@ import { createAuditStream } from "./audit-stream.ts";
 import { sampleClock } from "./clock.ts";
 import { connect, type Connection, type RedisClient } from "./connect.ts";
 import { createDenialStore } from "./denials.ts";
+import { createFeedStore } from "./feed.ts";
 import { findFacts } from "./facts.ts";
 import { createHoldStore } from "./hold.ts";
 import { ALL_BUCKETS, placeKey } from "./keyspace.ts";
@@ -67,6 +68,7 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
       denials: createDenialStore(runner),
       audit: createAuditStream(runner),
       hold: createHoldStore(runner),
+      feed: createFeedStore(runner),
       facts: () => facts,
       async ping() {
         const key = `${placeKey("meta")}:ping`;

@@ -3,8 +3,10 @@
 -- it has done anything, because one declared key is there and the other is not.
 local P = KEYS[1]
 
-local FACTS = { "hw", "seq", "locks", "marks", "hold", "opened", "p", "a", "r", "s", "d", "f" }
+local FACTS = { "hw", "seq", "feed", "locks", "marks", "hold", "opened", "p", "a", "r", "s", "d", "f" }
 local facts, changed = {}, {}
+-- How many feed entries a bucket keeps: a verifier that is further behind takes a snapshot.
+local FEED_LENGTH = 4096
 
 local function read_facts()
   local got = redis.call("HMGET", P, unpack(FACTS))
@@ -23,6 +25,8 @@ local function save_facts()
     args[#args + 1] = string.format("%.0f", value)
   end
   if #args > 0 then redis.call("HSET", P, unpack(args)) end
+  -- Only a hint: whoever misses it reads the bucket within a second anyway.
+  if changed.feed then redis.call("PUBLISH", "stint:feed", string.match(P, "{b(%x+)}")) end
 end
 
 -- The bucket's time: never goes back. Only an agreed clock moves it on.
@@ -36,6 +40,12 @@ end
 local function record(at, said, found)
   set_fact("seq", facts.seq + 1)
   redis.call("XADD", P .. ":au", string.format("%.0f-0", facts.seq), "a", said, "x", found and cjson.encode(found) or "", "t", at)
+end
+
+-- What verifiers must hear of: a lease (`kind` "l") that ended before its `exp`, or a mark ("m").
+local function announce(kind, name, instant_or_end, grant)
+  set_fact("feed", facts.feed + 1)
+  redis.call("XADD", P .. ":f", "MAXLEN", "~", FEED_LENGTH, string.format("%.0f-0", facts.feed), kind, name, "t", instant_or_end, "g", grant or "")
 end
 
 -- A lease is a JSON array; these are its places.
@@ -75,6 +85,22 @@ local function move(lease, to)
   end
 end
 
+-- The latest mark over these names, 0 when there is none.
+local function mark_over(subject, grant, issuer, trust, key)
+  if facts.marks == 0 then return 0 end
+  local got = redis.call("HMGET", P .. ":marks", "all", "workload:" .. subject, "grant:" .. grant, "issuer:" .. issuer, "trust:" .. trust, "key:" .. key)
+  local latest = 0
+  for i = 1, 6 do
+    local mark = tonumber(got[i] or 0)
+    if mark > latest then latest = mark end
+  end
+  return latest
+end
+
+local function marked(lease)
+  return lease[OPENED] <= mark_over(lease[SUBJECT], lease[GRANT], lease[ISSUER], lease[TRUST], lease[KEY] or "")
+end
+
 -- A lease has come to its end for good: out of the due set, out of the indexes, kept readable until an hour after its `exp`.
 local function close(id, lease, at, state, how)
   move(lease, state)
@@ -91,6 +117,13 @@ local function close(id, lease, at, state, how)
     redis.call("HSET", of_task, id, cjson.encode({ lease[ISSUER], how, lease[CLASS], lease[ENDED], lease[EXPIRES], took, string.sub(at_place(lease, ERROR), 1, 200) }))
   end
   write_lease(id, lease)
+  -- Tokens are believed offline until their `exp`: verifiers must know, unless a mark has told them already.
+  if lease[COMPUTES] == 1 and lease[EXPIRES] > at and not marked(lease) then
+    local revoked = P .. ":rv"
+    redis.call("ZREMRANGEBYSCORE", revoked, "-inf", at - 60000)
+    redis.call("ZADD", revoked, lease[EXPIRES], id .. lease[GRANT])
+    announce("l", id, lease[EXPIRES], lease[GRANT])
+  end
   if state == "f" then
     redis.call("SADD", P .. ":forced", id)
   else
@@ -112,22 +145,6 @@ local function finish(id, lease, at, by, due)
   redis.call("ZADD", P .. ":due", due or at, id)
   write_lease(id, lease)
   return "revoking"
-end
-
--- The latest mark over these names, 0 when there is none.
-local function mark_over(subject, grant, issuer, trust, key)
-  if facts.marks == 0 then return 0 end
-  local got = redis.call("HMGET", P .. ":marks", "all", "workload:" .. subject, "grant:" .. grant, "issuer:" .. issuer, "trust:" .. trust, "key:" .. key)
-  local latest = 0
-  for i = 1, 6 do
-    local mark = tonumber(got[i] or 0)
-    if mark > latest then latest = mark end
-  end
-  return latest
-end
-
-local function marked(lease)
-  return lease[OPENED] <= mark_over(lease[SUBJECT], lease[GRANT], lease[ISSUER], lease[TRUST], lease[KEY] or "")
 end
 
 -- A lock over these names that still holds, decoded; nil when there is none.

@@ -6,7 +6,10 @@ local marks = P .. ":marks"
 local before = tonumber(redis.call("HGET", marks, scope) or 0)
 -- A job that goes on after a crash must not reach further than it did: what was opened since then is none of its business.
 if again == 1 and before >= mark then return string.format("%.0f", before) end
-if instant_of_mark > before then redis.call("HSET", marks, scope, string.format("%.0f", instant_of_mark)) end
+if instant_of_mark > before then
+  redis.call("HSET", marks, scope, string.format("%.0f", instant_of_mark))
+  announce("m", scope, instant_of_mark)
+end
 -- No lease outlives its opening by more than a day: older marks cover nothing.
 if scope ~= "all" then
   local all = redis.call("HSCAN", marks, 0, "COUNT", 200)[2]

@@ -446,6 +446,63 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
       });
     });
 
+    describe("the feed", () => {
+      it("tells of a lease that ends before its exp, once, and of none that simply expires", async () => {
+        const subject = aSubject();
+        const bucket = bucketOf(subject);
+        const before = (await store.feed.positions())[bucket] ?? 0;
+        const [ended, expiring] = [await obtain(subject), await obtain(subject, { ttlMs: 5000 })];
+        await store.leases.end(ended, "released", ENDED);
+        await store.leases.end(ended, "released", ENDED);
+        clock.advance({ seconds: 6 });
+        await store.leases.claimDue(bucket, 100, "allowed");
+        const heard = await store.feed.read(bucket, before, 100);
+        expect(heard).toMatchObject({ gap: false, position: before + 1, entries: [{ kind: "lease", lease: ended, grant: "deploy" }] });
+        expect((await store.leases.get(expiring))?.endedBy).toBe("expiry");
+        const all = await store.feed.snapshot(bucket, undefined, 1000);
+        expect(all.entries).toContainEqual(heard.entries[0]);
+        expect(all.position).toBe(heard.position);
+      });
+      it("tells of a mark once, and not of each lease under it", async () => {
+        const subject = aSubject();
+        const bucket = bucketOf(subject);
+        const scope = { kind: "workload", name: subject } as const;
+        for (let count = 0; count < 5; count++) await obtain(subject);
+        const before = (await store.feed.positions())[bucket] ?? 0;
+        const at = await store.revocations.mark(bucket, scope, clock(), MARKED);
+        await store.revocations.endMarked(bucket, scope, at, ENDED, 100, undefined);
+        expect(await store.feed.read(bucket, before, 100)).toEqual({ entries: [{ kind: "mark", scope, at }], position: before + 1, gap: false });
+        expect((await store.feed.snapshot(bucket, undefined, 1000)).entries).toContainEqual({ kind: "mark", scope, at });
+      });
+      it("forgets what has expired, says when it has forgotten what was asked for, and hints at what is new", async () => {
+        const subject = aSubject();
+        const bucket = bucketOf(subject);
+        const hinted = new Promise<number>((resolve) => void store.feed.hints((seen) => (seen === bucket ? resolve(seen) : undefined)).then(async (stop) => {
+          await store.leases.end(await obtain(subject), "released", ENDED);
+          await hinted;
+          await stop();
+        }));
+        expect(await hinted).toBe(bucket);
+        clock.advance({ minutes: 20 });
+        expect((await store.feed.snapshot(bucket, undefined, 1000)).entries.filter(({ kind }) => kind === "lease")).toEqual([]);
+        expect((await store.feed.read(bucket, 1_000_000, 10)).gap).toBe(true);
+      });
+      it("gives a snapshot page by page", async () => {
+        const subject = aSubject();
+        const bucket = bucketOf(subject);
+        const ids = await Promise.all(Array.from({ length: 30 }, () => obtain(subject, { grant: "many" })));
+        await Promise.all(ids.map((id) => store.leases.end(id, "released", ENDED)));
+        const seen: string[] = [];
+        let cursor: string | undefined;
+        do {
+          const page = await store.feed.snapshot(bucket, cursor, 7);
+          for (const entry of page.entries) if (entry.kind === "lease" && entry.grant === "many") seen.push(entry.lease);
+          cursor = page.nextCursor;
+        } while (cursor !== undefined);
+        expect(seen.sort()).toEqual([...ids].sort());
+      });
+    });
+
     describe("a hold", () => {
       it("stops issuing in every bucket until it is cleared", async () => {
         const subject = aSubject();

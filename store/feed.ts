@@ -1,0 +1,73 @@
+import { Cluster } from "ioredis";
+import type { FeedEntry, FeedStore, MarkScope } from "./api.ts";
+import { ALL_BUCKETS, placeKey } from "./keyspace.ts";
+import { pipelined } from "./pipeline.ts";
+import type { Runner } from "./run.ts";
+import { walkByScore } from "./walk.ts";
+
+const CHANNEL = "stint:feed";
+/** Length of an id inside its bucket; a member of the revoked set is that and the grant's name. */
+const ID_LENGTH = 26;
+
+/** What verifiers must hear of, as lua/lib.lua writes it: a short stream to follow, and a set by `exp` to start from. */
+export function createFeedStore(runner: Runner): FeedStore {
+  const { ask, clock } = runner;
+  return {
+    async read(bucket, after, limit) {
+      const place = placeKey(bucket);
+      const [row] = await pipelined(runner, [bucket], (pipe) => {
+        pipe.hget(place, "feed");
+        pipe.xrange(`${place}:f`, `(${after}-0`, "+", "COUNT", limit);
+      });
+      const last = Number(row?.[0] ?? 0);
+      const rows = (row?.[1] ?? []) as [string, string[]][];
+      const first = rows[0] === undefined ? last + 1 : numberOf(rows[0][0]);
+      const position = rows.length === 0 ? last : numberOf(rows.at(-1)?.[0] ?? "0-0");
+      return { entries: rows.map(([, fields]) => readEntry(fields)), position, gap: after > last || first !== after + 1 };
+    },
+    async positions() {
+      const rows = await pipelined(runner, ALL_BUCKETS, (pipe, bucket) => pipe.hget(placeKey(bucket), "feed"));
+      return rows.map(([feed]) => Number(feed ?? 0));
+    },
+    async snapshot(bucket, cursor, limit) {
+      const place = placeKey(bucket);
+      // The position first: what comes after it is read again from the stream, and hearing of it twice does no harm.
+      const position = Number((await ask((client) => client.hget(place, "feed"))) ?? 0);
+      const marks = cursor === undefined ? await ask((client) => client.hgetall(`${place}:marks`)) : {};
+      const page = await walkByScore(runner, `${place}:rv`, cursor ?? `(${clock.now()}`, limit);
+      const scores = page.members.length === 0 ? [] : await ask((client) => client.zmscore(`${place}:rv`, ...page.members));
+      const leases = page.members.map((member, index): FeedEntry => leaseEntry(member.slice(0, ID_LENGTH), member.slice(ID_LENGTH), Number(scores[index] ?? 0)));
+      const entries = [...Object.entries(marks).map(([field, at]): FeedEntry => ({ kind: "mark", scope: scopeOf(field), at: Number(at) })), ...leases];
+      return { entries, position, nextCursor: page.next };
+    },
+    async hints(listener) {
+      const subscriber = runner.client instanceof Cluster ? runner.client.duplicate() : runner.client.duplicate();
+      subscriber.on("error", () => undefined); // it reconnects by itself; meanwhile everything is read once a second
+      subscriber.on("message", (_channel: string, bucket: string) => {
+        const number = Number.parseInt(bucket, 16);
+        if (ALL_BUCKETS.includes(number)) listener(number);
+      });
+      await subscriber.connect().catch(() => undefined);
+      await subscriber.subscribe(CHANNEL);
+      return async () => {
+        await subscriber.quit().catch(() => subscriber.disconnect());
+      };
+    },
+  };
+}
+
+const numberOf = (id: string): number => Number(id.split("-")[0]);
+
+const leaseEntry = (bareId: string, grant: string, expiresAt: number): FeedEntry => ({ kind: "lease", lease: `lease_${bareId}`, grant, expiresAt });
+
+/** `[kind, name, "t", instant, "g", grant]` */
+function readEntry([kind, name = "", , instant, , grant = ""]: readonly string[]): FeedEntry {
+  return kind === "m" ? { kind: "mark", scope: scopeOf(name), at: Number(instant) } : leaseEntry(name, grant, Number(instant));
+}
+
+/** Reads a mark's field back: `all`, or `kind:name`. */
+function scopeOf(field: string): MarkScope {
+  if (field === "all") return { kind: "all" };
+  const colon = field.indexOf(":");
+  return { kind: field.slice(0, colon) as "workload" | "grant" | "issuer" | "trust" | "key", name: field.slice(colon + 1) };
+}
