@@ -27,4 +27,5 @@ export function createBackground(log: Log): Background {
 }
 
 /** An error in a log field: its class and message, never its stack or its data. */
-export const describe = (error: unknown): string => (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, 300);
+export const describe = (error: unknown): string =>
+  (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, 300);

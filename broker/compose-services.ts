@@ -14,7 +14,8 @@ import type { Parts } from "./parts.ts";
 import { createPolicyService, type CompileDocuments } from "./policy-service.ts";
 import { readinessOf, type Readings } from "./readiness.ts";
 import { createRequests } from "./requests.ts";
-import { createLocks, createRevocations, type Revocations } from "./revocations/service.ts";
+import { createLocks } from "./revocations/locks.ts";
+import { createRevocations, type Revocations } from "./revocations/service.ts";
 import type { Services } from "./services.ts";
 import { createBreakers } from "./sweeper/breaker.ts";
 import { createCalls } from "./sweeper/calls.ts";
@@ -53,7 +54,15 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
   const revocations = createRevocations(parts, taskTokens);
   const operators = createOperators((operator, role, origin) => {
     parts.events.publish("operator.refused", { operator: operator.name, role });
-    const facts = { action: "operator.refused" as const, principal: `operator:${operator.name}`, decision: "deny" as const, code: "insufficient_role", reason: role, route: origin.route, trace_id: origin.traceId };
+    const facts = {
+      action: "operator.refused" as const,
+      principal: `operator:${operator.name}`,
+      decision: "deny" as const,
+      code: "insufficient_role",
+      reason: role,
+      route: origin.route,
+      trace_id: origin.traceId,
+    };
     parts.background.run("record a refused operator", () => parts.store.audit.append(0, facts));
   });
   const breakers = createBreakers(parts.now);
@@ -69,7 +78,17 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
     revocations,
     locks: createLocks(parts),
     hold,
-    keys: createKeys(parts, { list: () => keys.list(), jwks: () => keys.jwks(), announceNext: (order) => rotation.announceNext(order), withdraw: (kid, by, reason) => rotation.withdraw(kid, by, reason), reseal: (by) => rotation.reseal(by) }, revocations),
+    keys: createKeys(
+      parts,
+      {
+        list: () => keys.list(),
+        jwks: () => keys.jwks(),
+        announceNext: (order) => rotation.announceNext(order),
+        withdraw: (kid, by, reason) => rotation.withdraw(kid, by, reason),
+        reseal: (by) => rotation.reseal(by),
+      },
+      revocations,
+    ),
     policy: createPolicyService(parts, identify, operators, foundations.compile),
     audit: { query: (filter, cursor, limit) => audit.query(filter, cursor, limit) },
     denials: createDenials(parts),
@@ -100,7 +119,12 @@ function readingsOf({ store, onHold }: Parts, { audit, problems, draining }: Fou
   };
 }
 
-function dutiesOf(parts: Parts, { keys, rotation, audit, hold }: Foundations, works: { readonly sweeper: Sweeper; readonly unverified: Unverified; readonly revocations: Revocations }, health: Health): Duties {
+function dutiesOf(
+  parts: Parts,
+  { keys, rotation, audit, hold }: Foundations,
+  works: { readonly sweeper: Sweeper; readonly unverified: Unverified; readonly revocations: Revocations },
+  health: Health,
+): Duties {
   return createDuties(
     {
       sweep: async (signal) => void (await works.sweeper.sweep(signal)),

@@ -21,11 +21,22 @@ export interface Gate {
 export function createGate(readings: GateReadings): Gate {
   return {
     require() {
-      if (readings.draining()) throw new StintError("store_unavailable", "this broker is shutting down; ask again", { retryAfterSeconds: 1 });
-      if (!readings.storeSafe()) throw new StintError("store_unavailable", "the store may lose records; nothing is issued until that is mended", { retryAfterSeconds: 30 });
-      if (readings.onHold()) throw new StintError("on_hold", "the broker is on hold: nothing is issued until an admin clears it", { retryAfterSeconds: 30 });
-      if (!readings.clockAgrees()) throw new StintError("clock_disagrees", "the clocks of broker and store disagree; nothing is issued until they agree", { retryAfterSeconds: 5 });
-      if (!readings.auditHealthy()) throw new StintError("audit_unavailable", "the audit trail cannot be written; nothing is issued until it can", { retryAfterSeconds: 5 });
+      if (readings.draining())
+        throw new StintError("store_unavailable", "this broker is shutting down; ask again", { retryAfterSeconds: 1 });
+      if (!readings.storeSafe())
+        throw new StintError("store_unavailable", "the store may lose records; nothing is issued until that is mended", {
+          retryAfterSeconds: 30,
+        });
+      if (readings.onHold())
+        throw new StintError("on_hold", "the broker is on hold: nothing is issued until an admin clears it", { retryAfterSeconds: 30 });
+      if (!readings.clockAgrees())
+        throw new StintError("clock_disagrees", "the clocks of broker and store disagree; nothing is issued until they agree", {
+          retryAfterSeconds: 5,
+        });
+      if (!readings.auditHealthy())
+        throw new StintError("audit_unavailable", "the audit trail cannot be written; nothing is issued until it can", {
+          retryAfterSeconds: 5,
+        });
     },
   };
 }

@@ -63,14 +63,24 @@ export function createHold(parts: HoldParts, files: WitnessFiles): Hold {
     const audit = { action: "hold.set" as const, principal: "broker", reason: why };
     await parts.store.hold.set(audit);
     // Whatever the store lost was live once: nothing issued before this moment is honoured.
-    await inParallel([...Array(BUCKETS).keys()], 16, async (bucket) => void (await parts.store.revocations.mark(bucket, { kind: "all" }, parts.now(), audit)));
+    await inParallel(
+      [...Array(BUCKETS).keys()],
+      16,
+      async (bucket) => void (await parts.store.revocations.mark(bucket, { kind: "all" }, parts.now(), audit)),
+    );
     parts.events.publish("hold.set", { reason: why });
   }
 
   async function show(): Promise<HoldView> {
     await refresh();
     const waiting = held ? await waitingLeases(parts) : [];
-    return { held, since, reason: held ? (reason ?? "set before this broker started, or by another one") : undefined, waiting, clockAheadMs: aheadMs > MAX_AHEAD_MS ? aheadMs : undefined };
+    return {
+      held,
+      since,
+      reason: held ? (reason ?? "set before this broker started, or by another one") : undefined,
+      waiting,
+      clockAheadMs: aheadMs > MAX_AHEAD_MS ? aheadMs : undefined,
+    };
   }
 
   return {

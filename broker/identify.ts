@@ -26,7 +26,8 @@ export interface Identify {
 export function createIdentify(parts: Pick<Parts, "attest">, taskTokens: TaskTokens, unverified: Unverified): Identify {
   async function outside(evidence: Secret, origin: Origin): Promise<Principal> {
     try {
-      if (looksLikeTaskToken(evidence.reveal())) throw new StintError("invalid_identity", "a task token is no evidence here; present the identity token of the workload");
+      if (looksLikeTaskToken(evidence.reveal()))
+        throw new StintError("invalid_identity", "a task token is no evidence here; present the identity token of the workload");
       const principal = await parts.attest(evidence);
       requireCarriable(principal.claims);
       return principal;
@@ -37,9 +38,11 @@ export function createIdentify(parts: Pick<Parts, "attest">, taskTokens: TaskTok
   return {
     outside,
     async any(evidence, origin) {
-      if (!looksLikeTaskToken(evidence.reveal())) return { principal: await outside(evidence, origin), evidenceEndsAt: undefined, parent: undefined };
+      if (!looksLikeTaskToken(evidence.reveal()))
+        return { principal: await outside(evidence, origin), evidenceEndsAt: undefined, parent: undefined };
       const holder = await taskTokens.verify(evidence);
-      if (holder === undefined) throw unverified.refuse(new StintError("invalid_identity", "the task token is not valid, or its task is over"), origin);
+      if (holder === undefined)
+        throw unverified.refuse(new StintError("invalid_identity", "the task token is not valid, or its task is over"), origin);
       return { principal: holder.principal, evidenceEndsAt: holder.expiresAt, parent: holder.parent };
     },
   };

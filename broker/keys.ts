@@ -7,7 +7,11 @@ import type { KeyService, KeyView } from "./services.ts";
 export interface KeyParts {
   readonly list: () => Promise<readonly KeyView[]>;
   readonly jwks: () => Promise<{ readonly keys: readonly Readonly<Record<string, unknown>>[] }>;
-  readonly announceNext: (order: { readonly alg: string | undefined; readonly by: string; readonly reason: string | undefined }) => Promise<readonly KeyView[]>;
+  readonly announceNext: (order: {
+    readonly alg: string | undefined;
+    readonly by: string;
+    readonly reason: string | undefined;
+  }) => Promise<readonly KeyView[]>;
   readonly withdraw: (kid: string, by: string, reason: string) => Promise<readonly KeyView[]>;
   /** Seals private keys under the first master key; how many were under another. */
   readonly reseal: (by: string) => Promise<number>;

@@ -22,7 +22,8 @@ export function parseOperators(text: string, file: string): { readonly entries: 
   for (const [index, raw] of text.split("\n").entries()) {
     const line = raw.replace(/#.*$/, "").trim();
     if (line === "") continue;
-    const wrong = (message: string): void => void problems.push({ file, line: index + 1, severity: "error", message, help: "expected: name role sha256:<64 hex digits>" });
+    const wrong = (message: string): void =>
+      void problems.push({ file, line: index + 1, severity: "error", message, help: "expected: name role sha256:<64 hex digits>" });
     const [name = "", role = "", key = "", ...rest] = line.split(/\s+/);
     const digest = /^sha256:([0-9a-f]{64})$/.exec(key)?.[1];
     const known = entries.find((entry) => entry.name === name);

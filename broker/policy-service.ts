@@ -8,17 +8,34 @@ import { shortestTtl } from "./leases/ttl.ts";
 import type { Parts } from "./parts.ts";
 import { decide, type Decision } from "./policy/decide.ts";
 import type { Policy } from "./policy/policy.ts";
-import type { CheckAnswer, Explanation, GrantRequest, OperatorService, Origin, PolicyService, Simulation, SupposedRequest } from "./services.ts";
+import type {
+  CheckAnswer,
+  Explanation,
+  GrantRequest,
+  OperatorService,
+  Origin,
+  PolicyService,
+  Simulation,
+  SupposedRequest,
+} from "./services.ts";
 
 /** Cases one simulation takes, and leases of a vanished grant that it counts. */
 const MAX_CASES = 1_000;
 const MAX_COUNTED = 1_000;
 
 /** Compiles documents that somebody is thinking of. */
-export type CompileDocuments = (documents: readonly { readonly file: string; readonly text: string }[]) => { readonly policy: Policy | undefined; readonly problems: readonly Problem[] };
+export type CompileDocuments = (documents: readonly { readonly file: string; readonly text: string }[]) => {
+  readonly policy: Policy | undefined;
+  readonly problems: readonly Problem[];
+};
 
 /** Questions about policy. None of them issues, spends or changes anything. */
-export function createPolicyService(parts: Parts, identify: Identify, operators: Pick<OperatorService, "authenticate">, compile: CompileDocuments): PolicyService {
+export function createPolicyService(
+  parts: Parts,
+  identify: Identify,
+  operators: Pick<OperatorService, "authenticate">,
+  compile: CompileDocuments,
+): PolicyService {
   return {
     async whoami(token, origin) {
       const operator = operators.authenticate(token);
@@ -26,7 +43,17 @@ export function createPolicyService(parts: Parts, identify: Identify, operators:
       const identified = await identify.any(token, origin);
       const { principal } = identified;
       const { trust, subject, workload, taskId, taskValue, claims, evidence } = principal;
-      return { kind: "workload", trust, subject, workload, task: taskId, taskValue, claims, evidenceExpiresAt: evidence.expiresAt, grants: reachable(parts, identified, origin) };
+      return {
+        kind: "workload",
+        trust,
+        subject,
+        workload,
+        task: taskId,
+        taskValue,
+        claims,
+        evidenceExpiresAt: evidence.expiresAt,
+        grants: reachable(parts, identified, origin),
+      };
     },
 
     async check(token, request, origin) {
@@ -46,9 +73,18 @@ export function createPolicyService(parts: Parts, identify: Identify, operators:
   };
 }
 
-const reasoned = (decision: Decision): Pick<Explanation, "allowed" | "code" | "trace"> => ({ allowed: decision.allowed, code: decision.allowed ? undefined : decision.view.code, trace: decision.trace() });
+const reasoned = (decision: Decision): Pick<Explanation, "allowed" | "code" | "trace"> => ({
+  allowed: decision.allowed,
+  code: decision.allowed ? undefined : decision.view.code,
+  trace: decision.trace(),
+});
 
-function questionOf(parts: Parts, { principal, parent }: Identified, request: GrantRequest & { readonly grant: string }, origin: Origin): DecisionInput {
+function questionOf(
+  parts: Parts,
+  { principal, parent }: Identified,
+  request: GrantRequest & { readonly grant: string },
+  origin: Origin,
+): DecisionInput {
   return inputFor({ principal, request, audiences: [], task: { id: principal.taskId, parent }, now: parts.now(), origin }, request.grant);
 }
 
@@ -65,8 +101,23 @@ function checkAnswer(parts: Parts, request: GrantRequest & { readonly grant: str
     return { allowed: false, grant, code, message, failedClaims, hint, scope: undefined, ttlMs: undefined, limitedBy: undefined };
   }
   const issuer = parts.issuers.get(decision.grant.issue.issuer);
-  const limit = shortestTtl({ askedMs: request.ttlMs, grant: decision.grant.issue, taskLeftMs: undefined, issuerMaxMs: issuer?.maxTtlMs ?? decision.maxTtlMs, evidenceLeftMs: undefined });
-  return { allowed: true, grant, code: undefined, message: undefined, failedClaims: undefined, hint: undefined, scope: decision.scope, ...limit };
+  const limit = shortestTtl({
+    askedMs: request.ttlMs,
+    grant: decision.grant.issue,
+    taskLeftMs: undefined,
+    issuerMaxMs: issuer?.maxTtlMs ?? decision.maxTtlMs,
+    evidenceLeftMs: undefined,
+  });
+  return {
+    allowed: true,
+    grant,
+    code: undefined,
+    message: undefined,
+    failedClaims: undefined,
+    hint: undefined,
+    scope: decision.scope,
+    ...limit,
+  };
 }
 
 function supposedInput(parts: Parts, { trust, claims, grant, ip, ...request }: SupposedRequest): DecisionInput {
@@ -75,14 +126,30 @@ function supposedInput(parts: Parts, { trust, claims, grant, ip, ...request }: S
   const subject = `${trust}:${known.renderId(claims) ?? ""}`;
   const principal = { trust, subject, workload: known.renderWorkload(claims) ?? "", claims };
   const { scope, ttlMs, purpose, environment, resource } = request;
-  return { principal, request: { grant, scope, ttlMs, purpose, environment, resource }, task: { id: "", parent: "" }, now: parts.now(), network: { ip }, posture: {}, risk: 0 };
+  return {
+    principal,
+    request: { grant, scope, ttlMs, purpose, environment, resource },
+    task: { id: "", parent: "" },
+    now: parts.now(),
+    network: { ip },
+    posture: {},
+    risk: 0,
+  };
 }
 
 /** A refused request as far as its record tells: scope and purpose are not kept, and count as not asked for. */
 function deniedInput(parts: Parts, denial: DenialRecord): DecisionInput | undefined {
   if (denial.principal === undefined || denial.grant === undefined) return undefined;
   const request = { grant: denial.grant, scope: [], ttlMs: undefined, purpose: "", environment: "", resource: "" };
-  return { principal: denial.principal, request, task: { id: "", parent: "" }, now: parts.now(), network: { ip: "" }, posture: {}, risk: 0 };
+  return {
+    principal: denial.principal,
+    request,
+    task: { id: "", parent: "" },
+    now: parts.now(),
+    network: { ip: "" },
+    posture: {},
+    risk: 0,
+  };
 }
 
 function explainDenial(parts: Parts, denial: DenialRecord): Explanation {
@@ -93,10 +160,14 @@ function explainDenial(parts: Parts, denial: DenialRecord): Explanation {
 }
 
 async function simulate(parts: Parts, compile: CompileDocuments, request: Parameters<PolicyService["simulate"]>[0]): Promise<Simulation> {
-  if (request.denials.length + request.supposed.length > MAX_CASES) throw new StintError("invalid_request", `a simulation takes at most ${MAX_CASES} cases`);
+  if (request.denials.length + request.supposed.length > MAX_CASES)
+    throw new StintError("invalid_request", `a simulation takes at most ${MAX_CASES} cases`);
   const { policy, problems } = compile(request.documents);
   if (policy === undefined) return { version: "", problems, cases: 0, differences: [], leasesOfVanishedGrants: 0 };
-  const cases = request.supposed.map((supposed) => ({ input: supposedInput(parts, supposed), denial: undefined as DenialRecord["id"] | undefined }));
+  const cases = request.supposed.map((supposed) => ({
+    input: supposedInput(parts, supposed),
+    denial: undefined as DenialRecord["id"] | undefined,
+  }));
   for (const id of request.denials) {
     const denial = await denialOf(parts, id);
     const input = deniedInput(parts, denial);
@@ -108,7 +179,13 @@ async function simulate(parts: Parts, compile: CompileDocuments, request: Parame
     return was === would ? [] : [{ grant: input.request.grant, workload: input.principal.workload, denial, before: was, after: would }];
   });
   const vanished = [...before.grants.keys()].filter((grant) => !policy.grants.has(grant));
-  return { version: policy.version, problems, cases: cases.length, differences, leasesOfVanishedGrants: await countLeases(parts, vanished) };
+  return {
+    version: policy.version,
+    problems,
+    cases: cases.length,
+    differences,
+    leasesOfVanishedGrants: await countLeases(parts, vanished),
+  };
 }
 
 const told = (decision: Decision): string => (decision.allowed ? "allow" : decision.view.code);

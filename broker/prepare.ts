@@ -29,11 +29,19 @@ export class Unusable extends Error {
 export async function prepare(config: Config, log: Log): Promise<Prepared> {
   if (config.redis !== undefined) {
     const masterKeys = parseMasterKeys(config.masterKey ?? new Secret(""));
-    return { redis: config.redis, embedded: undefined, masterKeys, operators: operatorsFrom(config.operatorTokensFile), firstToken: undefined };
+    return {
+      redis: config.redis,
+      embedded: undefined,
+      masterKeys,
+      operators: operatorsFrom(config.operatorTokensFile),
+      firstToken: undefined,
+    };
   }
   const embedded = await startEmbeddedRedis({ dataDir: config.dataDir, log, ...config.search });
   try {
-    const masterKeys = parseMasterKeys(config.masterKey ?? (await keptSecret(join(config.dataDir, "master-key"), () => newMasterKey().reveal())));
+    const masterKeys = parseMasterKeys(
+      config.masterKey ?? (await keptSecret(join(config.dataDir, "master-key"), () => newMasterKey().reveal())),
+    );
     const first = config.operatorTokensFile === undefined ? await firstOperator(join(config.dataDir, "operators")) : undefined;
     const operators = operatorsFrom(config.operatorTokensFile ?? join(config.dataDir, "operators"));
     return { redis: { kind: "socket", path: embedded.socketPath }, embedded, masterKeys, operators, firstToken: first };
@@ -49,7 +57,8 @@ async function keptSecret(path: string, make: () => string): Promise<Secret> {
   try {
     await writeFile(path, `${make()}\n`, { flag: "wx", mode: 0o600 });
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw new Unusable(`${path} cannot be written`, { cause: error });
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST"))
+      throw new Unusable(`${path} cannot be written`, { cause: error });
   }
   await chmod(path, 0o600);
   return new Secret((await readFile(path, "utf8")).trim());

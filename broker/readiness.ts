@@ -25,17 +25,35 @@ export function readinessOf(readings: Readings): Readiness {
     facts.aof
       ? { name: "aof", status: "ok", detail: `append-only file, fsync ${facts.fsync}` }
       : { name: "aof", status: "warn", detail: "Redis has no append-only file: leases are lost when it dies; CONFIG SET appendonly yes" },
-    check("eviction", facts.evictionPolicy === "noeviction", "noeviction", `maxmemory-policy is ${facts.evictionPolicy}: leases may be lost; set noeviction`),
+    check(
+      "eviction",
+      facts.evictionPolicy === "noeviction",
+      "noeviction",
+      `maxmemory-policy is ${facts.evictionPolicy}: leases may be lost; set noeviction`,
+    ),
     check("signing_key", readings.signs(), "a key signs", "no signing key can be used"),
     problems.length === 0
       ? { name: "policy", status: "ok", detail: "no problems" }
-      : { name: "policy", status: "warn", detail: `${problems.length} problem${problems.length === 1 ? "" : "s"}; stint policy lint names them` },
+      : {
+          name: "policy",
+          status: "warn",
+          detail: `${problems.length} problem${problems.length === 1 ? "" : "s"}; stint policy lint names them`,
+        },
     check("audit", readings.auditHealthy(), "exported", "the audit trail cannot be written: nothing is issued, ending goes on"),
-    check("clock", readings.clockAgrees(), "agrees with the store", `differs from the store's by ${Number.isFinite(offset) ? Math.round(offset) : "an unknown number of"} ms: nothing is issued`),
+    check(
+      "clock",
+      readings.clockAgrees(),
+      "agrees with the store",
+      `differs from the store's by ${Number.isFinite(offset) ? Math.round(offset) : "an unknown number of"} ms: nothing is issued`,
+    ),
     check("hold", !readings.onHold(), "none", "on hold: nothing is issued until an admin runs stint hold clear"),
     check("draining", !readings.draining(), "no", "shutting down"),
   ];
   return { ready: checks.every(({ status }) => status !== "fail"), checks };
 }
 
-const check = (name: ReadinessCheck["name"], good: boolean, ok: string, bad: string): ReadinessCheck => ({ name, status: good ? "ok" : "fail", detail: good ? ok : bad });
+const check = (name: ReadinessCheck["name"], good: boolean, ok: string, bad: string): ReadinessCheck => ({
+  name,
+  status: good ? "ok" : "fail",
+  detail: good ? ok : bad,
+});

@@ -18,7 +18,16 @@ export function createRequests(parts: Parts, identify: Identify, taskTokens: Tas
       parts.gate.require();
       const { principal, evidenceEndsAt, parent } = await identify.any(request.evidence, request.origin);
       const { audiences, idempotency, origin } = request;
-      const issued = await issue(parts, { principal, request, audiences, task: taskRefOf(principal), parent, evidenceEndsAt, idempotency, origin });
+      const issued = await issue(parts, {
+        principal,
+        request,
+        audiences,
+        task: taskRefOf(principal),
+        parent,
+        evidenceEndsAt,
+        idempotency,
+        origin,
+      });
       return { ...issued, taskToken: await taskTokens.sign(issued.task, principal) };
     },
   };

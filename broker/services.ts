@@ -146,7 +146,11 @@ export interface TaskService {
   open(request: OpenTaskRequest): Promise<{ readonly task: Task; readonly taskToken: Secret; readonly joined: boolean }>;
   /** Throws `not_found` alike for foreign and unknown ids. The receipt is there once the task has ended. */
   get(id: string, caller: Caller, origin: Origin): Promise<{ readonly task: Task; readonly receipt: Receipt | undefined }>;
-  list(filter: { readonly workload?: string | undefined; readonly state?: string | undefined }, cursor: string | undefined, limit: number): Promise<Page<Task>>;
+  list(
+    filter: { readonly workload?: string | undefined; readonly state?: string | undefined },
+    cursor: string | undefined,
+    limit: number,
+  ): Promise<Page<Task>>;
   /** A credential under the task; policy is evaluated anew. */
   credential(request: TaskCredentialRequest): Promise<IssuedCredential>;
   /** Throws `task_ended` when there is nothing left to keep alive. */
@@ -170,7 +174,12 @@ export interface LeaseService {
   /** Given back by its holder: task token, or the credential for its own lease. Twice is success. */
   release(id: string, token: Secret, origin: Origin): Promise<{ readonly lease: Lease; readonly receipt: ReceiptLease }>;
   /** Task token only; policy is evaluated again. Same lease, a new token. */
-  renew(request: { readonly leaseId: string; readonly taskToken: Secret; readonly ttlMs: number | undefined; readonly origin: Origin }): Promise<IssuedCredential>;
+  renew(request: {
+    readonly leaseId: string;
+    readonly taskToken: Secret;
+    readonly ttlMs: number | undefined;
+    readonly origin: Origin;
+  }): Promise<IssuedCredential>;
   /** One named admin gives up on a lease whose target cannot be reached: `forced`, listed for ever. */
   forceClose(id: string, operator: Operator, reason: string, origin: Origin): Promise<Lease>;
 }
@@ -178,7 +187,9 @@ export interface LeaseService {
 // ---------------------------------------------------------------------------------------------------------------- tokens
 
 /** RFC 7662: inactive says nothing else at all. `claims` are the token's own. */
-export type Introspection = { readonly active: false } | { readonly active: true; readonly tokenType: "Bearer"; readonly claims: Readonly<Record<string, unknown>> };
+export type Introspection =
+  | { readonly active: false }
+  | { readonly active: true; readonly tokenType: "Bearer"; readonly claims: Readonly<Record<string, unknown>> };
 
 export interface IntrospectionService {
   /** True only for a live token of ours whose audience this verifier speaks for. Never throws for a bad token. */
@@ -219,7 +230,12 @@ export interface DryRun {
   readonly matched: number;
   readonly tasks: number;
   /** By issuer and class; `deadBy` is when the last of them would be dead, undefined where a target decides. */
-  readonly byIssuer: readonly { readonly issuer: string; readonly leases: number; readonly revocation: RevocationClass; readonly deadBy: number | undefined }[];
+  readonly byIssuer: readonly {
+    readonly issuer: string;
+    readonly leases: number;
+    readonly revocation: RevocationClass;
+    readonly deadBy: number | undefined;
+  }[];
   readonly leases: readonly Lease[];
   readonly truncated: boolean;
 }
@@ -286,11 +302,21 @@ export interface KeyView {
 export interface KeyService {
   list(): Promise<readonly KeyView[]>;
   /** Announces a successor of this algorithm; it signs once every verifier had time to learn of it. */
-  rotate(request: { readonly alg: string | undefined; readonly reason: string | undefined; readonly operator: Operator; readonly origin: Origin }): Promise<readonly KeyView[]>;
+  rotate(request: {
+    readonly alg: string | undefined;
+    readonly reason: string | undefined;
+    readonly operator: Operator;
+    readonly origin: Origin;
+  }): Promise<readonly KeyView[]>;
   /** Seals private keys and handles anew under the first master key. */
   reseal(operator: Operator, origin: Origin): Promise<{ readonly resealed: number }>;
   /** A compromised key: out of the JWKS at once, every lease it signed is marked. */
-  withdraw(kid: string, operator: Operator, reason: string, origin: Origin): Promise<{ readonly keys: readonly KeyView[]; readonly revocation: Revocation | undefined }>;
+  withdraw(
+    kid: string,
+    operator: Operator,
+    reason: string,
+    origin: Origin,
+  ): Promise<{ readonly keys: readonly KeyView[]; readonly revocation: Revocation | undefined }>;
   /** Public keys, as `/.well-known/jwks.json` serves them. */
   jwks(): Promise<{ readonly keys: readonly Readonly<Record<string, unknown>>[] }>;
 }
@@ -344,7 +370,13 @@ export interface Simulation {
   readonly version: string;
   readonly problems: readonly Problem[];
   readonly cases: number;
-  readonly differences: readonly { readonly grant: string; readonly workload: string; readonly denial: DenialId | undefined; readonly before: string; readonly after: string }[];
+  readonly differences: readonly {
+    readonly grant: string;
+    readonly workload: string;
+    readonly denial: DenialId | undefined;
+    readonly before: string;
+    readonly after: string;
+  }[];
   /** Live leases that the new policy would no longer grant cannot be told without their claims; this counts those of grants that vanish. */
   readonly leasesOfVanishedGrants: number;
 }

@@ -33,7 +33,11 @@ export function denialFor(asked: Asked, now: number, view: DenialView = PENDING_
 }
 
 /** Refuses by decision: records it with its trace, then throws what the caller may know. */
-export async function refuse(parts: Pick<Parts, "store" | "policy" | "now" | "events">, asked: Asked, refused: RefusedByPolicy): Promise<never> {
+export async function refuse(
+  parts: Pick<Parts, "store" | "policy" | "now" | "events">,
+  asked: Asked,
+  refused: RefusedByPolicy,
+): Promise<never> {
   const { view } = refused;
   const denial = denialFor(asked, parts.now(), view, refused.trace());
   const rule = refused.rule === undefined ? {} : { rule: refused.rule };

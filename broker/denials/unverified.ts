@@ -25,7 +25,16 @@ export function createUnverified(parts: Pick<Parts, "store" | "now" | "log">): U
       const id = newId("den", parts.now());
       const { code, message } = error;
       if (queued.length < PER_SECOND) {
-        queued.push({ id, at: parts.now(), view: { code, message }, principal: undefined, grant: undefined, trace: undefined, route: origin.route, traceId: origin.traceId });
+        queued.push({
+          id,
+          at: parts.now(),
+          view: { code, message },
+          principal: undefined,
+          grant: undefined,
+          trace: undefined,
+          route: origin.route,
+          traceId: origin.traceId,
+        });
         parts.log.info({ denialId: id, code, ip: origin.ip, traceId: origin.traceId }, "evidence rejected");
       } else uncounted += 1;
       return new StintError(code, message, { ...error.facts, denialId: id }, { cause: error.cause });

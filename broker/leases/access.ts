@@ -22,7 +22,8 @@ export async function leaseOfHolder(parts: AccessParts, tokens: TaskTokens, id: 
   const holder = await tokens.verifyEnded(token);
   if (holder === undefined) {
     const own = await leaseIdOfCredential(parts, token);
-    if (own === undefined) throw new StintError("unauthenticated", "present the task token, or the credential of this very lease, as a Bearer token");
+    if (own === undefined)
+      throw new StintError("unauthenticated", "present the task token, or the credential of this very lease, as a Bearer token");
     if (own !== leaseId) throw noSuchLease();
   }
   const lease = await parts.store.leases.get(leaseId);

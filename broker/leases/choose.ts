@@ -21,7 +21,14 @@ export function inputFor(question: Question, grant: string): DecisionInput {
   const { principal, request, task } = question;
   return {
     principal: { trust: principal.trust, subject: principal.subject, workload: principal.workload, claims: principal.claims },
-    request: { grant, purpose: request.purpose, scope: request.scope, ttlMs: request.ttlMs, resource: request.resource, environment: request.environment },
+    request: {
+      grant,
+      purpose: request.purpose,
+      scope: request.scope,
+      ttlMs: request.ttlMs,
+      resource: request.resource,
+      environment: request.environment,
+    },
     task: { id: task.id ?? "", parent: task.parent ?? "" },
     now: question.now,
     network: { ip: question.origin.ip },

@@ -27,7 +27,10 @@ export async function readOwnToken(parts: Pick<Parts, "signatures" | "url">, tok
 }
 
 /** The lease a credential of any kind belongs to: by its own word if we signed it, else by its SHA-256. */
-export async function leaseIdOfCredential(parts: Pick<Parts, "signatures" | "url" | "store">, credential: Secret): Promise<LeaseId | undefined> {
+export async function leaseIdOfCredential(
+  parts: Pick<Parts, "signatures" | "url" | "store">,
+  credential: Secret,
+): Promise<LeaseId | undefined> {
   const own = await readOwnToken(parts, credential);
   if (own !== undefined) return own.leaseId;
   return leaseIdOfHash(parts, hash("sha256", credential.reveal(), "hex"));

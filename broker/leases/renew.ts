@@ -1,7 +1,7 @@
-import type { IssueOrder } from "../../domain/credential.ts";
+import type { IssueOrder, Issuer } from "../../domain/credential.ts";
 import { StintError } from "../../domain/errors.ts";
 import { newId, subjectBits } from "../../domain/ids.ts";
-import type { Lease } from "../../domain/lease.ts";
+import type { Lease, LimitedBy } from "../../domain/lease.ts";
 import { denialFor, refusalOf, refuse } from "../denials/refusals.ts";
 import type { Parts } from "../parts.ts";
 import type { Allowed } from "../policy/decide.ts";
@@ -9,7 +9,7 @@ import type { IssuedCredential, LeaseService, Origin } from "../services.ts";
 import type { TaskHolder, TaskTokens } from "../tasks/token.ts";
 import { noSuchLease, requireLeaseId } from "./access.ts";
 import { choose } from "./choose.ts";
-import { ISSUE_DEADLINE_MS, noteCredential } from "./issue.ts";
+import { ISSUE_DEADLINE_MS, noteCredential } from "./make.ts";
 import { termsFrom, type Terms } from "./terms.ts";
 import { shortestTtl } from "./ttl.ts";
 
@@ -25,32 +25,96 @@ interface Again {
  * Moves a lease's end later, never past its maximum or its task: policy is evaluated again on the terms of the first request, and
  * a new token with a new `jti` takes the place of the old one. Only the task token may ask.
  */
-export async function renew(parts: Parts, tokens: TaskTokens, request: Parameters<LeaseService["renew"]>[0]): Promise<IssuedCredential> {
+export async function renew(parts: Parts, tokens: TaskTokens, request: RenewRequest): Promise<IssuedCredential> {
   parts.gate.require();
   const leaseId = requireLeaseId(request.leaseId);
   const holder = await tokens.verify(request.taskToken);
-  if (holder === undefined) throw new StintError("unauthenticated", "renewing needs the task token as a Bearer token; a credential cannot lengthen its own life");
+  if (holder === undefined)
+    throw new StintError("unauthenticated", "renewing needs the task token as a Bearer token; a credential cannot lengthen its own life");
   const lease = await parts.store.leases.get(leaseId);
-  if (lease === undefined || lease.task !== holder.taskId) throw noSuchLease();
-  const again = await decideAgain(parts, lease, holder, request.origin);
-  const issuer = parts.issuers.get(lease.issuer);
-  if (issuer === undefined) throw new StintError("issuer_unavailable", `the issuer of ${lease.grant} is not available`, { retryAfterSeconds: 30 });
-  if (!issuer.computesOnly && issuer.renew === undefined) throw new StintError("not_renewable", `credentials of ${lease.issuer} cannot be renewed; release this lease and ask for another`, { leaseId });
-  const { grant } = again.verdict;
-  const limit = shortestTtl({ askedMs: request.ttlMs, grant: grant.issue, taskLeftMs: undefined, issuerMaxMs: issuer.maxTtlMs, evidenceLeftMs: undefined });
-  const denial = denialFor({ principal: holder.principal, grant: lease.grant, origin: request.origin }, parts.now());
-  const keyId = await issuer.keyId?.(grant.issue.params);
-  const audit = { action: "lease.renewed" as const, principal: lease.subject, decision: "allow" as const, rule: again.verdict.rule, policy: parts.policy().version, trust: lease.trust, workload: lease.workload, subject: lease.subject, grant: lease.grant, issuer: lease.issuer, trace_id: request.origin.traceId };
-  const reply = await parts.store.leases.renew({ id: leaseId, taskId: holder.taskId, keyId, ...limit, audit, denial, retentionMs: parts.policy().settings.retentionMs });
-  if (reply.outcome === "refused") throw refusalOf(reply, denial.id);
-  const order = orderFor(parts, reply.lease, again);
-  const made = issuer.computesOnly ? await issuer.issue(order, AbortSignal.timeout(ISSUE_DEADLINE_MS)) : await issuer.renew?.(order, AbortSignal.timeout(ISSUE_DEADLINE_MS));
-  if (made === undefined) throw new StintError("not_renewable", "the credential keeps its value and lives longer; read the lease for its new end", { leaseId });
-  noteCredential(parts, reply.lease, made);
   const task = await parts.store.tasks.get(holder.taskId);
-  if (task === undefined) throw noSuchLease();
-  const { expiresAt, revocation } = reply.lease;
-  return { lease: reply.lease, task, grant: lease.grant, issuer: lease.issuer, credential: made.credential, scope: again.verdict.scope, expiresAt, limitedBy: reply.limitedBy, revocation, deadBy: expiresAt, replayed: false };
+  if (lease === undefined || task === undefined || lease.task !== holder.taskId) throw noSuchLease();
+  const again = await decideAgain(parts, lease, holder, request.origin);
+  const issuer = renewingIssuer(parts, lease);
+  const { lease: longer, limitedBy } = await lengthen(parts, again, issuer, request.ttlMs);
+  const signal = AbortSignal.timeout(ISSUE_DEADLINE_MS);
+  const order = orderFor(parts, longer, again);
+  const made = issuer.computesOnly ? await issuer.issue(order, signal) : await issuer.renew?.(order, signal);
+  if (made === undefined)
+    throw new StintError("not_renewable", "the credential keeps its value and lives longer; read the lease for its new end", { leaseId });
+  noteCredential(parts, longer, made);
+  const { grant, issuer: kind, expiresAt, revocation } = longer;
+  return {
+    lease: longer,
+    task,
+    grant,
+    issuer: kind,
+    credential: made.credential,
+    scope: again.verdict.scope,
+    expiresAt,
+    limitedBy,
+    revocation,
+    deadBy: expiresAt,
+    replayed: false,
+  };
+}
+
+type RenewRequest = Parameters<LeaseService["renew"]>[0];
+
+function renewingIssuer(parts: Parts, lease: Lease): Issuer {
+  const issuer = parts.issuers.get(lease.issuer);
+  if (issuer === undefined)
+    throw new StintError("issuer_unavailable", `the issuer of ${lease.grant} is not available`, { retryAfterSeconds: 30 });
+  if (issuer.computesOnly || issuer.renew !== undefined) return issuer;
+  throw new StintError("not_renewable", `credentials of ${lease.issuer} cannot be renewed; release this lease and ask for another`, {
+    leaseId: lease.id,
+  });
+}
+
+/** One script: the lease ends later, or the refusal is recorded and thrown. */
+async function lengthen(
+  parts: Parts,
+  again: Again,
+  issuer: Issuer,
+  askedMs: number | undefined,
+): Promise<{ readonly lease: Lease; readonly limitedBy: LimitedBy }> {
+  const { lease, holder, verdict, origin } = again;
+  const { issue } = verdict.grant;
+  const { ttlMs, limitedBy } = shortestTtl({
+    askedMs,
+    grant: issue,
+    taskLeftMs: undefined,
+    issuerMaxMs: issuer.maxTtlMs,
+    evidenceLeftMs: undefined,
+  });
+  const denial = denialFor({ principal: holder.principal, grant: lease.grant, origin }, parts.now());
+  const { version, settings } = parts.policy();
+  const { subject, workload, trust, grant } = lease;
+  const audit = {
+    action: "lease.renewed" as const,
+    principal: subject,
+    decision: "allow" as const,
+    rule: verdict.rule,
+    policy: version,
+    trust,
+    workload,
+    subject,
+    grant,
+    issuer: lease.issuer,
+    trace_id: origin.traceId,
+  };
+  const reply = await parts.store.leases.renew({
+    id: lease.id,
+    taskId: holder.taskId,
+    keyId: issuer.keyId?.(issue.params),
+    ttlMs,
+    limitedBy,
+    audit,
+    denial,
+    retentionMs: settings.retentionMs,
+  });
+  if (reply.outcome === "refused") throw refusalOf(reply, denial.id);
+  return reply;
 }
 
 async function decideAgain(parts: Parts, lease: Lease, holder: TaskHolder, origin: Origin): Promise<Again> {
@@ -58,10 +122,20 @@ async function decideAgain(parts: Parts, lease: Lease, holder: TaskHolder, origi
   const terms = termsFrom(lease, policy.grants.get(lease.grant));
   if (terms === undefined) throw new StintError("not_renewable", "the terms of this lease cannot be read", { leaseId: lease.id });
   const request = { grant: lease.grant, ttlMs: undefined, ...terms };
-  const verdict = choose(policy, { principal: holder.principal, request, audiences: [], task: { id: lease.task, parent: holder.parent }, now: parts.now(), origin });
+  const verdict = choose(policy, {
+    principal: holder.principal,
+    request,
+    audiences: [],
+    task: { id: lease.task, parent: holder.parent },
+    now: parts.now(),
+    origin,
+  });
   if (!verdict.allowed) return refuse(parts, { principal: holder.principal, grant: lease.grant, origin }, verdict);
   // A grant that issues something else by now is another grant: the old lease runs out as it is.
-  if (verdict.grant.issue.issuer !== lease.issuer) throw new StintError("not_renewable", "the grant issues something else by now; release this lease and ask again", { leaseId: lease.id });
+  if (verdict.grant.issue.issuer !== lease.issuer)
+    throw new StintError("not_renewable", "the grant issues something else by now; release this lease and ask again", {
+      leaseId: lease.id,
+    });
   return { lease, holder, terms, verdict, origin };
 }
 

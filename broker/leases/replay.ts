@@ -13,7 +13,13 @@ export interface Replay {
 export const toReplay = (replay: Replay): string => JSON.stringify(replay);
 
 /** The parts of the first order that a repeated request must not change: same scope, same claims, same `exp`, whatever policy says now. */
-export function recall(text: string, lease: Lease, task: Task): { readonly scope: readonly string[]; readonly purpose: string | undefined; readonly params: unknown; readonly expiresAt: number } | undefined {
+export function recall(
+  text: string,
+  lease: Lease,
+  task: Task,
+):
+  | { readonly scope: readonly string[]; readonly purpose: string | undefined; readonly params: unknown; readonly expiresAt: number }
+  | undefined {
   let read: unknown;
   try {
     read = JSON.parse(text);

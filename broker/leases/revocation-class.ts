@@ -7,7 +7,11 @@ import type { Policy } from "../policy/policy.ts";
  * target says so itself. A signed token is `verifier_checked` only where every registered verifier of its audience asks us before
  * it believes one; a single verifier that does not, or none registered at all, leaves `expiry_only`.
  */
-export function revocationClassOf(issuer: Pick<Issuer, "computesOnly" | "revocation">, audience: string | undefined, policy: Policy): RevocationClass {
+export function revocationClassOf(
+  issuer: Pick<Issuer, "computesOnly" | "revocation">,
+  audience: string | undefined,
+  policy: Policy,
+): RevocationClass {
   if (!issuer.computesOnly) return issuer.revocation;
   if (audience === undefined) return "expiry_only";
   let asked = false;

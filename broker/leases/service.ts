@@ -8,11 +8,27 @@ import { leaseOfHolder, noSuchLease, requireLeaseId } from "./access.ts";
 import { renew } from "./renew.ts";
 
 /** Ends one lease for a reason, tries its target for at most two seconds, and answers how it stands then. */
-export async function endLease(parts: Parts, id: Lease["id"], by: EndedBy, who: { readonly principal: string; readonly origin: Origin; readonly reason?: string }): Promise<Lease | undefined> {
-  const audit = { action: "lease.ended" as const, principal: who.principal, ...(who.reason === undefined ? {} : { reason: who.reason }), trace_id: who.origin.traceId };
+export async function endLease(
+  parts: Parts,
+  id: Lease["id"],
+  by: EndedBy,
+  who: { readonly principal: string; readonly origin: Origin; readonly reason?: string },
+): Promise<Lease | undefined> {
+  const audit = {
+    action: "lease.ended" as const,
+    principal: who.principal,
+    ...(who.reason === undefined ? {} : { reason: who.reason }),
+    trace_id: who.origin.traceId,
+  };
   const ended = await parts.store.leases.end(id, by, audit);
   if (ended === undefined) return undefined;
-  parts.events.publish("lease.ended", { lease: id, task: ended.task, workload: ended.workload, grant: ended.grant, ended_by: ended.endedBy });
+  parts.events.publish("lease.ended", {
+    lease: id,
+    task: ended.task,
+    workload: ended.workload,
+    grant: ended.grant,
+    ended_by: ended.endedBy,
+  });
   if (ended.state !== "revoking") return ended;
   await revokeWithin(parts, [id]);
   return (await parts.store.leases.get(id)) ?? ended;

@@ -28,7 +28,8 @@ export const termsTooLong = (terms: string | undefined): boolean => terms !== un
  * Undefined for what cannot be read: such a lease is not renewed.
  */
 export function termsFrom(lease: Lease, grant: Grant | undefined): Terms | undefined {
-  if (lease.terms === undefined || lease.terms === "") return { scope: grant?.issue.scope ?? [], purpose: "", resource: "", environment: "" };
+  if (lease.terms === undefined || lease.terms === "")
+    return { scope: grant?.issue.scope ?? [], purpose: "", resource: "", environment: "" };
   let read: unknown;
   try {
     read = JSON.parse(lease.terms);

@@ -11,7 +11,14 @@ const LISTED = 100;
 export async function dryRunOf(parts: Pick<Parts, "store" | "now">, resolved: Resolved): Promise<DryRun> {
   const tally = new Tally();
   const truncated = !(await walk(parts, resolved, tally));
-  return { selector: resolved.stored, matched: tally.matched, tasks: tally.tasks.size, byIssuer: tally.groups(parts.now()), leases: tally.leases, truncated };
+  return {
+    selector: resolved.stored,
+    matched: tally.matched,
+    tasks: tally.tasks.size,
+    byIssuer: tally.groups(parts.now()),
+    leases: tally.leases,
+    truncated,
+  };
 }
 
 async function walk(parts: Pick<Parts, "store">, { target }: Resolved, tally: Tally): Promise<boolean> {
@@ -37,7 +44,10 @@ async function* taskPages(parts: Pick<Parts, "store">, task: string): AsyncGener
   } while (cursor !== undefined);
 }
 
-async function* markPages(parts: Pick<Parts, "store">, marks: Extract<Resolved["target"], { readonly kind: "marks" }>["marks"]): AsyncGenerator<readonly Lease[]> {
+async function* markPages(
+  parts: Pick<Parts, "store">,
+  marks: Extract<Resolved["target"], { readonly kind: "marks" }>["marks"],
+): AsyncGenerator<readonly Lease[]> {
   for (const { scope, buckets } of marks) {
     for (const bucket of buckets) {
       let cursor: string | undefined;
@@ -55,7 +65,10 @@ class Tally {
   matched = 0;
   readonly tasks = new Set<string>();
   readonly leases: Lease[] = [];
-  readonly #groups = new Map<string, { readonly issuer: string; readonly revocation: RevocationClass; leases: number; lastExpiry: number }>();
+  readonly #groups = new Map<
+    string,
+    { readonly issuer: string; readonly revocation: RevocationClass; leases: number; lastExpiry: number }
+  >();
 
   add(lease: Lease): void {
     if (lease.state === "revoked" || lease.state === "forced") return;

@@ -25,7 +25,13 @@ interface Count {
  * (or the lease or task has ended in the store): from then on nothing that it covers is honoured. `begun` before: marks that stand
  * are kept, so that leases opened since are spared.
  */
-export async function runJob(parts: Parts, job: RevocationJob, target: Target, begun: "now" | "before", inForce: () => void): Promise<void> {
+export async function runJob(
+  parts: Parts,
+  job: RevocationJob,
+  target: Target,
+  begun: "now" | "before",
+  inForce: () => void,
+): Promise<void> {
   const count: Count = { matched: 0, ended: 0, listed: job.endings.length };
   const audit: AuditFacts = { action: "lease.ended", principal: job.by, revocation: job.id, reason: job.reason };
   if (target.kind === "marks") await runMarks(parts, job, target.marks, begun, audit, count, inForce);
@@ -37,7 +43,13 @@ export async function runJob(parts: Parts, job: RevocationJob, target: Target, b
   }
   const done = { state: "done" as const, matched: Math.max(count.matched, job.matched), ended: Math.max(count.ended, job.ended) };
   await parts.store.revocations.progress(job.id, retention(parts), done);
-  await parts.store.audit.append(bucketFor(job.id), { action: "revocation.done", principal: job.by, revocation: job.id, matched: done.matched, ended: done.ended });
+  await parts.store.audit.append(bucketFor(job.id), {
+    action: "revocation.done",
+    principal: job.by,
+    revocation: job.id,
+    matched: done.matched,
+    ended: done.ended,
+  });
   parts.events.publish("revocation.done", { revocation: job.id, matched: done.matched, ended: done.ended });
 }
 
@@ -63,10 +75,18 @@ async function endOneTask(parts: Parts, job: RevocationJob, id: Extract<Target, 
   return { endings, revoking: ending?.revoking ?? [] };
 }
 
-async function runMarks(parts: Parts, job: RevocationJob, marks: readonly PlacedMark[], begun: "now" | "before", audit: AuditFacts, count: Count, inForce: () => void): Promise<void> {
+async function runMarks(
+  parts: Parts,
+  job: RevocationJob,
+  marks: readonly PlacedMark[],
+  begun: "now" | "before",
+  audit: AuditFacts,
+  count: Count,
+  inForce: () => void,
+): Promise<void> {
   const places = marks.flatMap(({ scope, buckets }) => buckets.map((bucket) => ({ scope, bucket, at: job.at })));
-  const { mark, markAgain } = parts.store.revocations;
-  const set = begun === "now" ? mark : markAgain;
+  const set: typeof parts.store.revocations.mark = (...order) =>
+    begun === "now" ? parts.store.revocations.mark(...order) : parts.store.revocations.markAgain(...order);
   await inParallel(places, MARKING, async (place) => {
     place.at = await set(place.bucket, place.scope, job.at, { ...audit, action: "revocation.started" });
   });
@@ -85,10 +105,23 @@ async function runMarks(parts: Parts, job: RevocationJob, marks: readonly Placed
 }
 
 /** Progress is counted here and written as totals, so that a repeated page changes nothing that was told before. */
-async function note(parts: Parts, id: RevocationId, count: Count, endings: readonly LeaseEnding[], state: "cleaning", inForceAt: number | undefined): Promise<void> {
+async function note(
+  parts: Parts,
+  id: RevocationId,
+  count: Count,
+  endings: readonly LeaseEnding[],
+  state: "cleaning",
+  inForceAt: number | undefined,
+): Promise<void> {
   count.matched += endings.length;
   count.ended += endings.filter(({ outcome }) => outcome !== "revoking" && outcome !== "stuck").length;
   const listed = endings.slice(0, Math.max(0, RECEIPT_LEASES - count.listed));
   count.listed += listed.length;
-  await parts.store.revocations.progress(id, retention(parts), { state, matched: count.matched, ended: count.ended, endings: listed, ...(inForceAt === undefined ? {} : { inForceAt }) });
+  await parts.store.revocations.progress(id, retention(parts), {
+    state,
+    matched: count.matched,
+    ended: count.ended,
+    endings: listed,
+    ...(inForceAt === undefined ? {} : { inForceAt }),
+  });
 }

@@ -71,7 +71,11 @@ export const resolveKey = (kid: string): Resolved => ({
 });
 
 /** Reads a job's selector back, for whichever broker goes on with it. Undefined when it cannot be. */
-export async function resolveStored(parts: SelectorParts, tokens: TaskTokens, stored: Readonly<Record<string, unknown>>): Promise<Resolved | undefined> {
+export async function resolveStored(
+  parts: SelectorParts,
+  tokens: TaskTokens,
+  stored: Readonly<Record<string, unknown>>,
+): Promise<Resolved | undefined> {
   const { all, lease, task, key } = stored;
   if (all === true) return resolve(parts, tokens, { kind: "all" });
   if (typeof key === "string") return resolveKey(key);
@@ -94,11 +98,19 @@ async function byWorkload(parts: SelectorParts, name: string): Promise<Resolved>
 async function byLease(parts: SelectorParts, name: string, stored: Readonly<Record<string, unknown>>): Promise<Resolved> {
   const lease = isId("lease", name) ? await parts.store.leases.get(name) : undefined;
   if (lease === undefined) throw new StintError("not_found", "there is no such lease");
-  return { target: { kind: "lease", id: lease.id }, stored, lock: { scope: { kind: "workload", name: lease.subject }, subjects: [lease.subject] } };
+  return {
+    target: { kind: "lease", id: lease.id },
+    stored,
+    lock: { scope: { kind: "workload", name: lease.subject }, subjects: [lease.subject] },
+  };
 }
 
 async function byTask(parts: SelectorParts, name: string): Promise<Resolved> {
   const task = isId("task", name) ? await parts.store.tasks.get(name) : undefined;
   if (task === undefined) throw new StintError("not_found", "there is no such task");
-  return { target: { kind: "task", id: task.id }, stored: { task: name }, lock: { scope: { kind: "workload", name: task.subject }, subjects: [task.subject] } };
+  return {
+    target: { kind: "task", id: task.id },
+    stored: { task: name },
+    lock: { scope: { kind: "workload", name: task.subject }, subjects: [task.subject] },
+  };
 }

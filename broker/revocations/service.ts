@@ -1,15 +1,16 @@
 import { StintError } from "../../domain/errors.ts";
-import { isId, newId, type LockId, type RevocationId } from "../../domain/ids.ts";
-import type { LeaseEnding, Lock, RevocationJob } from "../../store/api.ts";
+import { isId, newId, type RevocationId } from "../../domain/ids.ts";
+import type { LeaseEnding, RevocationJob } from "../../store/api.ts";
 import { describe } from "../background.ts";
 import { inParallel } from "../leases/end.ts";
 import type { Parts } from "../parts.ts";
-import type { LockService, Operator, Origin, Revocation, RevocationService } from "../services.ts";
+import type { Operator, Origin, Revocation, RevocationService } from "../services.ts";
 import { pause } from "../sweeper/schedule.ts";
 import { WAIT_MS } from "../tasks/end.ts";
 import { endingOf, receiptOf } from "../tasks/receipt.ts";
 import type { TaskTokens } from "../tasks/token.ts";
 import { dryRunOf } from "./dry-run.ts";
+import { addLock } from "./locks.ts";
 import { runJob } from "./run.ts";
 import { resolve, resolveStored, type Resolved } from "./selector.ts";
 
@@ -44,18 +45,51 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
     });
   }
 
-  async function begin(resolved: Resolved, reason: string, by: string, lockMs: number | undefined, origin: Origin | undefined): Promise<Revocation> {
+  async function begin(
+    resolved: Resolved,
+    reason: string,
+    by: string,
+    lockMs: number | undefined,
+    origin: Origin | undefined,
+  ): Promise<Revocation> {
     const at = parts.now();
     // First the lock: what is revoked must not be issued again in between.
-    const lock = lockMs === undefined ? undefined : await addLock(parts, resolved.lock, { ttlMs: lockMs, reason, message: undefined, by, traceId: origin?.traceId });
-    const job: RevocationJob = { id: newId("rev", at), state: "marking", selector: resolved.stored, reason, by, at, matched: 0, ended: 0, inForceAt: undefined, lockId: lock?.id, endings: [] };
+    const lock =
+      lockMs === undefined
+        ? undefined
+        : await addLock(parts, resolved.lock, { ttlMs: lockMs, reason, message: undefined, by, traceId: origin?.traceId });
+    const job: RevocationJob = {
+      id: newId("rev", at),
+      state: "marking",
+      selector: resolved.stored,
+      reason,
+      by,
+      at,
+      matched: 0,
+      ended: 0,
+      inForceAt: undefined,
+      lockId: lock?.id,
+      endings: [],
+    };
     await parts.store.revocations.create(job, parts.policy().settings.retentionMs);
-    await parts.store.audit.append(0, { action: "revocation.started", principal: by, revocation: job.id, selector: resolved.stored, reason, ...(origin === undefined ? {} : { trace_id: origin.traceId }) });
+    await parts.store.audit.append(0, {
+      action: "revocation.started",
+      principal: by,
+      revocation: job.id,
+      selector: resolved.stored,
+      reason,
+      ...(origin === undefined ? {} : { trace_id: origin.traceId }),
+    });
     parts.events.publish("revocation.started", { revocation: job.id, selector: resolved.stored, by });
     const over = new AbortController();
     const inForce = await Promise.race([run(job, resolved, "now").then(() => true), pause(WAIT_MS, over.signal).then(() => false)]);
     over.abort();
-    if (!inForce) throw new StintError("revocation_pending", "the revocation has begun but is not in force everywhere yet; it goes on, follow it by its id", { revocationId: job.id, retryAfterSeconds: 2 });
+    if (!inForce)
+      throw new StintError(
+        "revocation_pending",
+        "the revocation has begun but is not in force everywhere yet; it goes on, follow it by its id",
+        { revocationId: job.id, retryAfterSeconds: 2 },
+      );
     return view(job.id);
   }
 
@@ -68,7 +102,8 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
   return {
     begin,
     dryRun: async (selector) => dryRunOf(parts, await resolve(parts, tokens, selector)),
-    start: async ({ selector, reason, lockMs, operator, origin }) => begin(await resolve(parts, tokens, selector), reason, principalOf(operator), lockMs, origin),
+    start: async ({ selector, reason, lockMs, operator, origin }) =>
+      begin(await resolve(parts, tokens, selector), reason, principalOf(operator), lockMs, origin),
     async get(id) {
       if (!isId("rev", id)) throw noSuchRevocation();
       return view(id);
@@ -116,44 +151,10 @@ async function viewOf(parts: Parts, job: RevocationJob): Promise<Revocation> {
 
 function shown(parts: Parts, job: RevocationJob, endings: readonly LeaseEnding[]): Revocation {
   const more = Math.max(0, job.matched - endings.length);
-  const receipt = receiptOf({ revocation: job.id, endedBy: "revoked" }, endings, parts.now(), { more, settled: job.state === "done" && job.ended >= job.matched });
+  const receipt = receiptOf({ revocation: job.id, endedBy: "revoked" }, endings, parts.now(), {
+    more,
+    settled: job.state === "done" && job.ended >= job.matched,
+  });
   const { id, state, selector, reason, by, at, matched, ended, inForceAt, lockId } = job;
   return { id, state, selector, reason, by, at, matched, ended, inForceAt, lockId, receipt };
-}
-
-interface LockOrder {
-  readonly ttlMs: number;
-  readonly reason: string;
-  readonly message: string | undefined;
-  readonly by: string;
-  readonly traceId: string | undefined;
-}
-
-/** A lock lasts at most a year; what must last longer belongs into the policy. */
-const MAX_LOCK_MS = 366 * 86_400_000;
-
-async function addLock(parts: Parts, what: Resolved["lock"], order: LockOrder): Promise<Lock> {
-  if (!(order.ttlMs >= 1_000) || order.ttlMs > MAX_LOCK_MS) throw new StintError("invalid_request", "a lock lasts between one second and a year");
-  const at = parts.now();
-  const id: LockId = newId("lock", at);
-  const lock: Lock = { id, scope: what.scope, until: at + order.ttlMs, reason: order.reason, message: order.message, by: order.by, at };
-  await parts.store.revocations.addLock(lock, what.subjects, { action: "lock.added", principal: order.by, lock: id, selector: what.scope, until: lock.until, reason: order.reason, ...(order.traceId === undefined ? {} : { trace_id: order.traceId }) });
-  parts.events.publish("lock.added", { lock: id, scope: what.scope, by: order.by });
-  return lock;
-}
-
-export function createLocks(parts: Parts): LockService {
-  return {
-    async add({ scope, ttlMs, reason, message, operator, origin }) {
-      const subjects = scope.kind === "workload" ? await parts.store.revocations.subjectsOf(scope.name) : [];
-      return addLock(parts, { scope, subjects }, { ttlMs, reason, message, by: principalOf(operator), traceId: origin.traceId });
-    },
-    list: () => parts.store.revocations.locks(),
-    async remove(id, operator, origin) {
-      const removed = isId("lock", id) ? await parts.store.revocations.removeLock(id, { action: "lock.removed", principal: principalOf(operator), lock: id, trace_id: origin.traceId }) : undefined;
-      if (removed === undefined) throw new StintError("not_found", "there is no such lock");
-      parts.events.publish("lock.removed", { lock: id, by: operator.name });
-      return removed;
-    },
-  };
 }

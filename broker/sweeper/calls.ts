@@ -28,7 +28,7 @@ export function createCalls(parts: Parts, breakers: Breakers): Calls {
   function next(): void {
     const oldest = parts.now() - FRESH_MS;
     waiting = waiting.filter(({ takenAt }) => takenAt >= oldest);
-    for (let index = 0; running < WORKERS && index < waiting.length; ) {
+    for (let index = 0; running < WORKERS && index < waiting.length;) {
       const due = waiting[index];
       if (due === undefined || (inFlight.get(due.lease.issuer) ?? 0) >= SHARE) index += 1;
       else {

@@ -49,13 +49,18 @@ export function createSchedule(onError: OnDutyError): Schedule {
     stopping.abort();
     for (const timer of timers) clearTimeout(timer);
     timers.clear();
-    await Promise.all(crons.map((task) => task.destroy()));
+    for (const task of crons) await task.destroy();
     await Promise.all(running);
   }
 
   return {
     cron(expression, duty) {
-      const task = createTask(expression, () => runOnce(duty), { name: duty.name, noOverlap: true, suppressMissedWarning: true, unref: true });
+      const task = createTask(expression, () => runOnce(duty), {
+        name: duty.name,
+        noOverlap: true,
+        suppressMissedWarning: true,
+        unref: true,
+      });
       crons.push(task);
       void task.start();
     },

@@ -59,7 +59,7 @@ type Total = { -readonly [K in keyof Swept]: Swept[K] };
 
 async function endDueLeases(parts: Parts, calls: Calls, buckets: readonly number[], total: Total, stop: () => boolean): Promise<void> {
   await inParallel(rotated(buckets), BUCKETS_AT_ONCE, async (bucket) => {
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       if (stop()) {
         total.more = true;
         return;

@@ -25,16 +25,33 @@ export interface TaskEnding {
 }
 
 /** Ends a task, its leases and its children in the store. Nothing is called yet. Undefined when there is no such task. */
-export async function endTask(parts: EndParts, id: TaskId, by: EndedBy, outcome: TaskOutcome | undefined, who: { readonly principal: string; readonly origin?: Origin }): Promise<TaskEnding | undefined> {
-  const audit: AuditFacts = { action: "task.ended", principal: who.principal, ...(who.origin === undefined ? {} : { trace_id: who.origin.traceId }) };
+export async function endTask(
+  parts: EndParts,
+  id: TaskId,
+  by: EndedBy,
+  outcome: TaskOutcome | undefined,
+  who: { readonly principal: string; readonly origin?: Origin },
+): Promise<TaskEnding | undefined> {
+  const audit: AuditFacts = {
+    action: "task.ended",
+    principal: who.principal,
+    ...(who.origin === undefined ? {} : { trace_id: who.origin.traceId }),
+  };
   const ended = await parts.store.tasks.end(id, by, outcome, audit, parts.policy().settings.retentionMs);
   if (ended === undefined) return undefined;
-  if (ended.task.state === "ended") parts.events.publish("task.ended", { task: id, ended_by: ended.task.endedBy, workload: ended.task.workload });
+  if (ended.task.state === "ended")
+    parts.events.publish("task.ended", { task: id, ended_by: ended.task.endedBy, workload: ended.task.workload });
   return { task: ended.task, family: await familyOf(parts, id, ended.children, by, audit), revoking: ended.revoking };
 }
 
 /** The task and all below it. Children ended with it; asking again tells of theirs and changes nothing. */
-async function familyOf(parts: EndParts, id: TaskId, children: readonly TaskId[], by: EndedBy, audit: AuditFacts): Promise<readonly TaskId[]> {
+async function familyOf(
+  parts: EndParts,
+  id: TaskId,
+  children: readonly TaskId[],
+  by: EndedBy,
+  audit: AuditFacts,
+): Promise<readonly TaskId[]> {
   const family: TaskId[] = [id];
   const known = new Set(family);
   const queue = [...children];

@@ -1,4 +1,4 @@
-import type { LeaseId, RevocationId, TaskId } from "../../domain/ids.ts";
+import type { RevocationId, TaskId } from "../../domain/ids.ts";
 import type { EndedBy, Lease, LeaseOutcome } from "../../domain/lease.ts";
 import type { LeaseEnding } from "../../store/api.ts";
 import type { Receipt, ReceiptLease } from "../services.ts";
@@ -90,6 +90,3 @@ function outcomeOfState(lease: Lease): LeaseOutcome {
       return "revoking";
   }
 }
-
-/** Ids only, for the audit. */
-export const leaseIdsOf = (endings: readonly LeaseEnding[]): readonly LeaseId[] => endings.map((ending) => ending.leaseId);

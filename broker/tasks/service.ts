@@ -37,7 +37,16 @@ export function createTasks(parts: Parts, identify: Identify, tokens: TaskTokens
       parts.gate.require();
       const { principal, parent, taskId } = await requireHolder(tokens, request.taskToken, request.taskId);
       const { idempotency, origin } = request;
-      return issue(parts, { principal, request, audiences: [], task: { kind: "task", id: taskId }, parent, evidenceEndsAt: undefined, idempotency, origin });
+      return issue(parts, {
+        principal,
+        request,
+        audiences: [],
+        task: { kind: "task", id: taskId },
+        parent,
+        evidenceEndsAt: undefined,
+        idempotency,
+        origin,
+      });
     },
 
     async heartbeat(id, taskToken) {
@@ -73,7 +82,10 @@ async function openTask(parts: Parts, identify: Identify, tokens: TaskTokens, re
     heartbeatMs: request.heartbeatMs === undefined ? undefined : Math.max(MIN_TASK_MS, request.heartbeatMs),
     purpose: request.purpose,
     parent: parent?.id,
-    implicit: principal.taskValue === undefined ? undefined : { value: principal.taskValue, ttlMs: request.ttlMs === undefined ? policy.settings.implicitTaskTtlMs : clampTtl(request.ttlMs) },
+    implicit:
+      principal.taskValue === undefined
+        ? undefined
+        : { value: principal.taskValue, ttlMs: request.ttlMs === undefined ? policy.settings.implicitTaskTtlMs : clampTtl(request.ttlMs) },
     idempotency: idempotencyOf({ idempotency: request.idempotency, principal, origin: request.origin }),
     audit: openedFacts(principal, policy.version, request),
     denial,
@@ -101,7 +113,11 @@ function clampTtl(asked: number | undefined): number {
 }
 
 /** A child lives no longer than its parent. Whoever names a parent gives it power over the child, and takes none. */
-async function parentOf(parts: Parts, named: string | undefined, now: number): Promise<{ readonly id: TaskId; readonly leftMs: number } | undefined> {
+async function parentOf(
+  parts: Parts,
+  named: string | undefined,
+  now: number,
+): Promise<{ readonly id: TaskId; readonly leftMs: number } | undefined> {
   if (named === undefined) return undefined;
   if (!isId("task", named)) throw new StintError("not_found", "there is no such parent task");
   const parent = await parts.store.tasks.get(named);

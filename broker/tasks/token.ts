@@ -15,7 +15,9 @@ export const TASK_TOKEN_TYP = "task+jwt";
 export interface OwnSignatures {
   sign(typ: string, payload: Readonly<Record<string, unknown>>): Promise<string>;
   /** Undefined unless one of our published keys signed it. */
-  verify(token: string): Promise<{ readonly typ: string; readonly kid: string; readonly payload: Readonly<Record<string, unknown>> } | undefined>;
+  verify(
+    token: string,
+  ): Promise<{ readonly typ: string; readonly kid: string; readonly payload: Readonly<Record<string, unknown>> } | undefined>;
 }
 
 /** Who holds a task token, and which task it speaks for. */
@@ -40,9 +42,13 @@ export interface TaskTokens {
 export function requireCarriable(claims: Claims): void {
   const bytes = Buffer.byteLength(JSON.stringify(claims));
   if (bytes <= MAX_CARRIED_CLAIMS) return;
-  throw new StintError("invalid_identity", `the claims of the identity token take ${bytes} bytes; a task token carries at most ${MAX_CARRIED_CLAIMS}`, {
-    hint: "ask the identity provider for fewer claims",
-  });
+  throw new StintError(
+    "invalid_identity",
+    `the claims of the identity token take ${bytes} bytes; a task token carries at most ${MAX_CARRIED_CLAIMS}`,
+    {
+      hint: "ask the identity provider for fewer claims",
+    },
+  );
 }
 
 /** Task tokens of the broker at `url` (`STINT_URL`): `iss` and `aud` alike, because only we accept them. */

@@ -15,9 +15,19 @@ describe("a store that has gone back", () => {
     await using shop = await openShop({ clock, issuers: [target.issuer], more: DATABASE });
     const [token, user] = [await shop.exchange(), await shop.exchange({ grant: "database" })];
     const witness = { storeId: shop.broker.store.id, sequences: zeros.map(() => 1_000) };
-    await using broker = await startBroker({ clock, redis: shop.broker.redis, masterKey: shop.broker.masterKey, issuers: [target.issuer], documents: (url) => shopDocuments(shop.idp, url) + DATABASE, witness });
+    await using broker = await startBroker({
+      clock,
+      redis: shop.broker.redis,
+      masterKey: shop.broker.masterKey,
+      issuers: [target.issuer],
+      documents: (url) => shopDocuments(shop.idp, url) + DATABASE,
+      witness,
+    });
     expect(await broker.services.hold.show()).toMatchObject({ held: true, reason: expect.stringContaining("has gone back") });
-    expect(broker.services.readiness()).toMatchObject({ ready: false, checks: expect.arrayContaining([expect.objectContaining({ name: "hold", status: "fail" })]) });
+    expect(broker.services.readiness()).toMatchObject({
+      ready: false,
+      checks: expect.arrayContaining([expect.objectContaining({ name: "hold", status: "fail" })]),
+    });
     await shop.broker.duties.runOnce();
     await expect(shop.exchange()).rejects.toMatchObject({ code: "on_hold" });
     expect(await broker.store.leases.isLive(token.lease.id, undefined)).toBe(false);
@@ -46,7 +56,12 @@ describe("store and audit files", () => {
     ["are of one story", { storeId: "a", sequences: [5, 5] }, { storeId: "a", sequences: [5, 4] }, undefined],
     ["are of a first start", { storeId: "a", sequences: [] }, { storeId: undefined, sequences: [] }, undefined],
     ["tell of another store", { storeId: "a", sequences: [5] }, { storeId: "b", sequences: [5] }, "another store"],
-    ["tell of records that the store does not know", { storeId: "a", sequences: [5, 3] }, { storeId: "a", sequences: [5, 4] }, "bucket 1 has given out 3"],
+    [
+      "tell of records that the store does not know",
+      { storeId: "a", sequences: [5, 3] },
+      { storeId: "a", sequences: [5, 4] },
+      "bucket 1 has given out 3",
+    ],
   ])("%s", (_name, store, witness, why) => {
     const found = goneBack(store, witness);
     if (why === undefined) expect(found).toBeUndefined();

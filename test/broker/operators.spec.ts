@@ -7,7 +7,10 @@ const KEY = `sha256:${"a".repeat(64)}`;
 
 describe("the operator tokens file", () => {
   it("names operators, with comments and room to rotate", () => {
-    const { entries, problems } = parseOperators(`# people\nada admin ${KEY} # laptop\n\nada admin sha256:${"b".repeat(64)}\nsam\tresponder sha256:${"c".repeat(64)}\r\n`, "f");
+    const { entries, problems } = parseOperators(
+      `# people\nada admin ${KEY} # laptop\n\nada admin sha256:${"b".repeat(64)}\nsam\tresponder sha256:${"c".repeat(64)}\r\n`,
+      "f",
+    );
     expect(problems).toEqual([]);
     expect(entries.map(({ name, role }) => `${name} ${role}`)).toEqual(["ada admin", "ada admin", "sam responder"]);
   });
@@ -21,7 +24,9 @@ describe("the operator tokens file", () => {
     ["one key twice", `ada admin ${KEY}\nsam viewer ${KEY}`, "twice"],
   ])("is refused with %s, naming the line and never the key", (_name, text, message) => {
     const { problems } = parseOperators(text, "operators");
-    expect(problems).toMatchObject([{ file: "operators", line: text.split("\n").length, severity: "error", message: expect.stringContaining(message) }]);
+    expect(problems).toMatchObject([
+      { file: "operators", line: text.split("\n").length, severity: "error", message: expect.stringContaining(message) },
+    ]);
     expect(JSON.stringify(problems)).not.toContain("secret");
     expect(JSON.stringify(problems)).not.toContain("aaaa");
   });

@@ -5,7 +5,8 @@ import { origin } from "../support/broker.ts";
 import { fakeClock } from "../support/clock.ts";
 import { DEPLOY, DEPLOY_KEY, openShop, request, type Shop } from "../support/shop.ts";
 
-const payloadOf = (token: Secret): Record<string, unknown> => JSON.parse(Buffer.from(token.reveal().split(".")[1] ?? "", "base64url").toString()) as Record<string, unknown>;
+const payloadOf = (token: Secret): Record<string, unknown> =>
+  JSON.parse(Buffer.from(token.reveal().split(".")[1] ?? "", "base64url").toString()) as Record<string, unknown>;
 
 describe("a CI job that asks for a credential", () => {
   const clock = fakeClock();
@@ -24,26 +25,49 @@ describe("a CI job that asks for a credential", () => {
 
   it("gets a token for the grant, with all that it must know", async () => {
     const issued = await shop.exchange();
-    expect(issued).toMatchObject({ grant: "deploy", issuer: "jwt", limitedBy: "grant", revocation: "verifier_checked", scope: ["deploy:read", "deploy:write"], replayed: false });
+    expect(issued).toMatchObject({
+      grant: "deploy",
+      issuer: "jwt",
+      limitedBy: "grant",
+      revocation: "verifier_checked",
+      scope: ["deploy:read", "deploy:write"],
+      replayed: false,
+    });
     expect(issued.expiresAt).toBe(clock() + 600_000);
     expect(issued.deadBy).toBe(issued.expiresAt);
     expect(payloadOf(issued.credential.token)).toMatchObject({
-      iss: shop.broker.url, aud: DEPLOY, sub: "github:456789", client_id: "github:456789", scope: "deploy:read deploy:write",
-      lease_id: issued.lease.id, task_id: issued.task.id, jti: issued.lease.id, grant: "deploy", workload: "github/octo-org/octo-repo", exp: Math.floor(issued.expiresAt / 1000),
+      iss: shop.broker.url,
+      aud: DEPLOY,
+      sub: "github:456789",
+      client_id: "github:456789",
+      scope: "deploy:read deploy:write",
+      lease_id: issued.lease.id,
+      task_id: issued.task.id,
+      jti: issued.lease.id,
+      grant: "deploy",
+      workload: "github/octo-org/octo-repo",
+      exp: Math.floor(issued.expiresAt / 1000),
     });
   });
 
   it("is believed by introspection while its lease lives, and not a moment longer", async () => {
     const issued = await shop.exchange();
-    expect(await shop.broker.services.introspection.check(issued.credential.token, verifier())).toMatchObject({ active: true, claims: { lease_id: issued.lease.id } });
+    expect(await shop.broker.services.introspection.check(issued.credential.token, verifier())).toMatchObject({
+      active: true,
+      claims: { lease_id: issued.lease.id },
+    });
     await shop.broker.services.tokens.revoke(issued.credential.token, origin());
     expect(await shop.broker.services.introspection.check(issued.credential.token, verifier())).toEqual({ active: false });
-    expect(await shop.broker.services.leases.get(issued.lease.id, { kind: "operator", operator: { name: "viewer", role: "viewer" } }, origin())).toMatchObject({ state: "revoked", endedBy: "released" });
+    expect(
+      await shop.broker.services.leases.get(issued.lease.id, { kind: "operator", operator: { name: "viewer", role: "viewer" } }, origin()),
+    ).toMatchObject({ state: "revoked", endedBy: "released" });
   });
 
   it("is not believed by a verifier of another audience", async () => {
     const issued = await shop.exchange();
-    expect(await shop.broker.services.introspection.check(issued.credential.token, { ...verifier(), audience: "https://else.test" })).toEqual({ active: false });
+    expect(
+      await shop.broker.services.introspection.check(issued.credential.token, { ...verifier(), audience: "https://else.test" }),
+    ).toEqual({ active: false });
     expect(await shop.broker.services.introspection.check(issued.taskToken, verifier())).toEqual({ active: false });
     expect(await shop.broker.services.introspection.check(new Secret("nonsense"), verifier())).toEqual({ active: false });
   });
@@ -51,12 +75,19 @@ describe("a CI job that asks for a credential", () => {
   it("finds its grant by audience", async () => {
     expect(await shop.exchange({ grant: undefined, audiences: [DEPLOY] })).toMatchObject({ grant: "deploy" });
     await expect(shop.exchange({ grant: undefined, audiences: ["https://nobody.test"] })).rejects.toMatchObject({ code: "not_permitted" });
-    await expect(shop.exchange({ audiences: ["https://nobody.test"] })).rejects.toMatchObject({ code: "not_permitted", message: "the grant deploy is not for the audience that was asked for" });
+    await expect(shop.exchange({ audiences: ["https://nobody.test"] })).rejects.toMatchObject({
+      code: "not_permitted",
+      message: "the grant deploy is not for the audience that was asked for",
+    });
   });
 
   it("gets less than it asks for when the grant says so, and is told why", async () => {
     expect(await shop.exchange({ ttlMs: 3_600_000 })).toMatchObject({ limitedBy: "grant", expiresAt: clock() + 1_800_000 });
-    expect(await shop.exchange({ ttlMs: 60_000, scope: ["deploy:read"] })).toMatchObject({ limitedBy: "asked", expiresAt: clock() + 60_000, scope: ["deploy:read"] });
+    expect(await shop.exchange({ ttlMs: 60_000, scope: ["deploy:read"] })).toMatchObject({
+      limitedBy: "asked",
+      expiresAt: clock() + 60_000,
+      scope: ["deploy:read"],
+    });
     await expect(shop.exchange({ scope: ["deploy:admin"] })).rejects.toMatchObject({ code: "scope_too_wide" });
   });
 
@@ -64,7 +95,10 @@ describe("a CI job that asks for a credential", () => {
     const evidence = await shop.evidence();
     await expect(shop.exchange({ evidence, scope: ["deploy:admin"] })).rejects.toMatchObject({ code: "scope_too_wide" });
     await shop.exchange({ evidence });
-    await expect(shop.exchange({ evidence })).rejects.toMatchObject({ code: "evidence_spent", facts: { denialId: expect.stringMatching(/^den_/) } });
+    await expect(shop.exchange({ evidence })).rejects.toMatchObject({
+      code: "evidence_spent",
+      facts: { denialId: expect.stringMatching(/^den_/) },
+    });
   });
 
   it("shares a task with every request of the same run", async () => {
@@ -84,12 +118,20 @@ describe("a CI job that asks for a credential", () => {
   });
 
   it("is refused with an id that an operator can look up", async () => {
-    const refused = await shop.exchange({ evidence: await shop.evidence({ event_name: "pull_request_target" }) }).catch((error: unknown) => error);
-    expect(refused).toMatchObject({ code: "claim_mismatch", facts: { failedClaims: ["event_name"], denialId: expect.stringMatching(/^den_/) } });
+    const refused = await shop
+      .exchange({ evidence: await shop.evidence({ event_name: "pull_request_target" }) })
+      .catch((error: unknown) => error);
+    expect(refused).toMatchObject({
+      code: "claim_mismatch",
+      facts: { failedClaims: ["event_name"], denialId: expect.stringMatching(/^den_/) },
+    });
     const denialId = (refused as { facts: { denialId: string } }).facts.denialId;
     const denial = await shop.broker.services.denials.get(denialId);
     expect(denial).toMatchObject({ grant: "deploy", view: { code: "claim_mismatch" }, principal: { subject: "github:456789" } });
-    expect(denial.trace?.rules.map(({ rule, matched }) => [rule, matched])).toEqual([["deploy.allow[0]", true], ["deploy.deny[0]", true]]);
+    expect(denial.trace?.rules.map(({ rule, matched }) => [rule, matched])).toEqual([
+      ["deploy.allow[0]", true],
+      ["deploy.deny[0]", true],
+    ]);
     const explained = await shop.broker.services.policy.explain({ denial: denialId });
     expect(explained.today).toMatchObject({ allowed: false, code: "claim_mismatch" });
   });
@@ -119,7 +161,9 @@ describe("a CI job that asks for a credential", () => {
     expect(again).toMatchObject({ replayed: true, expiresAt: first.expiresAt, lease: { id: first.lease.id } });
     const [one, two] = [payloadOf(first.credential.token), payloadOf(again.credential.token)];
     expect(two).toEqual(one);
-    await expect(shop.exchange({ evidence, idempotency: { ...idempotency, bodySha256: "b".repeat(64) } })).rejects.toMatchObject({ code: "idempotency_mismatch" });
+    await expect(shop.exchange({ evidence, idempotency: { ...idempotency, bodySha256: "b".repeat(64) } })).rejects.toMatchObject({
+      code: "idempotency_mismatch",
+    });
   });
 
   it("holds its limits under concurrency", async () => {

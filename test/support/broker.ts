@@ -51,11 +51,13 @@ export async function startBroker(settings: BrokerSettings = {}): Promise<TestBr
   const folder = await mkdtemp(join(tmpdir(), "stint-broker-"));
   const url = settings.url ?? `http://127.0.0.1:${await freePort()}`;
   const policyPath = settings.policyDir ?? folder;
-  if (settings.documents !== undefined) await writeFile(join(folder, "policy.yaml"), typeof settings.documents === "string" ? settings.documents : settings.documents(url));
+  if (settings.documents !== undefined)
+    await writeFile(join(folder, "policy.yaml"), typeof settings.documents === "string" ? settings.documents : settings.documents(url));
   const masterKey = settings.masterKey ?? randomBytes(32);
   const tokens = ROLES.map((role) => ({ role, ...newOperatorToken(role, role) }));
   const logged: { level: string; message: string; fields: Readonly<Record<string, unknown>> }[] = [];
-  const said = (level: string) => (fields: Readonly<Record<string, unknown>>, message: string) => void logged.push({ level, message, fields });
+  const said = (level: string) => (fields: Readonly<Record<string, unknown>>, message: string) =>
+    void logged.push({ level, message, fields });
   const log: Log = { info: said("info"), warn: said("warn"), error: said("error") };
   const state: { healthy: boolean; witness?: Witness | undefined } = { healthy: true, witness: settings.witness };
   const { clock } = settings;

@@ -71,12 +71,17 @@ export async function openShop(settings: BrokerSettings & { readonly more?: stri
   const idp = await startIdp(settings.clock === undefined ? {} : { clock: settings.clock });
   const broker = await startBroker({ ...settings, documents: (url) => shopDocuments(idp, url) + (settings.more ?? "") });
   const evidence = async (claims: Readonly<Record<string, unknown>> = {}): Promise<Secret> =>
-    new Secret(await idp.token(presetClaims("github", { iss: idp.issuer, aud: broker.url, repository_id: "456789", ref: "refs/heads/main", ...claims })));
+    new Secret(
+      await idp.token(
+        presetClaims("github", { iss: idp.issuer, aud: broker.url, repository_id: "456789", ref: "refs/heads/main", ...claims }),
+      ),
+    );
   return {
     broker,
     idp,
     evidence,
-    exchange: async (change = {}) => broker.services.requests.exchange({ ...request("deploy"), evidence: change.evidence ?? (await evidence()), ...change }),
+    exchange: async (change = {}) =>
+      broker.services.requests.exchange({ ...request("deploy"), evidence: change.evidence ?? (await evidence()), ...change }),
     [Symbol.asyncDispose]: async () => {
       await broker[Symbol.asyncDispose]();
       await idp[Symbol.asyncDispose]();
@@ -86,4 +91,14 @@ export async function openShop(settings: BrokerSettings & { readonly more?: stri
 
 /** A plain request for a grant. */
 export const request = (grant: string | undefined) =>
-  ({ grant, scope: [], ttlMs: undefined, purpose: "", environment: "", resource: "", audiences: [], idempotency: undefined, origin: origin("POST /oauth2/token") }) as const;
+  ({
+    grant,
+    scope: [],
+    ttlMs: undefined,
+    purpose: "",
+    environment: "",
+    resource: "",
+    audiences: [],
+    idempotency: undefined,
+    origin: origin("POST /oauth2/token"),
+  }) as const;

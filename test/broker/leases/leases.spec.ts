@@ -20,22 +20,32 @@ describe("a lease", () => {
     await shop[Symbol.asyncDispose]();
   });
   const leases = () => shop.broker.services.leases;
-  const renew = (issued: IssuedCredential, taskToken: Secret, ttlMs?: number) => leases().renew({ leaseId: issued.lease.id, taskToken, ttlMs, origin: origin() });
+  const renew = (issued: IssuedCredential, taskToken: Secret, ttlMs?: number) =>
+    leases().renew({ leaseId: issued.lease.id, taskToken, ttlMs, origin: origin() });
 
   it("may be seen and given back by its own credential", async () => {
     const issued = await shop.exchange();
     const { token } = issued.credential;
     expect(await leases().get(issued.lease.id, { kind: "bearer", token }, origin())).toMatchObject({ state: "active" });
     const released = await leases().release(issued.lease.id, token, origin());
-    expect(released).toMatchObject({ lease: { state: "revoked", endedBy: "released" }, receipt: { outcome: "revoked", revocation: "verifier_checked" } });
+    expect(released).toMatchObject({
+      lease: { state: "revoked", endedBy: "released" },
+      receipt: { outcome: "revoked", revocation: "verifier_checked" },
+    });
     expect(await leases().release(issued.lease.id, token, origin())).toEqual(released);
   });
 
   it("is not shown to the credential of another lease, nor told from one that does not exist", async () => {
     const [mine, other] = [await shop.exchange(), await shop.exchange()];
-    const foreign = await leases().get(mine.lease.id, { kind: "bearer", token: other.credential.token }, origin()).catch((error: unknown) => error);
-    const unknown = await leases().get("lease_01jzzzzzzz0000000000000000", { kind: "bearer", token: other.credential.token }, origin()).catch((error: unknown) => error);
-    const otherTask = await leases().get(mine.lease.id, { kind: "bearer", token: other.taskToken }, origin()).catch((error: unknown) => error);
+    const foreign = await leases()
+      .get(mine.lease.id, { kind: "bearer", token: other.credential.token }, origin())
+      .catch((error: unknown) => error);
+    const unknown = await leases()
+      .get("lease_01jzzzzzzz0000000000000000", { kind: "bearer", token: other.credential.token }, origin())
+      .catch((error: unknown) => error);
+    const otherTask = await leases()
+      .get(mine.lease.id, { kind: "bearer", token: other.taskToken }, origin())
+      .catch((error: unknown) => error);
     expect(foreign).toMatchObject({ code: "not_found" });
     expect([(unknown as Error).message, (otherTask as Error).message]).toEqual([(foreign as Error).message, (foreign as Error).message]);
     await expect(leases().release(mine.lease.id, new Secret("nothing"), origin())).rejects.toMatchObject({ code: "unauthenticated" });
@@ -120,13 +130,17 @@ describe("a lease whose credential lives at a target", () => {
   it("is already gone, which is success", async () => {
     const issued = await shop.exchange({ grant: "database" });
     await target.removeBehindOurBack(issued.lease.id);
-    expect(await shop.broker.services.leases.release(issued.lease.id, issued.taskToken, origin())).toMatchObject({ lease: { state: "revoked" } });
+    expect(await shop.broker.services.leases.release(issued.lease.id, issued.taskToken, origin())).toMatchObject({
+      lease: { state: "revoked" },
+    });
   });
 
   it("can be closed by force by one named admin, and is listed for ever", async () => {
     const issued = await shop.exchange({ grant: "database" });
     target.goDown();
-    expect(await shop.broker.services.leases.forceClose(issued.lease.id, admin, "the database is gone for good", origin())).toMatchObject({ state: "forced" });
+    expect(await shop.broker.services.leases.forceClose(issued.lease.id, admin, "the database is gone for good", origin())).toMatchObject({
+      state: "forced",
+    });
     expect((await shop.broker.services.leases.list({ state: "forced" }, undefined, 10)).items).toMatchObject([{ id: issued.lease.id }]);
   });
 
@@ -134,7 +148,9 @@ describe("a lease whose credential lives at a target", () => {
     const issued = await shop.exchange({ grant: "database" });
     target.fail("revoke", "permanent");
     await shop.broker.services.leases.release(issued.lease.id, issued.taskToken, origin());
-    expect((await shop.broker.services.leases.list({ state: "stuck" }, undefined, 10)).items).toMatchObject([{ id: issued.lease.id, attempts: 1, lastError: expect.stringContaining("refuses our credentials") }]);
+    expect((await shop.broker.services.leases.list({ state: "stuck" }, undefined, 10)).items).toMatchObject([
+      { id: issued.lease.id, attempts: 1, lastError: expect.stringContaining("refuses our credentials") },
+    ]);
     clock.advance({ minutes: 16 });
     await shop.broker.sweep();
     await shop.broker.settled();

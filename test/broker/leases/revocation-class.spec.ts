@@ -3,10 +3,20 @@ import { revocationClassOf } from "../../../broker/leases/revocation-class.ts";
 import type { Policy, Verifier } from "../../../broker/policy/policy.ts";
 
 const signed = { computesOnly: true, revocation: "expiry_only" } as const;
-const verifier = (name: string, audience: string, checks: Verifier["checks"]): readonly [string, Verifier] => [name, { name, audience, keyHashes: [], checks }];
+const verifier = (name: string, audience: string, checks: Verifier["checks"]): readonly [string, Verifier] => [
+  name,
+  { name, audience, keyHashes: [], checks },
+];
 const policy = (...checks: readonly Verifier["checks"][]): Policy => ({
-  version: "test", trusts: new Map(), grants: new Map(), problems: [], settings: { lint: "error", implicitTaskTtlMs: 1, retentionMs: 1 },
-  verifiers: new Map([...checks.map((one, index) => verifier(`v${index}`, "https://a.test", one)), verifier("other", "https://b.test", "introspection")]),
+  version: "test",
+  trusts: new Map(),
+  grants: new Map(),
+  problems: [],
+  settings: { lint: "error", implicitTaskTtlMs: 1, retentionMs: 1 },
+  verifiers: new Map([
+    ...checks.map((one, index) => verifier(`v${index}`, "https://a.test", one)),
+    verifier("other", "https://b.test", "introspection"),
+  ]),
 });
 
 describe("how a credential dies", () => {

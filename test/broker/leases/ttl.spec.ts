@@ -4,7 +4,12 @@ import { MAX_TTL_MS, MIN_TTL_MS, shortestTtl, type TtlBounds } from "../../../br
 
 const MINUTE = 60_000;
 const bounds = (change: Partial<TtlBounds> = {}): TtlBounds => ({
-  askedMs: undefined, grant: { ttlMs: 10 * MINUTE, maxTtlMs: 30 * MINUTE }, taskLeftMs: undefined, issuerMaxMs: MAX_TTL_MS, evidenceLeftMs: undefined, ...change,
+  askedMs: undefined,
+  grant: { ttlMs: 10 * MINUTE, maxTtlMs: 30 * MINUTE },
+  taskLeftMs: undefined,
+  issuerMaxMs: MAX_TTL_MS,
+  evidenceLeftMs: undefined,
+  ...change,
 });
 
 describe("the lifetime of a credential", () => {
@@ -30,7 +35,14 @@ describe("the lifetime of a credential", () => {
       fc.property(maybe, span, span, maybe, span, maybe, (askedMs, one, two, taskLeftMs, issuerMaxMs, evidenceLeftMs) => {
         const grant = { ttlMs: Math.min(one, two), maxTtlMs: Math.max(one, two) };
         const { ttlMs } = shortestTtl({ askedMs, grant, taskLeftMs, issuerMaxMs, evidenceLeftMs });
-        const limits = [grant.maxTtlMs, MAX_TTL_MS, issuerMaxMs, taskLeftMs ?? Infinity, evidenceLeftMs ?? Infinity, askedMs === undefined ? grant.ttlMs : Math.max(askedMs, MIN_TTL_MS)];
+        const limits = [
+          grant.maxTtlMs,
+          MAX_TTL_MS,
+          issuerMaxMs,
+          taskLeftMs ?? Infinity,
+          evidenceLeftMs ?? Infinity,
+          askedMs === undefined ? grant.ttlMs : Math.max(askedMs, MIN_TTL_MS),
+        ];
         return ttlMs >= 0 && limits.every((limit) => ttlMs <= limit);
       }),
     );

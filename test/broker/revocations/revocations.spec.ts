@@ -23,7 +23,8 @@ describe("a revocation", () => {
     await shop[Symbol.asyncDispose]();
     await target[Symbol.asyncDispose]();
   });
-  const start = (selector: Selector, lockMs?: number) => shop.broker.services.revocations.start({ selector, reason: "INC-412", lockMs, operator: responder, origin: origin() });
+  const start = (selector: Selector, lockMs?: number) =>
+    shop.broker.services.revocations.start({ selector, reason: "INC-412", lockMs, operator: responder, origin: origin() });
   const active = async (token: Secret): Promise<boolean> => {
     const verifier = shop.broker.services.verifiers.authenticate("deploy-api", new Secret(DEPLOY_KEY));
     if (verifier === undefined) throw new Error("the verifier is not known");
@@ -33,7 +34,12 @@ describe("a revocation", () => {
   it("of a workload is in force when it is answered, and cleans up behind", async () => {
     const issued = [await shop.exchange(), await shop.exchange(), await shop.exchange({ grant: "database" })];
     const job = await start({ kind: "workload", name: "github/octo-org/octo-repo" });
-    expect(job).toMatchObject({ selector: { workload: "github/octo-org/octo-repo" }, reason: "INC-412", by: "operator:sam", inForceAt: clock() });
+    expect(job).toMatchObject({
+      selector: { workload: "github/octo-org/octo-repo" },
+      reason: "INC-412",
+      by: "operator:sam",
+      inForceAt: clock(),
+    });
     expect(await active(issued[0]?.credential.token ?? new Secret(""))).toBe(false);
     await shop.broker.settled();
     const done = await shop.broker.services.revocations.get(job.id);
@@ -110,7 +116,22 @@ describe("a revocation", () => {
     const issued = await shop.exchange({ grant: "database" });
     const at = clock();
     const id = newId("rev", at);
-    await shop.broker.store.revocations.create({ id, state: "marking", selector: { grant: "database" }, reason: "INC-9", by: "operator:sam", at, matched: 0, ended: 0, inForceAt: undefined, lockId: undefined, endings: [] }, 604_800_000);
+    await shop.broker.store.revocations.create(
+      {
+        id,
+        state: "marking",
+        selector: { grant: "database" },
+        reason: "INC-9",
+        by: "operator:sam",
+        at,
+        matched: 0,
+        ended: 0,
+        inForceAt: undefined,
+        lockId: undefined,
+        endings: [],
+      },
+      604_800_000,
+    );
     await shop.broker.duties.runOnce();
     expect((await shop.broker.services.revocations.get(id)).state).toBe("marking");
     clock.advance({ seconds: 11 });
@@ -138,10 +159,19 @@ describe("a lock", () => {
     const clock = fakeClock();
     await using shop = await openShop({ clock });
     const issued = await shop.exchange();
-    const lock = await shop.broker.services.locks.add({ scope: { kind: "grant", name: "deploy" }, ttlMs: 60_000, reason: "freeze", message: "no deploys tonight", operator: responder, origin: origin() });
+    const lock = await shop.broker.services.locks.add({
+      scope: { kind: "grant", name: "deploy" },
+      ttlMs: 60_000,
+      reason: "freeze",
+      message: "no deploys tonight",
+      operator: responder,
+      origin: origin(),
+    });
     expect(await shop.broker.services.locks.list()).toMatchObject([{ id: lock.id, by: "operator:sam" }]);
     await expect(shop.exchange()).rejects.toMatchObject({ code: "locked", message: "no deploys tonight" });
-    await expect(shop.broker.services.leases.renew({ leaseId: issued.lease.id, taskToken: issued.taskToken, ttlMs: undefined, origin: origin() })).rejects.toMatchObject({ code: "locked" });
+    await expect(
+      shop.broker.services.leases.renew({ leaseId: issued.lease.id, taskToken: issued.taskToken, ttlMs: undefined, origin: origin() }),
+    ).rejects.toMatchObject({ code: "locked" });
     expect(await shop.exchange({ grant: "few" })).toMatchObject({ grant: "few" });
     await shop.broker.services.leases.release(issued.lease.id, issued.taskToken, origin());
     clock.advance({ seconds: 61 });

@@ -14,10 +14,12 @@ describe("the wait after a failed try", () => {
   });
 
   it("is never longer than the cap and never nothing", () => {
-    fc.assert(fc.property(fc.integer({ min: -5, max: 10_000 }), fc.double({ min: 0, max: 0.999_999, noNaN: true }), (attempts, chance) => {
-      const wait = backoffMs(attempts, () => chance);
-      return wait >= 100 && wait <= MAX_BACKOFF_MS;
-    }));
+    fc.assert(
+      fc.property(fc.integer({ min: -5, max: 10_000 }), fc.double({ min: 0, max: 0.999_999, noNaN: true }), (attempts, chance) => {
+        const wait = backoffMs(attempts, () => chance);
+        return wait >= 100 && wait <= MAX_BACKOFF_MS;
+      }),
+    );
   });
 });
 

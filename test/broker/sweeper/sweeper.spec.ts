@@ -6,7 +6,7 @@ import { DATABASE, openShop, request, shopDocuments, type Shop } from "../../sup
 import { testTarget } from "../../support/test-issuers.ts";
 
 const drained = async (shop: Pick<Shop, "broker">): Promise<void> => {
-  for (let more = true; more; ) {
+  for (let more = true; more;) {
     more = (await shop.broker.sweep()).more;
     await shop.broker.settled();
   }
@@ -84,7 +84,10 @@ describe("the sweeper", () => {
     expect(await dead.alive()).toHaveLength(lost.length);
     expect(healthy).toHaveLength(5);
     // Its breaker opened: the target was not called thirty times.
-    const tried = (await Promise.all(lost.map(async ({ lease }) => (await shop.broker.store.leases.get(lease.id))?.attempts ?? 0))).reduce((sum, one) => sum + one, 0);
+    const tried = (await Promise.all(lost.map(async ({ lease }) => (await shop.broker.store.leases.get(lease.id))?.attempts ?? 0))).reduce(
+      (sum, one) => sum + one,
+      0,
+    );
     expect(tried).toBeGreaterThanOrEqual(5);
     expect(tried).toBeLessThan(30);
     dead.heal();
@@ -99,11 +102,13 @@ describe("the sweeper", () => {
     const clock = fakeClock();
     await using shop = await openShop({ clock });
     const { store } = shop.broker;
-    const orders = Array.from({ length: 600 }, (_, index) => openOrder(clock, `github:${index}`, { principal: principalOf(`github:${index}`, freshEvidence(clock())) }));
+    const orders = Array.from({ length: 600 }, (_, index) =>
+      openOrder(clock, `github:${index}`, { principal: principalOf(`github:${index}`, freshEvidence(clock())) }),
+    );
     for (const order of orders) expect(await store.leases.open(order)).toMatchObject({ outcome: "opened" });
     clock.advance({ days: 1 });
     let expired = 0;
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const swept = await shop.broker.sweep();
       expired += swept.expired;
       more = swept.more;
@@ -116,7 +121,14 @@ describe("the sweeper", () => {
     const clock = fakeClock();
     await using target = await testTarget();
     await using shop = await openShop({ clock, issuers: [target.issuer], more: DATABASE });
-    await using second = await startBroker({ clock, redis: shop.broker.redis, masterKey: shop.broker.masterKey, url: `http://127.0.0.1:${Number(new URL(shop.broker.url).port) + 1}`, issuers: [target.issuer], documents: (url) => shopDocuments(shop.idp, url) + DATABASE });
+    await using second = await startBroker({
+      clock,
+      redis: shop.broker.redis,
+      masterKey: shop.broker.masterKey,
+      url: `http://127.0.0.1:${Number(new URL(shop.broker.url).port) + 1}`,
+      issuers: [target.issuer],
+      documents: (url) => shopDocuments(shop.idp, url) + DATABASE,
+    });
     const issued = await Promise.all(Array.from({ length: 40 }, () => shop.exchange({ ...request("database") })));
     clock.advance({ minutes: 11 });
     await Promise.all([drained(shop), drained({ broker: second })]);
@@ -130,16 +142,25 @@ describe("the sweeper", () => {
     const { issuer } = target;
     let reached: () => void = () => undefined;
     const made = new Promise<void>((resolve) => (reached = resolve));
-    const dying = { ...issuer, issue: async (...args: Parameters<typeof issuer.issue>) => {
-      await issuer.issue(...args);
-      reached();
-      return new Promise<never>(() => undefined); // the process is gone: nothing more happens
-    } };
+    const dying = {
+      ...issuer,
+      issue: async (...args: Parameters<typeof issuer.issue>) => {
+        await issuer.issue(...args);
+        reached();
+        return new Promise<never>(() => undefined); // the process is gone: nothing more happens
+      },
+    };
     await using shop = await openShop({ clock, issuers: [dying], more: DATABASE });
     void shop.exchange({ grant: "database" }).catch(() => undefined);
     await made;
     expect(await target.alive()).toHaveLength(1);
-    await using next = await startBroker({ clock, redis: shop.broker.redis, masterKey: shop.broker.masterKey, issuers: [issuer], documents: (url) => shopDocuments(shop.idp, url) + DATABASE });
+    await using next = await startBroker({
+      clock,
+      redis: shop.broker.redis,
+      masterKey: shop.broker.masterKey,
+      issuers: [issuer],
+      documents: (url) => shopDocuments(shop.idp, url) + DATABASE,
+    });
     clock.advance({ seconds: 31 });
     await drained({ broker: next });
     expect(await target.alive()).toEqual([]);

@@ -4,7 +4,15 @@ import type { LeaseEnding } from "../../../store/api.ts";
 
 const NOW = 1_000_000;
 const ending = (change: Partial<LeaseEnding> = {}): LeaseEnding => ({
-  leaseId: "lease_01jzzzzzzz0000000000000000", issuer: "jwt", outcome: "revoked", revocation: "expiry_only", endedAt: NOW - 10, expiresAt: NOW + 5_000, tookMs: 0, reason: undefined, ...change,
+  leaseId: "lease_01jzzzzzzz0000000000000000",
+  issuer: "jwt",
+  outcome: "revoked",
+  revocation: "expiry_only",
+  endedAt: NOW - 10,
+  expiresAt: NOW + 5_000,
+  tookMs: 0,
+  reason: undefined,
+  ...change,
 });
 const ended = { endedBy: "complete" } as const;
 
@@ -30,15 +38,31 @@ describe("a receipt", () => {
   });
 
   it("says no time while one lease has none", () => {
-    expect(receiptOf(ended, [ending(), ending({ outcome: "revoking", revocation: "immediate" })], NOW)).toMatchObject({ settled: false, deadBy: undefined });
+    expect(receiptOf(ended, [ending(), ending({ outcome: "revoking", revocation: "immediate" })], NOW)).toMatchObject({
+      settled: false,
+      deadBy: undefined,
+    });
   });
 
   it("of nothing is settled", () => {
-    expect(receiptOf(ended, [], NOW)).toEqual({ task: undefined, revocation: undefined, endedBy: "complete", settled: true, leases: [], deadBy: undefined, more: 0 });
+    expect(receiptOf(ended, [], NOW)).toEqual({
+      task: undefined,
+      revocation: undefined,
+      endedBy: "complete",
+      settled: true,
+      leases: [],
+      deadBy: undefined,
+      more: 0,
+    });
   });
 
   it("lists a thousand leases and counts the rest", () => {
-    const receipt = receiptOf(ended, Array.from({ length: RECEIPT_LEASES + 5 }, () => ending()), NOW, { more: 2, settled: true });
+    const receipt = receiptOf(
+      ended,
+      Array.from({ length: RECEIPT_LEASES + 5 }, () => ending()),
+      NOW,
+      { more: 2, settled: true },
+    );
     expect(receipt.leases).toHaveLength(RECEIPT_LEASES);
     expect(receipt.more).toBe(7);
   });

@@ -16,9 +16,17 @@ describe("a task", () => {
     await shop[Symbol.asyncDispose]();
   });
 
-  const open = async (change: { heartbeatMs?: number; ttlMs?: number; parent?: string; claims?: Record<string, unknown> } = {}): Promise<{ task: Task; taskToken: Secret; joined: boolean }> =>
+  const open = async (
+    change: { heartbeatMs?: number; ttlMs?: number; parent?: string; claims?: Record<string, unknown> } = {},
+  ): Promise<{ task: Task; taskToken: Secret; joined: boolean }> =>
     shop.broker.services.tasks.open({
-      evidence: await shop.evidence(change.claims), purpose: "nightly", ttlMs: change.ttlMs, heartbeatMs: change.heartbeatMs, parent: change.parent, idempotency: undefined, origin: origin("POST /v1/tasks"),
+      evidence: await shop.evidence(change.claims),
+      purpose: "nightly",
+      ttlMs: change.ttlMs,
+      heartbeatMs: change.heartbeatMs,
+      parent: change.parent,
+      idempotency: undefined,
+      origin: origin("POST /v1/tasks"),
     });
   const credential = (task: Task, taskToken: Secret, change: object = {}) =>
     shop.broker.services.tasks.credential({ ...request("deploy"), grant: "deploy", taskId: task.id, taskToken, ...change });
@@ -48,12 +56,28 @@ describe("a task", () => {
   it("is nobody else's: a foreign token and an unknown id get the same answer", async () => {
     const mine = await open();
     const other = await open();
-    const foreign = await shop.broker.services.tasks.get(mine.task.id, { kind: "bearer", token: other.taskToken }, origin()).catch((error: unknown) => error);
-    const unknown = await shop.broker.services.tasks.get("task_01jzzzzzzz0000000000000000", { kind: "bearer", token: other.taskToken }, origin()).catch((error: unknown) => error);
+    const foreign = await shop.broker.services.tasks
+      .get(mine.task.id, { kind: "bearer", token: other.taskToken }, origin())
+      .catch((error: unknown) => error);
+    const unknown = await shop.broker.services.tasks
+      .get("task_01jzzzzzzz0000000000000000", { kind: "bearer", token: other.taskToken }, origin())
+      .catch((error: unknown) => error);
     expect(foreign).toMatchObject({ code: "not_found" });
     expect((unknown as Error).message).toBe((foreign as Error).message);
     await expect(credential(mine.task, new Secret("x.y.z"))).rejects.toMatchObject({ code: "unauthenticated" });
-    await expect(open().then(async ({ taskToken }) => shop.broker.services.tasks.open({ evidence: taskToken, purpose: undefined, ttlMs: undefined, heartbeatMs: undefined, parent: undefined, idempotency: undefined, origin: origin() }))).rejects.toMatchObject({ code: "invalid_identity" });
+    await expect(
+      open().then(async ({ taskToken }) =>
+        shop.broker.services.tasks.open({
+          evidence: taskToken,
+          purpose: undefined,
+          ttlMs: undefined,
+          heartbeatMs: undefined,
+          parent: undefined,
+          idempotency: undefined,
+          origin: origin(),
+        }),
+      ),
+    ).rejects.toMatchObject({ code: "invalid_identity" });
   });
 
   it("ends every credential under it, and says so twice alike", async () => {
@@ -61,8 +85,8 @@ describe("a task", () => {
     const [one, two] = [await credential(task, taskToken), await credential(task, taskToken)];
     const receipt = await complete(task, taskToken);
     expect(receipt).toMatchObject({ task: task.id, endedBy: "complete", settled: true, deadBy: clock() });
-    expect(receipt.leases.map(({ leaseId, outcome, revocation }) => [leaseId, outcome, revocation]).sort()).toEqual(
-      [[one.lease.id, "revoked", "verifier_checked"], [two.lease.id, "revoked", "verifier_checked"]].sort(),
+    expect(receipt.leases.map(({ leaseId, outcome, revocation }) => `${leaseId} ${outcome} ${revocation}`).toSorted()).toEqual(
+      [one, two].map(({ lease }) => `${lease.id} revoked verifier_checked`).toSorted(),
     );
     clock.advance({ seconds: 3 });
     expect(await complete(task, taskToken)).toEqual(receipt);
@@ -83,7 +107,9 @@ describe("a task", () => {
     const { task, taskToken } = await open();
     const issued = await credential(task, taskToken, { grant: "few" });
     const receipt = await complete(task, taskToken);
-    expect(receipt.leases).toMatchObject([{ leaseId: issued.lease.id, outcome: "dead_by", revocation: "expiry_only", deadBy: issued.expiresAt }]);
+    expect(receipt.leases).toMatchObject([
+      { leaseId: issued.lease.id, outcome: "dead_by", revocation: "expiry_only", deadBy: issued.expiresAt },
+    ]);
     expect(receipt).toMatchObject({ settled: true, deadBy: issued.expiresAt });
   });
 
@@ -139,17 +165,38 @@ describe("a task whose credentials live at a target", () => {
   it("is revoked there before the receipt says so", async () => {
     const issued = await shop.exchange({ grant: "database" });
     expect(await opens(target, issued.credential.token.reveal())).toBe(true);
-    const receipt = await shop.broker.services.tasks.complete({ taskId: issued.task.id, taskToken: issued.taskToken, outcome: "success", by: "exit", origin: origin() });
-    expect(receipt).toMatchObject({ endedBy: "exit", settled: true, leases: [{ leaseId: issued.lease.id, outcome: "revoked", revocation: "immediate" }] });
+    const receipt = await shop.broker.services.tasks.complete({
+      taskId: issued.task.id,
+      taskToken: issued.taskToken,
+      outcome: "success",
+      by: "exit",
+      origin: origin(),
+    });
+    expect(receipt).toMatchObject({
+      endedBy: "exit",
+      settled: true,
+      leases: [{ leaseId: issued.lease.id, outcome: "revoked", revocation: "immediate" }],
+    });
     expect(await target.alive()).toEqual([]);
   });
 
   it("is not called settled while the target is unreachable, and settles by itself", async () => {
     const issued = await shop.exchange({ grant: "database" });
     target.goDown();
-    const complete = () => shop.broker.services.tasks.complete({ taskId: issued.task.id, taskToken: issued.taskToken, outcome: "success", by: "complete", origin: origin() });
+    const complete = () =>
+      shop.broker.services.tasks.complete({
+        taskId: issued.task.id,
+        taskToken: issued.taskToken,
+        outcome: "success",
+        by: "complete",
+        origin: origin(),
+      });
     expect(await complete()).toMatchObject({ settled: false, deadBy: undefined, leases: [{ outcome: "revoking" }] });
-    expect(await shop.broker.store.leases.get(issued.lease.id)).toMatchObject({ state: "revoking", attempts: 1, lastError: expect.stringContaining("did not answer") });
+    expect(await shop.broker.store.leases.get(issued.lease.id)).toMatchObject({
+      state: "revoking",
+      attempts: 1,
+      lastError: expect.stringContaining("did not answer"),
+    });
     target.heal();
     clock.advance({ seconds: 5 });
     await shop.broker.sweep();

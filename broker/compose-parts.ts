@@ -1,0 +1,152 @@
+import type { Issuer } from "../domain/credential.ts";
+import type { Problem } from "../domain/errors.ts";
+import { systemClock, type Clock } from "../domain/time.ts";
+import { issuerCatalog } from "../issuers/catalog.ts";
+import type { StoreClock } from "../store/api.ts";
+import { redisKeyDocuments } from "../store/key-documents.ts";
+import { createSigningKeys } from "../store/key-rotation.ts";
+import type { OpenedStore } from "../store/open.ts";
+import type { RedisTarget } from "../store/redis-target.ts";
+import { createSealer, type Sealer } from "../store/sealing.ts";
+import type { SigningKeys } from "../store/signing-keys.ts";
+import { createAttestor } from "./attestation/oidc.ts";
+import type { AuditTrail } from "./audit-trail.ts";
+import { createBackground } from "./background.ts";
+import { composeServices, type Works } from "./compose-services.ts";
+import { createEventBus } from "./events.ts";
+import { createGate, type Gate } from "./gate.ts";
+import { createHold, type Hold } from "./hold.ts";
+import type { HandleSealer, Log, Parts } from "./parts.ts";
+import { PolicyHolder } from "./policy/holder.ts";
+import { loadDocuments } from "./policy/load.ts";
+import { ownSignatures } from "./tokens/own-signatures.ts";
+
+/** What a broker is made from, once the environment has been read. */
+export interface BrokerOptions {
+  readonly url: string;
+  /** As the store's `connect` takes it. */
+  readonly redis: string | RedisTarget;
+  readonly requireAof: boolean;
+  /** The first one seals. */
+  readonly masterKeys: readonly Buffer[];
+  readonly policyPath: string;
+  readonly operators: { readonly file: string; readonly text: string };
+  readonly log: Log;
+  readonly openAudit: (parts: {
+    readonly store: OpenedStore;
+    readonly keys: SigningKeys;
+    readonly url: string;
+    readonly now: Clock;
+  }) => AuditTrail;
+  /** Tests hand in time, and issuers of their own. */
+  readonly storeClock?: StoreClock;
+  readonly issuers?: readonly Issuer[];
+  readonly random?: () => number;
+}
+
+/** A policy or operator file that cannot come into force at start. */
+export class UnusableConfiguration extends Error {
+  override readonly name = "UnusableConfiguration";
+  readonly exitCode = 78;
+  readonly problems: readonly Problem[];
+  constructor(problems: readonly Problem[]) {
+    super(
+      problems
+        .map(
+          ({ file, line, column, message, help }) =>
+            `${[file, line, column].filter((part) => part !== undefined).join(":")}: ${message}${help === undefined ? "" : ` (${help})`}`,
+        )
+        .join("\n"),
+    );
+    this.problems = problems;
+  }
+}
+
+/** How far a broker has come on its way out. */
+export interface Leaving {
+  announced: boolean;
+  closed: boolean;
+}
+
+/** A broker's parts and works, not yet running. */
+export interface Made {
+  readonly parts: Parts;
+  readonly works: Works;
+  readonly holder: PolicyHolder;
+  readonly audit: AuditTrail;
+  readonly hold: Hold;
+}
+
+/** Constructs everything beneath and in the services. Throws `UnusableConfiguration`. */
+export async function makeAll(options: BrokerOptions, store: OpenedStore, leaving: Leaving, random: () => number): Promise<Made> {
+  const { log, url } = options;
+  const now: Clock = () => store.clock.now();
+  const sealer = createSealer(options.masterKeys);
+  const { keys, rotation } = createSigningKeys({
+    documents: redisKeyDocuments(store.client),
+    sealer,
+    clock: now,
+    audit: (facts) => store.audit.append(0, facts),
+  });
+  await rotation.ensure();
+  const issuers = new Map([
+    ...issuerCatalog({ issuer: url, keys }),
+    ...(options.issuers ?? []).map((issuer) => [issuer.kind, issuer] as const),
+  ]);
+
+  const context = () => ({
+    stintUrl: url,
+    issuers: Object.fromEntries([...issuers].map(([kind, issuer]) => [kind, issuer.params])),
+    now: now(),
+  });
+  const { holder, problems } = await PolicyHolder.open(options.policyPath, context);
+  if (holder === undefined) throw new UnusableConfiguration(problems);
+  const policy = () => holder.current();
+
+  const events = createEventBus(systemClock);
+  const audit = options.openAudit({ store, keys, url, now });
+  const hold = createHold({ store, now, log, events, issuers }, audit);
+  const attestor = createAttestor({ trusts: () => policy().trusts, clock: now });
+  const gate = gateOf(store, audit, hold, leaving);
+  const parts: Parts = {
+    url,
+    store,
+    now,
+    policy,
+    issuers,
+    gate,
+    events,
+    log,
+    background: createBackground(log),
+    attest: (evidence) => attestor.attest(evidence.reveal()),
+    signatures: ownSignatures(keys),
+    sealer: handlesOf(sealer),
+    onHold: () => hold.onHold(),
+    random,
+  };
+  const compile = (documents: Parameters<typeof loadDocuments>[0]) => loadDocuments(documents, context());
+  const works = composeServices(parts, {
+    keys,
+    rotation,
+    audit,
+    hold,
+    compile,
+    problems: () => holder.problems(),
+    draining: () => leaving.announced || leaving.closed,
+  });
+  return { parts, works, holder, audit, hold };
+}
+
+const gateOf = (store: OpenedStore, audit: AuditTrail, hold: Hold, leaving: Leaving): Gate =>
+  createGate({
+    draining: () => leaving.closed,
+    onHold: () => hold.onHold(),
+    clockAgrees: () => store.clock.agreed(),
+    auditHealthy: () => audit.healthy(),
+    storeSafe: () => store.facts().evictionPolicy === "noeviction",
+  });
+
+const handlesOf = (sealer: Sealer): HandleSealer => ({
+  seal: (leaseId, handle) => sealer.seal("revocation-handle", leaseId, handle),
+  open: (leaseId, sealed) => sealer.open("revocation-handle", leaseId, sealed),
+});

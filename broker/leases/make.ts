@@ -1,0 +1,121 @@
+import { hash } from "node:crypto";
+import type { IssueOrder, Issued, Issuer } from "../../domain/credential.ts";
+import { StintError } from "../../domain/errors.ts";
+import type { Lease, LimitedBy } from "../../domain/lease.ts";
+import type { Task } from "../../domain/task.ts";
+import { describe } from "../background.ts";
+import type { Parts } from "../parts.ts";
+import type { IssuedCredential } from "../services.ts";
+import { endNow } from "./end.ts";
+import type { Plan } from "./plan.ts";
+
+/** The store gives a pending lease 30 s; an issuer must be done before. */
+export const ISSUE_DEADLINE_MS = 25_000;
+
+/** The order that an issuer is given for a lease as the store recorded it. */
+export function issueOrder(lease: Lease, plan: Plan, task: Task): IssueOrder<unknown> {
+  return {
+    leaseId: lease.id,
+    taskId: task.id,
+    jti: lease.id,
+    subject: lease.subject,
+    workload: lease.workload,
+    trust: lease.trust,
+    grant: lease.grant,
+    purpose: plan.asked.request.purpose === "" ? undefined : plan.asked.request.purpose,
+    scope: plan.verdict.scope,
+    issuedAt: lease.openedAt,
+    expiresAt: lease.expiresAt,
+    params: plan.params,
+  };
+}
+
+/** A signature: the lease is active already. Should signing fail, nobody got anything and the lease ends. */
+export async function makeHere(parts: Parts, plan: Plan, lease: Lease, task: Task, limitedBy: LimitedBy): Promise<IssuedCredential> {
+  let made: Issued;
+  try {
+    made = await plan.issuer.issue(issueOrder(lease, plan, task), AbortSignal.timeout(ISSUE_DEADLINE_MS));
+  } catch (error) {
+    await abandon(parts, lease);
+    throw issuerFailed(lease, error);
+  }
+  noteCredential(parts, lease, made);
+  return answer(plan, lease, task, limitedBy, made, false);
+}
+
+/** An effect outside: pending is recorded, the credential made, its handle sealed, the lease activated; only then is it answered. */
+export async function makeOutside(parts: Parts, plan: Plan, lease: Lease, task: Task, limitedBy: LimitedBy): Promise<IssuedCredential> {
+  let made: Issued | undefined;
+  try {
+    made = await plan.issuer.issue(issueOrder(lease, plan, task), AbortSignal.timeout(ISSUE_DEADLINE_MS));
+    const handle = made.handle === undefined ? undefined : parts.sealer.seal(lease.id, made.handle);
+    const activated = await parts.store.leases.activate(lease.id, { handle, externalName: undefined });
+    if (activated === "already_ended")
+      throw new StintError("task_ended", "the task or the lease ended while the credential was made; it was revoked");
+  } catch (error) {
+    await undo(parts, plan.issuer, lease, made);
+    throw error instanceof StintError ? error : issuerFailed(lease, error);
+  }
+  noteCredential(parts, lease, made);
+  return answer(plan, { ...lease, state: "active" }, task, limitedBy, made, false);
+}
+
+/** Revokes what may have been made, then gives the lease up. If either fails the lease is due anyway, and the sweeper finishes. */
+async function undo(parts: Parts, issuer: Issuer, lease: Lease, made: Issued | undefined): Promise<void> {
+  try {
+    await issuer.revoke({ leaseId: lease.id, handle: made?.handle }, AbortSignal.timeout(ISSUE_DEADLINE_MS));
+  } catch (error) {
+    parts.log.warn(
+      { leaseId: lease.id, issuer: issuer.kind, error: describe(error) },
+      "a credential that was not handed out could not be revoked at once",
+    );
+  }
+  await abandon(parts, lease);
+}
+
+async function abandon(parts: Parts, lease: Lease): Promise<void> {
+  try {
+    const ended = await parts.store.leases.end(lease.id, "issue_failed", {
+      action: "lease.ended",
+      principal: "broker",
+      subject: lease.subject,
+      grant: lease.grant,
+      issuer: lease.issuer,
+    });
+    if (ended?.state === "revoking") await endNow(parts, lease.id);
+  } catch (error) {
+    parts.log.warn({ leaseId: lease.id, error: describe(error) }, "a lease that failed stays due");
+  }
+}
+
+function issuerFailed(lease: Lease, error: unknown): StintError {
+  return new StintError(
+    "issuer_unavailable",
+    `the issuer ${lease.issuer} could not make the credential; nothing was handed out`,
+    { retryAfterSeconds: 5, leaseId: lease.id },
+    { cause: error },
+  );
+}
+
+/** So that whoever finds a leaked credential can name its lease. The answer does not wait; a drain does. */
+export function noteCredential(parts: Pick<Parts, "store" | "background">, lease: Lease, made: Issued): void {
+  const sha256 = hash("sha256", made.credential.token.reveal(), "hex");
+  parts.background.run("note credential", () => parts.store.leases.noteCredential(lease.id, sha256, lease.expiresAt));
+}
+
+/** What the caller is told. */
+export function answer(plan: Plan, lease: Lease, task: Task, limitedBy: LimitedBy, made: Issued, wasReplayed: boolean): IssuedCredential {
+  return {
+    lease,
+    task,
+    grant: lease.grant,
+    issuer: lease.issuer,
+    credential: made.credential,
+    scope: plan.verdict.scope,
+    expiresAt: lease.expiresAt,
+    limitedBy,
+    revocation: lease.revocation,
+    deadBy: lease.expiresAt,
+    replayed: wasReplayed,
+  };
+}
