@@ -27,7 +27,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   express: ["broker/app.ts", "broker/http", "client/verify/express"],
   helmet: ["broker/app.ts", "broker/http"],
   ioredis: ["store"],
-  jose: ["broker/attestation", "broker/tasks", "issuers/jwt", "store/key-material.ts", "client/verify"],
+  jose: ["broker/attestation", "broker/tasks", "issuers/jwt", "store/key-material.ts", "client/verify", "client/cli/dev"],
   "json-canonicalize": ["broker/audit", "broker/policy/compile.ts", "store"],
   "node-cron": ["broker/sweeper/schedule.ts"],
   picocolors: ["client/cli/screen.ts"],

@@ -1,9 +1,8 @@
-import { readFileSync } from "node:fs";
+import { accessSync, constants, readFileSync } from "node:fs";
 import { formatDuration, parseDuration, systemClock, type Clock } from "../../domain/time.ts";
 import { BrokerClient } from "../broker-client.ts";
 import type { Connection } from "../call.ts";
 import { IdentityError, systemCode } from "../errors.ts";
-import { fetchTrusting } from "../https-fetch.ts";
 import { autoIdentity } from "../identity.ts";
 import type { Environment, Identity } from "../identity/source.ts";
 import { OperatorClient } from "../operator-client.ts";
@@ -35,12 +34,12 @@ export interface ConnectionOptions {
 export function contextOf(options: ConnectionOptions, env: Environment, screen: Screen): Context {
   const url = brokerUrl(options.url ?? env["STINT_URL"] ?? "http://127.0.0.1:8420");
   const timeoutMs = span(options.timeout ?? env["STINT_TIMEOUT"] ?? "10s", "--timeout");
-  const caFile = env["STINT_CA_FILE"];
+  const caFile = readable(env["STINT_CA_FILE"]);
   const connection: Connection = {
     url,
     timeoutMs,
     clock: systemClock,
-    ...(caFile ? { fetch: fetchTrusting(caFile) } : {}),
+    ...(caFile ? { fetch: trusting(caFile) } : {}),
     onRetry: (error, pauseMs) => note(screen, `  ${error.message}; trying again in ${formatDuration(pauseMs)}`),
   };
   return {
@@ -52,6 +51,25 @@ export function contextOf(options: ConnectionOptions, env: Environment, screen: 
     identity: () => autoIdentity({ env, audience: url }),
     operator: () => new OperatorClient(connection, operatorToken(env)),
     hasOperatorToken: () => Boolean(env["STINT_OPERATOR_TOKEN"] ?? env["STINT_OPERATOR_TOKEN_FILE"]),
+  };
+}
+
+function readable(caFile: string | undefined): string | undefined {
+  if (!caFile) return undefined;
+  try {
+    accessSync(caFile, constants.R_OK);
+    return caFile;
+  } catch (error) {
+    throw new UsageError(`STINT_CA_FILE: ${caFile} cannot be read (${systemCode(error) ?? "unreadable"})`);
+  }
+}
+
+/** A fetch that also trusts the file's authorities; what it needs is loaded with the first request. */
+function trusting(caFile: string): typeof fetch {
+  let made: typeof fetch | undefined;
+  return async (input, init) => {
+    made ??= (await import("../https-fetch.ts")).fetchTrusting(caFile);
+    return await made(input, init);
   };
 }
 

@@ -1,7 +1,14 @@
 import type { Context } from "./context.ts";
-import { runServerSide } from "./server-side.ts";
+import { note } from "./screen.ts";
+import { plural } from "./receipt.ts";
 
-/** `stint keys reseal` */
-export async function run({ env }: Context): Promise<number> {
-  return await runServerSide("broker/commands/reseal", [], env);
+/** `stint keys reseal`: after every broker was restarted with the new master key first in its list. */
+export async function run(context: Context): Promise<number> {
+  const { resealed } = await context.operator().changeKeys({ action: "reseal" });
+  const { screen } = context;
+  note(
+    screen,
+    `${screen.errColor.green("✓")} ${plural(resealed ?? 0, "private key")} sealed anew under the first master key. Take the old one out of STINT_MASTER_KEY when no broker needs it any more.`,
+  );
+  return 0;
 }

@@ -5,10 +5,8 @@ import { systemCode } from "../errors.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./exit-codes.ts";
 import { writeSecret } from "./request.ts";
+import type { Role } from "./roles.ts";
 import { clean, note } from "./screen.ts";
-
-export const ROLES = ["viewer", "approver", "responder", "admin"] as const;
-export type Role = (typeof ROLES)[number];
 
 interface Options {
   readonly role: Role;

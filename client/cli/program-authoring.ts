@@ -1,5 +1,5 @@
 import { Option, type Command } from "commander";
-import { ROLES } from "./operator-add.ts";
+import { ROLES } from "./roles.ts";
 import type { Act } from "./program.ts";
 import { connected, several } from "./program-workload.ts";
 import { CI_NAMES } from "./templates/names.ts";
@@ -47,7 +47,8 @@ export function defineAuthoring(program: Command, act: Act): void {
     .action(act(() => import("./serve.ts")));
   program
     .command("dev")
-    .description("Run a broker on this machine with an identity provider to play with")
+    .description("Run a broker on this machine to play with, and a toy job that may ask it")
+    .option("--folder <folder>", "where its keys and data lie", ".stint-dev")
     .option("--port <n>", "of the broker", "8420")
     .action(act(() => import("./dev.ts")));
   program

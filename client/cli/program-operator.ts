@@ -172,8 +172,7 @@ function defineKeys(keys: Command, act: Act): void {
     .argument("<kid>")
     .requiredOption("--reason <text>", "for the audit trail")
     .action(act(() => import("./keys-withdraw.ts")));
-  keys
-    .command("reseal")
-    .description("Seal private keys and handles with the first master key; run it with the server's environment")
+  connected(keys.command("reseal"))
+    .description("Seal the private keys anew under the first master key, after brokers were given a new one")
     .action(act(() => import("./keys-reseal.ts")));
 }

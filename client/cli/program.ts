@@ -1,10 +1,9 @@
 import { Command, CommanderError } from "commander";
 import { readFileSync } from "node:fs";
 import type { Environment } from "../identity/source.ts";
-import { contextOf } from "./context.ts";
+import type { Context } from "./context.ts";
 import { EXIT } from "./exit-codes.ts";
 import { environment } from "./environment.ts";
-import { fail } from "./fail.ts";
 import { defineAuthoring } from "./program-authoring.ts";
 import { defineOperator } from "./program-operator.ts";
 import { defineWorkload } from "./program-workload.ts";
@@ -12,7 +11,7 @@ import { clean, screenOf, type Screen } from "./screen.ts";
 
 /** What a command's module is told: context, its options, its arguments. Answers the exit code. */
 export type Define = (program: Command, act: Act) => void;
-type Loaded = { readonly run: (context: ReturnType<typeof contextOf>, options: never, ...args: never[]) => Promise<number> };
+type Loaded = { readonly run: (context: Context, options: never, ...args: never[]) => Promise<number> };
 /** Makes an action that loads its module only when it is called. */
 export type Act = (load: () => Promise<Loaded>) => (...args: unknown[]) => Promise<void>;
 
@@ -28,7 +27,7 @@ export async function run(argv: readonly string[], env: Environment = environmen
       if (!(command instanceof Command)) throw new TypeError("an action without its command");
       const positional = args as never[];
       about = typeof args[0] === "string" ? args[0] : "";
-      const { run: act } = await load();
+      const [{ contextOf }, { run: act }] = await Promise.all([import("./context.ts"), load()]);
       code = await act(contextOf(options as object, env, screen), options as never, ...positional);
     };
   try {
@@ -36,6 +35,7 @@ export async function run(argv: readonly string[], env: Environment = environmen
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    const { fail } = await import("./fail.ts");
     return fail(screen, error, about, env);
   }
 }

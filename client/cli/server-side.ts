@@ -6,13 +6,7 @@ import type { Environment } from "../identity/source.ts";
 import { UsageError } from "./exit-codes.ts";
 
 /** Programs of the server that the command starts. The client knows their names, never their code. */
-export type ServerProgram =
-  | "broker/main"
-  | "broker/commands/policy"
-  | "broker/commands/audit-verify"
-  | "broker/commands/reseal"
-  | "scripts/demo"
-  | "scripts/dev";
+export type ServerProgram = "broker/main" | "broker/commands/policy" | "broker/commands/audit-verify" | "scripts/demo";
 
 /**
  * Runs a program of the server as a child that has this terminal; answers its exit code. Ctrl-C reaches it from the terminal

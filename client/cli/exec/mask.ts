@@ -15,28 +15,31 @@ export function maskStream(secrets: readonly string[]): Transform {
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
       const whole = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-      const { masked, rest } = mask(whole, needles);
+      const { masked, rest } = mask(whole, needles, "more");
       held = rest;
       done(null, masked.length === 0 ? undefined : masked);
     },
     flush(done) {
-      done(null, held.length === 0 ? undefined : held);
+      const { masked } = mask(held, needles, "end");
+      done(null, masked.length === 0 ? undefined : masked);
     },
   });
 }
 
-function mask(whole: Buffer, needles: readonly Buffer[]): { readonly masked: Buffer; readonly rest: Buffer } {
+function mask(whole: Buffer, needles: readonly Buffer[], then: "more" | "end"): { readonly masked: Buffer; readonly rest: Buffer } {
   const parts: Buffer[] = [];
   let at = 0;
   for (;;) {
+    const hold = then === "end" ? whole.length : at + heldFrom(whole.subarray(at), needles);
     const found = earliest(whole, needles, at);
-    if (found === undefined) break;
+    // What begins where a longer secret may still begin has to wait for it.
+    if (found === undefined || found.index >= hold) {
+      parts.push(whole.subarray(at, hold));
+      return { masked: Buffer.concat(parts), rest: Buffer.from(whole.subarray(hold)) };
+    }
     parts.push(whole.subarray(at, found.index), STARS);
     at = found.index + found.length;
   }
-  const keep = at + heldFrom(whole.subarray(at), needles);
-  parts.push(whole.subarray(at, keep));
-  return { masked: Buffer.concat(parts), rest: Buffer.from(whole.subarray(keep)) };
 }
 
 /** The first occurrence; of several at one place the longest. */

@@ -40,6 +40,11 @@ describe("the command line", () => {
     },
   );
 
+  it("says when STINT_CA_FILE names no file, before anything is sent", async () => {
+    const ran = await runCli(["whoami"], { STINT_CA_FILE: "/nowhere/ca.pem", STINT_ID_TOKEN: EVIDENCE });
+    expect([ran.code, ran.err]).toEqual([2, expect.stringContaining("STINT_CA_FILE: /nowhere/ca.pem cannot be read (ENOENT)")]);
+  });
+
   it("says when the variable for a token names no file", async () => {
     const ran = await runCli(["lease", "ls"], { STINT_OPERATOR_TOKEN_FILE: "/nowhere/token" });
     expect([ran.code, ran.err]).toEqual([2, expect.stringContaining("STINT_OPERATOR_TOKEN_FILE: /nowhere/token cannot be read (ENOENT)")]);
