@@ -3,6 +3,7 @@ import { openStore, type OpenedStore } from "../store/open.ts";
 import { describe } from "./background.ts";
 import { makeAll, UnusableConfiguration, type BrokerOptions, type Leaving } from "./compose-parts.ts";
 import type { Duties } from "./duties.ts";
+import { reportLeftovers } from "./leftovers.ts";
 import type { Reload } from "./policy/holder.ts";
 import type { Services } from "./services.ts";
 import type { Swept } from "./sweeper/sweep.ts";
@@ -69,6 +70,7 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
   function reloaded(reload: Reload): void {
     const action = reload.ok ? ("policy.loaded" as const) : ("policy.refused" as const);
     background.run("record a reload", () => store.audit.append(0, { action, principal: "broker", policy: reload.policy.version }));
+    if (reload.ok) background.run("report what a reload leaves behind", () => reportLeftovers(parts, reload.before, reload.policy));
     events.publish(action, { policy: reload.policy.version, problems: reload.problems.length });
   }
 

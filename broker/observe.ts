@@ -14,8 +14,10 @@ const endedBy = (value: unknown): EndedBy | undefined => ENDED_BY.find((one) => 
 const errorCode = (value: unknown): ErrorCode | undefined => ERROR_CODES.find((one) => one === value);
 
 /** Feeds the metrics from what happens and, now and again, from how things stand. */
-export function observe(broker: Broker, metrics: Metrics, schedule: Schedule, grants: () => Iterable<string>): void {
+export async function observe(broker: Broker, metrics: Metrics, schedule: Schedule): Promise<void> {
+  const { grants } = broker;
   metrics.setGrants(grants());
+  await stood(broker, metrics);
   broker.services.events.subscribe((event) => counted(event, metrics, grants));
   schedule.every(COUNT_EVERY_MS, { name: "metrics", run: () => stood(broker, metrics) });
 }
