@@ -1,0 +1,228 @@
+import type { AuditRecord } from "../../domain/audit-event.ts";
+import { StintError } from "../../domain/errors.ts";
+import { toRfc3339, type Clock } from "../../domain/time.ts";
+import type { AuditStream } from "../../store/api.ts";
+import type { Tail } from "./chain.ts";
+import { originOf } from "./checkpoint.ts";
+import { CheckpointFiles, type CheckpointKeys } from "./checkpoint-files.ts";
+import { ExportHealth, type ExporterStatus, type StreamStates } from "./export-health.ts";
+import { AuditFiles, type DiskWriter } from "./files.ts";
+import { recover } from "./recover.ts";
+import { ownDirectory } from "./segments.ts";
+
+export interface ExporterOptions {
+  readonly stream: AuditStream;
+  readonly keys: CheckpointKeys;
+  /** `STINT_AUDIT_DIR`. */
+  readonly dir: string;
+  /** `STINT_URL`: names whose checkpoints these are. */
+  readonly url: string;
+  readonly storeId: string;
+  /** Unique to this process. */
+  readonly holder: string;
+  readonly clock: Clock;
+  readonly writer?: DiskWriter;
+}
+
+/** A store as the files knew it last. */
+export interface StoreWitness {
+  readonly storeId: string | undefined;
+  readonly sequences: readonly number[];
+}
+
+/** A holder that does not come back for so long is taken to be dead. Rounds come every second. */
+const LOCK_MS = 15_000;
+/** The lock must have this much left when a batch goes to the disk. */
+const LOCK_MARGIN_MS = 5_000;
+/** After a failure another broker, whose disk may be well, has this long to take the lock. */
+const RETRY_MS = 2_000;
+const PER_BUCKET = 100;
+const ROUNDS = 20;
+
+/**
+ * Moves records from the store to the audit files: append, sync, sign a checkpoint, and only then trim. A crash between any two
+ * steps repeats work and loses nothing; what lies in the files already is known by bucket and sequence. One broker at a time.
+ */
+export class AuditExporter {
+  readonly #options: ExporterOptions;
+  readonly #checkpoints: CheckpointFiles;
+  readonly #health: ExportHealth;
+  #open: { readonly files: AuditFiles; readonly fence: number } | undefined;
+  #locked = false;
+  #followed = false;
+  #running: Promise<number> | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+  #retryAt = -Infinity;
+
+  constructor(options: ExporterOptions) {
+    this.#options = options;
+    this.#health = new ExportHealth(options.clock);
+    this.#checkpoints = new CheckpointFiles({ dir: options.dir, origin: originOf(options.url), storeId: options.storeId, keys: options.keys });
+  }
+
+  /** Whether issuing may go on, and if not, why. Cheap: answers from what the last round saw. */
+  status(): ExporterStatus {
+    return this.#health.status();
+  }
+
+  /**
+   * What the files of this directory witness: the last exported sequence per bucket, and which store it was; undefined where there
+   * are none yet. Changes nothing. The first time it follows the chain to its end, later it believes the newest checkpoint.
+   */
+  async witness(): Promise<StoreWitness | undefined> {
+    const { dir, storeId } = this.#options;
+    if (this.#open !== undefined && this.#open.files.tail.size > 0) return { storeId, sequences: this.#open.files.tail.sequences };
+    const signed = await this.#checkpoints.latest();
+    if (this.#followed && signed !== undefined) return { storeId: signed.store, sequences: signed.sequences };
+    await ownDirectory(dir);
+    const { tail, acceptedStore } = await recover(dir, signed);
+    this.#followed = true;
+    return tail.size === 0 ? undefined : { storeId: acceptedStore ?? signed?.store, sequences: tail.sequences };
+  }
+
+  /**
+   * Lets the files go on from a store that has gone back, or from another one: what still waits in it is exported behind a line that
+   * says who decided so and why. Throws `audit_unavailable` when the files cannot be written or another broker is writing.
+   */
+  accept(by: string, reason: string): Promise<void> {
+    return this.#alone(() => this.#accept(by, reason));
+  }
+
+  async #accept(by: string, reason: string): Promise<void> {
+    const { stream, clock, holder, storeId } = this.#options;
+    const lock = await stream.lock(holder, LOCK_MS);
+    if (lock === undefined) throw new StintError("audit_unavailable", "Another broker is writing the audit files just now. Try again.", { retryAfterSeconds: 15 });
+    this.#locked = true;
+    const files = await this.#filesFor(lock.fence);
+    const states = await stream.states();
+    const sequences = states.map(({ firstWaiting, lastSeq }) => (firstWaiting === undefined ? lastSeq : firstWaiting - 1));
+    await files.acceptStore({ accepted_store: storeId, at: toRfc3339(clock()), principal: by, reason, sequences }, clock());
+    await this.#checkpoints.sign(files.tail, files.segment, clock());
+  }
+
+  /** The duty: exports what waits, if it is this broker's turn. Never throws; `status` tells. Returns how many records it exported. */
+  round(): Promise<number> {
+    this.#running ??= this.#alone(() => this.#round()).finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  /** One at a time in this process, too. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#last.then(work);
+    this.#last = next.catch(() => undefined);
+    return next;
+  }
+
+  async #round(): Promise<number> {
+    const { stream, clock, holder } = this.#options;
+    try {
+      const states = await stream.states();
+      this.#health.look(states);
+      if (clock() < this.#retryAt) return 0;
+      const lockedAt = clock();
+      const lock = await stream.lock(holder, LOCK_MS);
+      this.#locked = lock !== undefined;
+      if (lock === undefined) return await this.#stepBack();
+      return await this.#export(states, lock.fence, lockedAt);
+    } catch (error) {
+      await this.#fail(error);
+      return 0;
+    }
+  }
+
+  /** Another broker exports. Our own trouble with the disk does not matter as long as that one keeps up. */
+  async #stepBack(): Promise<number> {
+    await this.#close();
+    this.#health.succeeded();
+    return 0;
+  }
+
+  async #export(first: StreamStates, fence: number, lockedAt: number): Promise<number> {
+    const { stream, clock, holder } = this.#options;
+    const files = await this.#filesFor(fence);
+    let states = first;
+    let until = lockedAt + LOCK_MS - LOCK_MARGIN_MS;
+    let exported = 0;
+    for (let round = 0; round < ROUNDS; round += 1) {
+      this.#requireForward(states, files.tail);
+      const batch = await this.#collect(states, files.tail);
+      if (clock() > until) throw new StintError("audit_unavailable", "The exporter's lock ran out while records were read.");
+      if (batch.length > 0) await files.append(batch, clock());
+      if (batch.length > 0 || this.#health.failing) await this.#checkpoints.sign(files.tail, files.segment, clock());
+      await Promise.all(states.map((state, bucket) => this.#trim(state, bucket, files.tail)));
+      exported += batch.length;
+      this.#health.succeeded();
+      if (batch.length === 0) break;
+      const renewedAt = clock();
+      if ((await stream.lock(holder, LOCK_MS))?.fence !== fence) break;
+      until = renewedAt + LOCK_MS - LOCK_MARGIN_MS;
+      states = await stream.states();
+      this.#health.look(states);
+    }
+    return exported;
+  }
+
+  /** A new fence means that somebody else may have written here since: what we think of the files is void. */
+  async #filesFor(fence: number): Promise<AuditFiles> {
+    if (this.#open !== undefined && this.#open.fence === fence) return this.#open.files;
+    await this.#close();
+    await ownDirectory(this.#options.dir);
+    const writer = this.#options.writer;
+    const files = await AuditFiles.open({ dir: this.#options.dir, signed: await this.#checkpoints.latest(), ...(writer && { writer }) });
+    this.#open = { files, fence };
+    return files;
+  }
+
+  /** A store behind its own files has gone back: its next records would carry sequences that are taken. Nothing is exported over them. */
+  #requireForward(states: StreamStates, tail: Tail): void {
+    const bucket = states.findIndex(({ lastSeq }, index) => lastSeq < (tail.sequences[index] ?? 0));
+    if (bucket < 0) return;
+    throw new StintError("audit_unavailable", `The store has gone back: bucket ${bucket} is at record ${states[bucket]?.lastSeq}, yet ${tail.sequences[bucket]} were exported.`);
+  }
+
+  /** The next records of every bucket, in the order of their times as far as each bucket's own order allows. */
+  async #collect(states: StreamStates, tail: Tail): Promise<readonly AuditRecord[]> {
+    const perBucket = await Promise.all(
+      states.map(({ firstWaiting }, bucket) =>
+        firstWaiting === undefined ? [] : this.#options.stream.read(bucket, Math.max(tail.sequences[bucket] ?? 0, firstWaiting - 1), PER_BUCKET),
+      ),
+    );
+    const dated = perBucket.flatMap((records) => {
+      let latest = "";
+      return records.map((record) => ({ record, at: (latest = record.at > latest ? record.at : latest) }));
+    });
+    return dated.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)).map(({ record }) => record);
+  }
+
+  async #trim({ firstWaiting }: StreamStates[number], bucket: number, tail: Tail): Promise<void> {
+    const done = tail.sequences[bucket] ?? 0;
+    if (firstWaiting !== undefined && firstWaiting <= done) await this.#options.stream.trim(bucket, done);
+  }
+
+  async #fail(error: unknown): Promise<void> {
+    // A store that is away for a moment is no trouble with the audit: nothing can be issued without it anyway, and nothing was lost.
+    if (error instanceof StintError && error.code === "store_unavailable") return;
+    this.#health.failed(error);
+    this.#retryAt = this.#options.clock() + RETRY_MS;
+    await this.#letGo().catch(() => undefined); // the lock runs out by itself
+  }
+
+  async #close(): Promise<void> {
+    const open = this.#open;
+    this.#open = undefined;
+    await open?.files[Symbol.asyncDispose]();
+  }
+
+  /** Lets go of files and lock, for the next broker to take over at once. */
+  close(): Promise<void> {
+    return this.#alone(() => this.#letGo());
+  }
+
+  async #letGo(): Promise<void> {
+    await this.#close();
+    if (this.#locked) await this.#options.stream.unlock(this.#options.holder);
+    this.#locked = false;
+  }
+}
