@@ -23,7 +23,7 @@ export interface Duties {
   runOnce(): Promise<void>;
 }
 
-const EVERY_MS = { audit: 100, hold: 1_000, unverified: 1_000, store: 2_000, revocations: 5_000, witness: 10_000, keys: 10_000 } as const;
+const EVERY_MS = { audit: 500, hold: 1_000, unverified: 1_000, store: 2_000, revocations: 5_000, witness: 10_000, keys: 10_000 } as const;
 
 /** The broker's duties on the one schedule. One that fails is logged once until it succeeds again, and goes on. */
 export function createDuties(work: DutyWork, log: Log): Duties {

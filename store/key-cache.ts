@@ -96,7 +96,8 @@ export class KeyCache {
     if (held !== undefined && adopted !== this.#adopted) return held;
     if (held !== undefined && found?.version === held.version) return this.#hold(held, readAt);
     const set = found === undefined ? EMPTY : parseKeySet(found.text);
-    if (set === undefined) throw new StintError("server_error", "The signing keys in the store are not in a layout that this version of Stint knows.");
+    if (set === undefined)
+      throw new StintError("server_error", "The signing keys in the store are not in a layout that this version of Stint knows.");
     return this.#hold({ version: found?.version ?? 0, set }, readAt);
   }
 

@@ -40,6 +40,11 @@ async function reached<T>(reply: Promise<T>): Promise<T> {
   try {
     return await reply;
   } catch (cause) {
-    throw new StintError("store_unavailable", "The store could not be reached for the signing keys. Try again.", { retryAfterSeconds: 1 }, { cause });
+    throw new StintError(
+      "store_unavailable",
+      "The store could not be reached for the signing keys. Try again.",
+      { retryAfterSeconds: 1 },
+      { cause },
+    );
   }
 }

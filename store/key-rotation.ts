@@ -4,8 +4,25 @@ import type { Clock } from "../domain/time.ts";
 import type { KeyDocuments } from "./key-documents.ts";
 import { makeKey } from "./key-material.ts";
 import {
-  KEY_ALGORITHMS, KEY_TIMES, TOKEN_ALGORITHMS, announcedKey, announcementDue, signerAt, stateOf, summarize, takeoverAt, tidied, withActivation, withKey, withoutKey,
-  type KeyAlgorithm, type KeySet, type KeySummary, type KeyTimes, type StoredKey, type TokenAlgorithm,
+  KEY_ALGORITHMS,
+  KEY_TIMES,
+  TOKEN_ALGORITHMS,
+  announcedKey,
+  announcementDue,
+  signerAt,
+  stateOf,
+  summarize,
+  takeoverAt,
+  tidied,
+  withActivation,
+  withKey,
+  withoutKey,
+  type KeyAlgorithm,
+  type KeySet,
+  type KeySummary,
+  type KeyTimes,
+  type StoredKey,
+  type TokenAlgorithm,
 } from "./key-set.ts";
 import { KeyCache } from "./key-cache.ts";
 import type { Sealer } from "./sealing.ts";
@@ -70,7 +87,9 @@ export class KeyRotation {
 
   /** Announces the next key of each algorithm (or of the one named), unless one is announced already. */
   async announceNext(order: RotationOrder = {}): Promise<readonly KeySummary[]> {
-    return this.#rotate(order, (set, alg, now) => (announcedKey(set, alg, now) ? set : this.#added(set, alg, now + this.#times.announcedMs, now, order)));
+    return this.#rotate(order, (set, alg, now) =>
+      announcedKey(set, alg, now) ? set : this.#added(set, alg, now + this.#times.announcedMs, now, order),
+    );
   }
 
   /** Lets the announced key of each algorithm sign at once; where none was announced, a new one as soon as all brokers know it. */
@@ -105,13 +124,15 @@ export class KeyRotation {
     const held = await this.#cache.current();
     const now = this.#options.clock();
     const due = TOKEN_ALGORITHMS.some((alg) => announcementDue(held, alg, now, this.#times));
-    if (due || held.owed.length > 0 || tidied(held, now, this.#times) !== held) await this.#change((current, at) => this.#aged(current, at));
+    if (due || held.owed.length > 0 || tidied(held, now, this.#times) !== held)
+      await this.#change((current, at) => this.#aged(current, at));
   }
 
   async #aged(current: KeySet, now: number): Promise<KeySet> {
     let next = tidied(current, now, this.#times);
     for (const alg of TOKEN_ALGORITHMS) {
-      if (announcementDue(next, alg, now, this.#times)) next = await this.#added(next, alg, takeoverAt(next, alg, now, this.#times), now, {});
+      if (announcementDue(next, alg, now, this.#times))
+        next = await this.#added(next, alg, takeoverAt(next, alg, now, this.#times), now, {});
     }
     return next;
   }
@@ -122,7 +143,9 @@ export class KeyRotation {
     let count = 0;
     await this.#change(async (current) => {
       const keys = current.keys.map((key) =>
-        key.sealed === null || !sealer.needsReseal(key.sealed) ? key : { ...key, sealed: sealer.seal("signing-key", key.kid, sealer.open("signing-key", key.kid, key.sealed)) },
+        key.sealed === null || !sealer.needsReseal(key.sealed)
+          ? key
+          : { ...key, sealed: sealer.seal("signing-key", key.kid, sealer.open("signing-key", key.kid, key.sealed)) },
       );
       count = keys.filter((key, index) => key !== current.keys[index]).length;
       if (count === 0) return current;
@@ -131,7 +154,10 @@ export class KeyRotation {
     return count;
   }
 
-  async #rotate(order: RotationOrder, step: (set: KeySet, alg: TokenAlgorithm, now: number) => KeySet | Promise<KeySet>): Promise<readonly KeySummary[]> {
+  async #rotate(
+    order: RotationOrder,
+    step: (set: KeySet, alg: TokenAlgorithm, now: number) => KeySet | Promise<KeySet>,
+  ): Promise<readonly KeySummary[]> {
     const algorithms = TOKEN_ALGORITHMS.filter((alg) => order.alg === undefined || order.alg === alg);
     if (algorithms.length === 0) throw new StintError("invalid_request", `Signing keys are of ${TOKEN_ALGORITHMS.join(" or ")}.`);
     const set = await this.#change(async (current, now) => {

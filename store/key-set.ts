@@ -116,7 +116,9 @@ export function withoutKey(set: KeySet, kid: string, now: number, facts: AuditFa
 /** A key retires when the next one of its kind takes over; what has already retired stays so. */
 function relinked(set: KeySet, now: number): KeySet {
   const next = (key: StoredKey): number | null =>
-    set.keys.filter((other) => other.alg === key.alg && other.withdrawnAt === null && other.kid !== key.kid && byActivation(key, other) < 0).sort(byActivation)[0]?.activeAt ?? null;
+    set.keys
+      .filter((other) => other.alg === key.alg && other.withdrawnAt === null && other.kid !== key.kid && byActivation(key, other) < 0)
+      .sort(byActivation)[0]?.activeAt ?? null;
   const keys = set.keys.map((key) =>
     key.withdrawnAt !== null || (key.retiredAt !== null && key.retiredAt <= now) ? key : { ...key, retiredAt: next(key) },
   );
@@ -142,7 +144,11 @@ export function tidied(set: KeySet, now: number, times: KeyTimes): KeySet {
   return { ...set, keys: keys.filter((key) => !forgotten.has(key)), owed: [...set.owed, ...owed] };
 }
 
-const NOTED: Readonly<Partial<Record<KeyState, AuditFacts["action"]>>> = { active: "key.activated", retired: "key.retired", destroyed: "key.destroyed" };
+const NOTED: Readonly<Partial<Record<KeyState, AuditFacts["action"]>>> = {
+  active: "key.activated",
+  retired: "key.retired",
+  destroyed: "key.destroyed",
+};
 
 /** A key as operators see it: never the private part. Times are milliseconds. */
 export interface KeySummary {

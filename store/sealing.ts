@@ -30,11 +30,17 @@ const SHAPE = /^v1\.([0-9a-f]{8})\.([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]{22,})$/;
 
 /** `STINT_MASTER_KEY`: one or more keys of 32 bytes in base64, separated by commas. Throws `invalid_request`, never with a value in it. */
 export function parseMasterKeys(text: Secret): readonly Buffer[] {
-  const parts = text.reveal().split(",").map((part) => part.trim());
+  const parts = text
+    .reveal()
+    .split(",")
+    .map((part) => part.trim());
   const keys = parts.map((part, index) => {
     const key = /^[A-Za-z0-9+/]{43}=?$/.test(part) ? Buffer.from(part, "base64") : Buffer.alloc(0);
     if (key.length !== 32) {
-      throw new StintError("invalid_request", `Master key ${index + 1} of ${parts.length} is not 32 bytes in base64. Make one with: openssl rand -base64 32`);
+      throw new StintError(
+        "invalid_request",
+        `Master key ${index + 1} of ${parts.length} is not 32 bytes in base64. Make one with: openssl rand -base64 32`,
+      );
     }
     return key;
   });
@@ -76,7 +82,10 @@ function openWith(masters: readonly MasterKey[], purpose: SealPurpose, recordId:
   if (id === undefined || iv === undefined || text === undefined) throw broken(purpose, "it is not in the form that Stint writes");
   const master = masters.find((candidate) => candidate.id === id);
   if (master === undefined) {
-    throw broken(purpose, `it was sealed under master key ${id}, which is not among those configured: add that key to the end of STINT_MASTER_KEY`);
+    throw broken(
+      purpose,
+      `it was sealed under master key ${id}, which is not among those configured: add that key to the end of STINT_MASTER_KEY`,
+    );
   }
   const body = Buffer.from(text, "base64url");
   const decipher = createDecipheriv("aes-256-gcm", master.key, Buffer.from(iv, "base64url"), { authTagLength: TAG_BYTES });

@@ -2,7 +2,19 @@ import type { KeyObject } from "node:crypto";
 import { StintError } from "../domain/errors.ts";
 import type { Clock } from "../domain/time.ts";
 import { publicJwk } from "./key-material.ts";
-import { KEY_TIMES, announcedKey, signerAt, stateOf, summarize, type KeyAlgorithm, type KeySet, type KeySummary, type KeyTimes, type StoredKey, type TokenAlgorithm } from "./key-set.ts";
+import {
+  KEY_TIMES,
+  announcedKey,
+  signerAt,
+  stateOf,
+  summarize,
+  type KeyAlgorithm,
+  type KeySet,
+  type KeySummary,
+  type KeyTimes,
+  type StoredKey,
+  type TokenAlgorithm,
+} from "./key-set.ts";
 import type { KeyCache, SigningKey } from "./key-cache.ts";
 
 /** A key that a token of ours may have been signed with. */
@@ -21,7 +33,10 @@ export class SigningKeys {
   readonly #clock: Clock;
   readonly #times: KeyTimes;
   /** Who signs now, until when: looked up once per change, not per token. */
-  readonly #signing = new Map<TokenAlgorithm, { readonly set: KeySet; readonly from: number; readonly until: number; readonly key: SigningKey<TokenAlgorithm> }>();
+  readonly #signing = new Map<
+    TokenAlgorithm,
+    { readonly set: KeySet; readonly from: number; readonly until: number; readonly key: SigningKey<TokenAlgorithm> }
+  >();
 
   constructor(cache: KeyCache, clock: Clock, times: KeyTimes = KEY_TIMES) {
     this.#cache = cache;
@@ -65,7 +80,9 @@ export class SigningKeys {
   /** Every checkpoint key there ever was, withdrawn ones marked: old checkpoints must stay verifiable. */
   async checkpointKeys(): Promise<readonly { readonly kid: string; readonly publicKey: KeyObject; readonly withdrawn: boolean }[]> {
     const { keys } = await this.#cache.recent();
-    return keys.filter((key) => key.alg === "Ed25519").map((key) => ({ kid: key.kid, publicKey: this.#cache.publicKey(key), withdrawn: key.withdrawnAt !== null }));
+    return keys
+      .filter((key) => key.alg === "Ed25519")
+      .map((key) => ({ kid: key.kid, publicKey: this.#cache.publicKey(key), withdrawn: key.withdrawnAt !== null }));
   }
 
   async list(): Promise<readonly KeySummary[]> {
@@ -79,13 +96,16 @@ export class SigningKeys {
 
   #signer<A extends KeyAlgorithm>(set: KeySet, alg: A): SigningKey<A> {
     const key = signerAt(set, alg, this.#clock());
-    if (key === undefined) throw new StintError("server_error", `There is no ${alg} key to sign with. Restart a broker of this store: it makes one.`);
+    if (key === undefined)
+      throw new StintError("server_error", `There is no ${alg} key to sign with. Restart a broker of this store: it makes one.`);
     return this.#cache.signing({ ...key, alg });
   }
 
   #published(set: KeySet, kid: string): VerificationKey | undefined {
     const key = set.keys.find((candidate) => candidate.kid === kid);
-    return key !== undefined && key.alg !== "Ed25519" && this.#isPublished(key) ? { kid, alg: key.alg, publicKey: this.#cache.publicKey(key) } : undefined;
+    return key !== undefined && key.alg !== "Ed25519" && this.#isPublished(key)
+      ? { kid, alg: key.alg, publicKey: this.#cache.publicKey(key) }
+      : undefined;
   }
 
   #isPublished(key: StoredKey): boolean {

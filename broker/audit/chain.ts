@@ -47,7 +47,10 @@ export function extend(tail: Tail, records: readonly AuditRecord[]): { readonly 
 }
 
 /** The line that carries the chain over to another state of the store, and the tail after it. Pure. */
-export function extendWithStore(tail: Tail, accepted: Omit<AcceptedStore, "prev">): { readonly lines: readonly string[]; readonly tail: Tail } {
+export function extendWithStore(
+  tail: Tail,
+  accepted: Omit<AcceptedStore, "prev">,
+): { readonly lines: readonly string[]; readonly tail: Tail } {
   const line = canonical({ ...accepted, prev: tail.head });
   return { lines: [line], tail: { size: tail.size + 1, head: lineHash(line), sequences: accepted.sequences } };
 }
@@ -62,20 +65,34 @@ export function readLine(line: string): ChainedRecord | AcceptedStore | undefine
   }
 }
 
-export const isRecord = (line: ChainedRecord | AcceptedStore | undefined): line is ChainedRecord => line !== undefined && !("accepted_store" in line);
+export const isRecord = (line: ChainedRecord | AcceptedStore | undefined): line is ChainedRecord =>
+  line !== undefined && !("accepted_store" in line);
 
 function isAccepted(value: unknown): value is AcceptedStore {
   if (typeof value !== "object" || value === null || !("accepted_store" in value)) return false;
   const { accepted_store: store, prev, sequences } = value as Partial<Record<keyof AcceptedStore, unknown>>;
-  return typeof store === "string" && typeof prev === "string" && Array.isArray(sequences) && sequences.length === BUCKETS && sequences.every(Number.isSafeInteger);
+  return (
+    typeof store === "string" &&
+    typeof prev === "string" &&
+    Array.isArray(sequences) &&
+    sequences.length === BUCKETS &&
+    sequences.every(Number.isSafeInteger)
+  );
 }
 
 function isChained(value: unknown): value is ChainedRecord {
   if (typeof value !== "object" || value === null || "accepted_store" in value) return false;
   const { bucket, seq, prev, at, action } = value as Partial<Record<keyof ChainedRecord, unknown>>;
   return (
-    typeof bucket === "number" && Number.isInteger(bucket) && bucket >= 0 && bucket < BUCKETS &&
-    typeof seq === "number" && Number.isSafeInteger(seq) && seq >= 1 &&
-    typeof prev === "string" && typeof at === "string" && typeof action === "string"
+    typeof bucket === "number" &&
+    Number.isInteger(bucket) &&
+    bucket >= 0 &&
+    bucket < BUCKETS &&
+    typeof seq === "number" &&
+    Number.isSafeInteger(seq) &&
+    seq >= 1 &&
+    typeof prev === "string" &&
+    typeof at === "string" &&
+    typeof action === "string"
   );
 }

@@ -19,8 +19,17 @@ export function checkpointText({ origin, size, head, at, store, sequences }: Che
 
 /** Reads a checkpoint's text; undefined when it is none. */
 export function parseCheckpoint(text: string): Checkpoint | undefined {
-  const [, origin, size, head, at, store, sequences] = /^([^\s+]+)\n(0|[1-9]\d{0,15})\n([A-Za-z0-9+/]{43}=)\nat (\S{1,40})\nstore (\S{1,128})\nsequences ([\d ]+)\n$/.exec(text) ?? [];
-  if (origin === undefined || size === undefined || head === undefined || at === undefined || store === undefined || sequences === undefined) return undefined;
+  const [, origin, size, head, at, store, sequences] =
+    /^([^\s+]+)\n(0|[1-9]\d{0,15})\n([A-Za-z0-9+/]{43}=)\nat (\S{1,40})\nstore (\S{1,128})\nsequences ([\d ]+)\n$/.exec(text) ?? [];
+  if (
+    origin === undefined ||
+    size === undefined ||
+    head === undefined ||
+    at === undefined ||
+    store === undefined ||
+    sequences === undefined
+  )
+    return undefined;
   const numbers = sequences.split(" ").map(Number);
   if (numbers.length !== BUCKETS || !numbers.every(Number.isSafeInteger)) return undefined;
   return { origin, size: Number(size), head: Buffer.from(head, "base64").toString("hex"), at, store, sequences: numbers };

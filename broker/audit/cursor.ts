@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { AuditRecord } from "../../domain/audit-event.ts";
 import { StintError } from "../../domain/errors.ts";
 
@@ -14,23 +15,23 @@ export interface AuditCursor {
 }
 
 /** Sorts records that are not in files yet: by time, then by bucket and sequence. */
-export const keyOf = (record: AuditRecord): string => `${record.at} ${String(record.bucket).padStart(2, "0")} ${String(record.seq).padStart(15, "0")}`;
+export const keyOf = (record: AuditRecord): string =>
+  `${record.at} ${String(record.bucket).padStart(2, "0")} ${String(record.seq).padStart(15, "0")}`;
 
 export function encodeCursor({ position, below }: AuditCursor): string {
-  return Buffer.from(JSON.stringify(["a1", position.first, position.offset, ...(below === undefined ? [] : [below])])).toString("base64url");
+  return Buffer.from(JSON.stringify(["a1", position.first, position.offset, ...(below === undefined ? [] : [below])])).toString(
+    "base64url",
+  );
 }
+
+const Cursor = z.tuple([z.literal("a1"), z.int().min(0), z.int().min(0), z.string().max(128).optional()]);
 
 /** Throws `invalid_request`. */
 export function decodeCursor(cursor: string): AuditCursor {
   try {
-    const value: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString("utf8"));
-    if (Array.isArray(value) && value[0] === "a1" && isPlace(value[1]) && isPlace(value[2]) && (value.length === 3 || (value.length === 4 && typeof value[3] === "string"))) {
-      return { position: { first: value[1], offset: value[2] }, below: value[3] };
-    }
-  } catch {
-    // said below
+    const [, first, offset, below] = Cursor.parse(JSON.parse(Buffer.from(cursor, "base64url").toString("utf8")));
+    return { position: { first, offset }, below };
+  } catch (cause) {
+    throw new StintError("invalid_request", "This cursor is not one that the audit gave out. Start again without it.", {}, { cause });
   }
-  throw new StintError("invalid_request", "This cursor is not one that the audit gave out. Start again without it.");
 }
-
-const isPlace = (value: unknown): value is number => typeof value === "number" && Number.isSafeInteger(value) && value >= 0;

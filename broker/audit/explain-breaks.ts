@@ -24,18 +24,25 @@ function explain(broken: Break, found: Found | undefined, gaps: readonly Gap[]):
   if (found !== undefined) {
     const there = `line ${found.line} of ${found.segment.name}`;
     if (found.nextHash === broken.hash) return problem("duplicated", `is a copy of the record after ${there}`);
-    if (found.nextLinks) return problem("two_writers", `follows ${there}, which another record follows already: two writers, or a record put in`);
+    if (found.nextLinks)
+      return problem("two_writers", `follows ${there}, which another record follows already: two writers, or a record put in`);
     return problem("reordered", `belongs behind ${there}`);
   }
   const lost = gaps.find((gap) => gap.after < broken.index && gap.before >= broken.index);
   if (lost !== undefined) {
-    const seqs = lost.from === lost.to ? `record ${lost.from} of bucket ${lost.bucket} was` : `records ${lost.from} to ${lost.to} of bucket ${lost.bucket} were`;
+    const seqs =
+      lost.from === lost.to
+        ? `record ${lost.from} of bucket ${lost.bucket} was`
+        : `records ${lost.from} to ${lost.to} of bucket ${lost.bucket} were`;
     return { ...problem("missing", `${seqs} taken out before this line`), bucket: lost.bucket, seq: lost.from };
   }
   const { before } = broken;
   if (before === undefined) return problem("missing", "does not follow the line before it");
   return {
-    kind: "changed", file: before.segment.path, line: before.line, ...before.named,
+    kind: "changed",
+    file: before.segment.path,
+    line: before.line,
+    ...before.named,
     message: "is not the record that was written here: the next line names another hash",
   };
 }
@@ -57,7 +64,8 @@ function gapsOf({ runs, eras, first }: Walked): readonly Gap[] {
     const before = last.get(name);
     // What older files hold, moved away, is not missing here.
     const reached = before?.to ?? (run.era === 0 && first > 0 ? run.from - 1 : (eras[run.era]?.[run.bucket] ?? 0));
-    if (run.from > reached + 1) gaps.push({ bucket: run.bucket, from: reached + 1, to: run.from - 1, after: before?.end.index ?? -1, before: run.start.index });
+    if (run.from > reached + 1)
+      gaps.push({ bucket: run.bucket, from: reached + 1, to: run.from - 1, after: before?.end.index ?? -1, before: run.start.index });
     last.set(name, run);
   }
   return gaps;
@@ -78,6 +86,7 @@ async function findLines(walked: Walked, wanted: ReadonlySet<string>): Promise<R
       last = { segment, line, hash };
     }
   }
-  if (last !== undefined && wanted.has(last.hash) && !found.has(last.hash)) found.set(last.hash, { ...last, nextHash: undefined, nextLinks: false });
+  if (last !== undefined && wanted.has(last.hash) && !found.has(last.hash))
+    found.set(last.hash, { ...last, nextHash: undefined, nextLinks: false });
   return found;
 }

@@ -49,7 +49,8 @@ export class ExportHealth {
   status(): ExporterStatus {
     const now = this.#clock();
     const backlogMs = this.#oldestAt === undefined ? 0 : Math.max(0, now - this.#oldestAt);
-    const reason = this.#failure ?? (backlogMs > BACKLOG_MS ? `records have waited for ${Math.round(backlogMs / 1000)} s` : this.#unseen(now));
+    const reason =
+      this.#failure ?? (backlogMs > BACKLOG_MS ? `records have waited for ${Math.round(backlogMs / 1000)} s` : this.#unseen(now));
     return { healthy: reason === undefined, reason, backlogMs };
   }
 

@@ -1,10 +1,10 @@
-import type { AuditRecord } from "../../domain/audit-event.ts";
 import { StintError } from "../../domain/errors.ts";
 import { toRfc3339, type Clock } from "../../domain/time.ts";
 import type { AuditStream } from "../../store/api.ts";
 import type { Tail } from "./chain.ts";
 import { originOf } from "./checkpoint.ts";
 import { CheckpointFiles, type CheckpointKeys } from "./checkpoint-files.ts";
+import { collect, requireForward } from "./collect.ts";
 import { ExportHealth, type ExporterStatus, type StreamStates } from "./export-health.ts";
 import { AuditFiles, type DiskWriter } from "./files.ts";
 import { recover } from "./recover.ts";
@@ -36,7 +36,6 @@ const LOCK_MS = 15_000;
 const LOCK_MARGIN_MS = 5_000;
 /** After a failure another broker, whose disk may be well, has this long to take the lock. */
 const RETRY_MS = 2_000;
-const PER_BUCKET = 100;
 const ROUNDS = 20;
 
 /**
@@ -57,7 +56,12 @@ export class AuditExporter {
   constructor(options: ExporterOptions) {
     this.#options = options;
     this.#health = new ExportHealth(options.clock);
-    this.#checkpoints = new CheckpointFiles({ dir: options.dir, origin: originOf(options.url), storeId: options.storeId, keys: options.keys });
+    this.#checkpoints = new CheckpointFiles({
+      dir: options.dir,
+      origin: originOf(options.url),
+      storeId: options.storeId,
+      keys: options.keys,
+    });
   }
 
   /** Whether issuing may go on, and if not, why. Cheap: answers from what the last round saw. */
@@ -91,7 +95,10 @@ export class AuditExporter {
   async #accept(by: string, reason: string): Promise<void> {
     const { stream, clock, holder, storeId } = this.#options;
     const lock = await stream.lock(holder, LOCK_MS);
-    if (lock === undefined) throw new StintError("audit_unavailable", "Another broker is writing the audit files just now. Try again.", { retryAfterSeconds: 15 });
+    if (lock === undefined)
+      throw new StintError("audit_unavailable", "Another broker is writing the audit files just now. Try again.", {
+        retryAfterSeconds: 15,
+      });
     this.#locked = true;
     const files = await this.#filesFor(lock.fence);
     const states = await stream.states();
@@ -141,13 +148,15 @@ export class AuditExporter {
 
   async #export(first: StreamStates, fence: number, lockedAt: number): Promise<number> {
     const { stream, clock, holder } = this.#options;
+    const takenOver = this.#open?.fence !== fence;
     const files = await this.#filesFor(fence);
-    let states = first;
+    // Whoever exported before may have done so since we looked: compared with its files, what we saw would seem to have gone back.
+    let states = takenOver ? await stream.states() : first;
     let until = lockedAt + LOCK_MS - LOCK_MARGIN_MS;
     let exported = 0;
     for (let round = 0; round < ROUNDS; round += 1) {
-      this.#requireForward(states, files.tail);
-      const batch = await this.#collect(states, files.tail);
+      requireForward(states, files.tail);
+      const batch = await collect(stream, states, files.tail);
       if (clock() > until) throw new StintError("audit_unavailable", "The exporter's lock ran out while records were read.");
       if (batch.length > 0) await files.append(batch, clock());
       if (batch.length > 0 || this.#health.failing) await this.#checkpoints.sign(files.tail, files.segment, clock());
@@ -173,27 +182,6 @@ export class AuditExporter {
     const files = await AuditFiles.open({ dir: this.#options.dir, signed: await this.#checkpoints.latest(), ...(writer && { writer }) });
     this.#open = { files, fence };
     return files;
-  }
-
-  /** A store behind its own files has gone back: its next records would carry sequences that are taken. Nothing is exported over them. */
-  #requireForward(states: StreamStates, tail: Tail): void {
-    const bucket = states.findIndex(({ lastSeq }, index) => lastSeq < (tail.sequences[index] ?? 0));
-    if (bucket < 0) return;
-    throw new StintError("audit_unavailable", `The store has gone back: bucket ${bucket} is at record ${states[bucket]?.lastSeq}, yet ${tail.sequences[bucket]} were exported.`);
-  }
-
-  /** The next records of every bucket, in the order of their times as far as each bucket's own order allows. */
-  async #collect(states: StreamStates, tail: Tail): Promise<readonly AuditRecord[]> {
-    const perBucket = await Promise.all(
-      states.map(({ firstWaiting }, bucket) =>
-        firstWaiting === undefined ? [] : this.#options.stream.read(bucket, Math.max(tail.sequences[bucket] ?? 0, firstWaiting - 1), PER_BUCKET),
-      ),
-    );
-    const dated = perBucket.flatMap((records) => {
-      let latest = "";
-      return records.map((record) => ({ record, at: (latest = record.at > latest ? record.at : latest) }));
-    });
-    return dated.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)).map(({ record }) => record);
   }
 
   async #trim({ firstWaiting }: StreamStates[number], bucket: number, tail: Tail): Promise<void> {

@@ -101,7 +101,8 @@ export class AuditFiles implements AsyncDisposable {
     const held = this.#segment;
     if (held !== undefined) {
       const [opened, named] = await Promise.all([held.handle.stat(), lstat(held.path).catch(() => undefined)]);
-      if (named === undefined || named.ino !== opened.ino) throw new StintError("audit_unavailable", `The audit file ${held.name} was removed or replaced while it was written.`);
+      if (named === undefined || named.ino !== opened.ino)
+        throw new StintError("audit_unavailable", `The audit file ${held.name} was removed or replaced while it was written.`);
       if (opened.size !== held.bytes) throw new StintError("audit_unavailable", `Somebody else writes to the audit file ${held.name}.`);
     }
     const name = segmentName(held?.first ?? 0, toRfc3339(now));

@@ -12,6 +12,13 @@ export function matches(record: AuditRecord, query: AuditQuery): boolean {
 }
 
 const EQUAL = [
-  ["action", "action"], ["subject", "subject"], ["principal", "principal"], ["grant", "grant"], ["task", "task"], ["decision", "decision"], ["code", "code"],
-  ["denial", "denial"], ["traceId", "trace_id"],
+  ["action", "action"],
+  ["subject", "subject"],
+  ["principal", "principal"],
+  ["grant", "grant"],
+  ["task", "task"],
+  ["decision", "decision"],
+  ["code", "code"],
+  ["denial", "denial"],
+  ["traceId", "trace_id"],
 ] as const satisfies readonly (readonly [keyof AuditQuery, keyof AuditRecord])[];

@@ -52,12 +52,22 @@ const CLASSES: Readonly<Record<AuditAction, Mapped>> = {
 };
 
 /** What a person should look at: stuck and forced leases, withdrawn keys, holds. */
-const MEDIUM: ReadonlySet<AuditAction> = new Set(["lease.stuck", "lease.forced", "key.withdrawn", "hold.set", "revocation.started", "operator.refused"]);
+const MEDIUM: ReadonlySet<AuditAction> = new Set([
+  "lease.stuck",
+  "lease.forced",
+  "key.withdrawn",
+  "hold.set",
+  "revocation.started",
+  "operator.refused",
+]);
 const INFORMATIONAL_SEVERITY = 1;
 const MEDIUM_SEVERITY = 3;
 
 /** One record as an OCSF 1.8 event (schema.ocsf.io). Everything that OCSF has no place for rides in `unmapped`. */
-export function toOcsf(record: AuditRecord, product: { readonly version: string; readonly url: string }): Readonly<Record<string, unknown>> {
+export function toOcsf(
+  record: AuditRecord,
+  product: { readonly version: string; readonly url: string },
+): Readonly<Record<string, unknown>> {
   const { class_uid, activity_id, entity: type } = CLASSES[record.action];
   const failed = record.decision === "deny" || record.decision === "error";
   const uid = record.lease ?? record.task ?? record.revocation ?? record.denial;
@@ -83,11 +93,25 @@ export function toOcsf(record: AuditRecord, product: { readonly version: string;
     },
     actor: {
       user: { uid: subject ?? principal, name: workload ?? principal, type_id: principal.startsWith("operator:") ? 1 : 4 },
-      authorizations: [{ decision: decision ?? "allow", policy: { uid: rule ?? action, ...(policy !== undefined && { version: policy }) } }],
+      authorizations: [
+        { decision: decision ?? "allow", policy: { uid: rule ?? action, ...(policy !== undefined && { version: policy }) } },
+      ],
     },
-    ...(class_uid === 3004 ? { entity: { type, uid: uid ?? `${bucket}.${seq}`, name: record.grant ?? action } } : { user: { uid: subject ?? principal, name: workload ?? principal, type_id: 4 } }),
-    ...(class_uid === 3003 && { session: { uid: record.lease ?? record.denial, issuer: record.issuer }, privileges: record.grant === undefined ? [] : [record.grant] }),
+    ...(class_uid === 3004
+      ? { entity: { type, uid: uid ?? `${bucket}.${seq}`, name: record.grant ?? action } }
+      : { user: { uid: subject ?? principal, name: workload ?? principal, type_id: 4 } }),
+    ...(class_uid === 3003 && {
+      session: { uid: record.lease ?? record.denial, issuer: record.issuer },
+      privileges: record.grant === undefined ? [] : [record.grant],
+    }),
     ...(class_uid === 3002 && { auth_protocol_id: 4, is_remote: true }),
-    unmapped: { bucket, principal, ...(trust !== undefined && { attestor: trust }), ...(record.lease !== undefined && { lease_id: record.lease }), ...(record.task !== undefined && { task_id: record.task }), ...rest },
+    unmapped: {
+      bucket,
+      principal,
+      ...(trust !== undefined && { attestor: trust }),
+      ...(record.lease !== undefined && { lease_id: record.lease }),
+      ...(record.task !== undefined && { task_id: record.task }),
+      ...rest,
+    },
   };
 }

@@ -25,7 +25,12 @@ const MARGIN_MS = 300_000;
  * trail holds, and a page that had to look at too much is short. What is exported between two pages is neither skipped nor repeated.
  * Throws `invalid_request` for a cursor that is none of ours.
  */
-export async function queryAudit(source: QuerySource, query: AuditQuery, cursor: string | undefined, limit: number): Promise<Page<AuditRecord>> {
+export async function queryAudit(
+  source: QuerySource,
+  query: AuditQuery,
+  cursor: string | undefined,
+  limit: number,
+): Promise<Page<AuditRecord>> {
   const segments = await listSegments(source.dir).catch(() => []);
   const from = cursor === undefined ? { position: await endOf(segments), below: "~" } : decodeCursor(cursor);
   const items: AuditRecord[] = [];
@@ -33,21 +38,29 @@ export async function queryAudit(source: QuerySource, query: AuditQuery, cursor:
     const fresh = await freshRecords(source.stream, segments, from, query);
     items.push(...fresh.slice(0, limit));
     const last = items.at(-1);
-    if (fresh.length > limit && last !== undefined) return { items, nextCursor: encodeCursor({ position: from.position, below: keyOf(last) }) };
+    if (fresh.length > limit && last !== undefined)
+      return { items, nextCursor: encodeCursor({ position: from.position, below: keyOf(last) }) };
   }
   const position = items.length < limit ? await fill(segments, from.position, query, items, limit) : from.position;
   return { items, nextCursor: position && encodeCursor({ position, below: undefined }) };
 }
 
 /** What lies in front of the files as they were when the first page was asked for: waiting still, or exported since. */
-async function freshRecords(stream: AuditStream, segments: readonly Segment[], { position, below }: AuditCursor, query: AuditQuery): Promise<readonly AuditRecord[]> {
+async function freshRecords(
+  stream: AuditStream,
+  segments: readonly Segment[],
+  { position, below }: AuditCursor,
+  query: AuditQuery,
+): Promise<readonly AuditRecord[]> {
   const fresh = new Map<string, AuditRecord>();
   const take = (record: AuditRecord): void => {
     if (matches(record, query) && keyOf(record) < (below ?? "")) fresh.set(keyOf(record), record);
   };
   const states = await stream.states();
   const waiting = await Promise.all(
-    states.map(({ firstWaiting, lastSeq }, bucket) => (firstWaiting === undefined ? [] : stream.read(bucket, Math.max(firstWaiting - 1, lastSeq - WAITING), WAITING))),
+    states.map(async ({ firstWaiting, lastSeq }, bucket) =>
+      firstWaiting === undefined ? [] : stream.read(bucket, Math.max(firstWaiting - 1, lastSeq - WAITING), WAITING),
+    ),
   );
   waiting.flat().forEach(take);
   for await (const record of since(segments, position)) take(record);
@@ -69,7 +82,13 @@ async function* since(segments: readonly Segment[], position: Position): AsyncGe
 }
 
 /** Reads backwards until the page is full, or enough was looked at; says where to go on, if anywhere. */
-async function fill(segments: readonly Segment[], from: Position, query: AuditQuery, items: AuditRecord[], limit: number): Promise<Position | undefined> {
+async function fill(
+  segments: readonly Segment[],
+  from: Position,
+  query: AuditQuery,
+  items: AuditRecord[],
+  limit: number,
+): Promise<Position | undefined> {
   let left = LOOKED_AT;
   for (let number = segments.findLastIndex((segment) => segment.first <= from.first); number >= 0; number -= 1) {
     const segment = segments[number];
@@ -96,5 +115,5 @@ async function endOf(segments: readonly Segment[]): Promise<Position> {
 
 /** `prev` is the file's, not the record's. */
 function withoutLink({ prev: _prev, ...record }: ChainedRecord): AuditRecord {
-  return record as AuditRecord;
+  return record;
 }

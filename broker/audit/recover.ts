@@ -22,10 +22,15 @@ export async function recover(dir: string, signed: Tail | undefined): Promise<Re
   const segments = await listSegments(dir);
   for (const segment of segments) await ownFile(segment.path);
   const base = signed ?? EMPTY_TAIL;
-  const from = Math.max(0, segments.findLastIndex((segment) => segment.first <= base.size));
+  const from = Math.max(
+    0,
+    segments.findLastIndex((segment) => segment.first <= base.size),
+  );
   const first = segments[from];
-  if (first !== undefined && first.first > base.size) throw altered(dir, `the first file begins at record ${first.first}, and no signed checkpoint says what went before`);
-  let tail: Tail = first === undefined || first.first === base.size ? { ...base, size: first?.first ?? 0 } : { ...base, size: first.first, head: "" };
+  if (first !== undefined && first.first > base.size)
+    throw altered(dir, `the first file begins at record ${first.first}, and no signed checkpoint says what went before`);
+  let tail: Tail =
+    first === undefined || first.first === base.size ? { ...base, size: first?.first ?? 0 } : { ...base, size: first.first, head: "" };
   if (first === undefined && base.size > 0) throw altered(dir, `a signed checkpoint says ${base.size} records, but there is no file`);
   let bytes = 0;
   let tornBytes = 0;
@@ -37,16 +42,22 @@ export async function recover(dir: string, signed: Tail | undefined): Promise<Re
     tail = read.tail;
     bytes = read.bytes;
     acceptedStore = read.acceptedStore ?? acceptedStore;
-    if (read.torn > 0 && index < segments.length - 1) throw altered(dir, `${segment.name} ends in the middle of a record, yet others follow it`);
+    if (read.torn > 0 && index < segments.length - 1)
+      throw altered(dir, `${segment.name} ends in the middle of a record, yet others follow it`);
     tornBytes = read.torn;
   }
-  if (tail.size < base.size) throw altered(dir, `a signed checkpoint says ${base.size} records, but the files end after ${tail.size}: the rest was cut off`);
+  if (tail.size < base.size)
+    throw altered(dir, `a signed checkpoint says ${base.size} records, but the files end after ${tail.size}: the rest was cut off`);
   const last = segments.at(-1);
   return { tail, last: last === undefined ? undefined : { ...last, bytes }, tornBytes, acceptedStore };
 }
 
 /** Follows the chain through one segment. Up to the checkpoint only the hash at its end matters; behind it every link does. */
-async function readOn(segment: Segment, start: Tail, base: Tail): Promise<{ readonly tail: Tail; readonly bytes: number; readonly torn: number; readonly acceptedStore: string | undefined }> {
+async function readOn(
+  segment: Segment,
+  start: Tail,
+  base: Tail,
+): Promise<{ readonly tail: Tail; readonly bytes: number; readonly torn: number; readonly acceptedStore: string | undefined }> {
   let sequences = [...start.sequences];
   let { size, head } = start;
   let bytes = 0;
@@ -72,4 +83,7 @@ async function readOn(segment: Segment, start: Tail, base: Tail): Promise<{ read
 }
 
 const altered = (where: string, why: string): StintError =>
-  new StintError("audit_unavailable", `The audit files at ${where} were altered: ${why}. Keep them for whoever looks into it (stint audit verify), and set STINT_AUDIT_DIR to a new directory.`);
+  new StintError(
+    "audit_unavailable",
+    `The audit files at ${where} were altered: ${why}. Keep them for whoever looks into it (stint audit verify), and set STINT_AUDIT_DIR to a new directory.`,
+  );

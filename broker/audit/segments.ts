@@ -15,7 +15,8 @@ const NAME = /^audit-(\d{16})-\d{8}\.ndjson$/;
 const MAX_LINE = 4 * 1024 * 1024;
 const NEWLINE = 10;
 
-export const segmentName = (first: number, at: string): string => `audit-${String(first).padStart(16, "0")}-${at.slice(0, 10).replaceAll("-", "")}.ndjson`;
+export const segmentName = (first: number, at: string): string =>
+  `audit-${String(first).padStart(16, "0")}-${at.slice(0, 10).replaceAll("-", "")}.ndjson`;
 
 /** Makes the directory (0700), or refuses one that others may enter: whoever can write there could rewrite what happened. */
 export async function ownDirectory(dir: string): Promise<void> {
@@ -33,11 +34,17 @@ export async function ownFile(path: string): Promise<void> {
 }
 
 function checkOwner(path: string, found: { readonly uid: number; readonly mode: number }, wanted: string): void {
-  if (process.getuid !== undefined && found.uid !== process.getuid()) throw unsafe(path, `it belongs to user ${found.uid}, not to the broker's`);
-  if ((found.mode & 0o077) !== 0) throw unsafe(path, `others may use it (mode ${(found.mode & 0o777).toString(8).padStart(4, "0")}): chmod ${wanted} it, or name a directory of the broker's own`);
+  if (process.getuid !== undefined && found.uid !== process.getuid())
+    throw unsafe(path, `it belongs to user ${found.uid}, not to the broker's`);
+  if ((found.mode & 0o077) !== 0)
+    throw unsafe(
+      path,
+      `others may use it (mode ${(found.mode & 0o777).toString(8).padStart(4, "0")}): chmod ${wanted} it, or name a directory of the broker's own`,
+    );
 }
 
-const unsafe = (path: string, why: string): StintError => new StintError("audit_unavailable", `The audit files cannot be kept at ${path}: ${why}.`);
+const unsafe = (path: string, why: string): StintError =>
+  new StintError("audit_unavailable", `The audit files cannot be kept at ${path}: ${why}.`);
 
 /** Every segment of a directory, in order. */
 export async function listSegments(dir: string): Promise<readonly Segment[]> {
@@ -65,7 +72,8 @@ export async function* readLines(path: string, start = 0): AsyncGenerator<Line> 
       yield { text: bytes.toString("utf8"), bytes, offset: offset + from, torn: false };
       from = end + 1;
     }
-    if (data.length - from > MAX_LINE) throw new StintError("audit_unavailable", `A line of ${path} is longer than any record: the file is not ours, or was overwritten.`);
+    if (data.length - from > MAX_LINE)
+      throw new StintError("audit_unavailable", `A line of ${path} is longer than any record: the file is not ours, or was overwritten.`);
     rest = data.subarray(from);
     offset += from;
   }

@@ -21,7 +21,8 @@ export function noteVerifier(name: string, publicKey: KeyObject): NoteVerifier {
 }
 
 /** The verifier as one line of text, `name+id+key`: what an auditor keeps apart from the files. */
-export const verifierText = (verifier: NoteVerifier): string => `${verifier.name}+${verifier.id}+${Buffer.concat([ED25519, rawKey(verifier.publicKey)]).toString("base64")}`;
+export const verifierText = (verifier: NoteVerifier): string =>
+  `${verifier.name}+${verifier.id}+${Buffer.concat([ED25519, rawKey(verifier.publicKey)]).toString("base64")}`;
 
 /** Reads `name+id+key`; undefined when it is none, or its id does not fit its key. */
 export function parseVerifier(text: string): NoteVerifier | undefined {
@@ -39,7 +40,9 @@ export function signNote(text: string, verifier: NoteVerifier, privateKey: KeyOb
 }
 
 /** What came of a note: `unknown` when none of the verifiers signed it, `wrong` when a signature in the name of one does not fit. */
-export type NoteCheck = { readonly outcome: "good"; readonly text: string; readonly by: NoteVerifier } | { readonly outcome: "malformed" | "unknown" | "wrong"; readonly text: string };
+export type NoteCheck =
+  | { readonly outcome: "good"; readonly text: string; readonly by: NoteVerifier }
+  | { readonly outcome: "malformed" | "unknown" | "wrong"; readonly text: string };
 
 /** Checks a note: unknown signatures are passed over, known ones must all fit. */
 export function openNote(note: string, verifiers: readonly NoteVerifier[]): NoteCheck {

@@ -55,12 +55,22 @@ export class CheckpointCheck {
     const opened = openNote(note, this.#verifiers);
     const checkpoint = parseCheckpoint(opened.text);
     if (opened.outcome !== "good" || checkpoint === undefined) {
-      const why = opened.outcome === "wrong" ? "its signature does not fit what it says" : opened.outcome === "unknown" ? "none of the known keys signed it" : "it is not in the form of a checkpoint";
+      const why =
+        opened.outcome === "wrong"
+          ? "its signature does not fit what it says"
+          : opened.outcome === "unknown"
+            ? "none of the known keys signed it"
+            : "it is not in the form of a checkpoint";
       return this.#findings.add({ kind: "signature", file, line, message: `cannot be believed: ${why}` });
     }
     const other = this.#bySize.get(checkpoint.size);
     if (other !== undefined && other.head !== checkpoint.head) {
-      return this.#findings.add({ kind: "signature", file, line, message: `contradicts ${other.file}${other.line === undefined ? "" : ` line ${other.line}`}: two hashes were signed for ${checkpoint.size} records` });
+      return this.#findings.add({
+        kind: "signature",
+        file,
+        line,
+        message: `contradicts ${other.file}${other.line === undefined ? "" : ` line ${other.line}`}: two hashes were signed for ${checkpoint.size} records`,
+      });
     }
     this.#bySize.set(checkpoint.size, { head: checkpoint.head, file, line });
     if (checkpoint.size >= (this.#newest?.size ?? 0)) this.#newest = { ...checkpoint, file };
@@ -70,7 +80,12 @@ export class CheckpointCheck {
   reached(size: number, hash: string, where: string): void {
     const kept = this.#bySize.get(size);
     if (kept === undefined || kept.head === hash) return;
-    this.#findings.add({ kind: "changed", file: kept.file, line: kept.line, message: `vouches for another record than ${where}, or for others before it` });
+    this.#findings.add({
+      kind: "changed",
+      file: kept.file,
+      line: kept.line,
+      message: `vouches for another record than ${where}, or for others before it`,
+    });
   }
 
   /** What only shows at the end: files missing before the first one, records cut off, records that nothing signs. */
@@ -79,7 +94,11 @@ export class CheckpointCheck {
     this.#checkOpening(walked);
     if (this.#newest !== undefined && this.#newest.size > total) this.#cut(this.#newest, walked, total);
     if (this.#count === 0 && walked.records > 0) {
-      this.#findings.add({ kind: "unsigned", file: join(this.#dir, LATEST), message: `there is no checkpoint, so nothing vouches for ${walked.records} records` });
+      this.#findings.add({
+        kind: "unsigned",
+        file: join(this.#dir, LATEST),
+        message: `there is no checkpoint, so nothing vouches for ${walked.records} records`,
+      });
     }
     return { checkpoints: this.#count, unsigned: Math.max(0, total - Math.max(walked.first, this.#newest?.size ?? 0)) };
   }
@@ -88,17 +107,27 @@ export class CheckpointCheck {
     const [first] = walked.segments;
     if (first === undefined || walked.records === 0 || (walked.first === 0 && walked.prevOfFirst === GENESIS)) return;
     if (walked.first > 0 && this.#bySize.get(walked.first)?.head === walked.prevOfFirst) {
-      this.#findings.notes.push(`${this.#dir} begins at record ${walked.first}, as a signed checkpoint says; the files before it are elsewhere: verify them there.`);
+      this.#findings.notes.push(
+        `${this.#dir} begins at record ${walked.first}, as a signed checkpoint says; the files before it are elsewhere: verify them there.`,
+      );
       return;
     }
-    const message = walked.first === 0 ? "is not the first record that was written here" : `begins at record ${walked.first}, and no checkpoint vouches for what went before`;
+    const message =
+      walked.first === 0
+        ? "is not the first record that was written here"
+        : `begins at record ${walked.first}, and no checkpoint vouches for what went before`;
     this.#findings.add({ kind: "missing", file: first.path, line: 1, message });
   }
 
   #cut(newest: Checkpoint & { readonly file: string }, walked: Walked, total: number): void {
     const ends = new Map(walked.runs.filter((run) => run.era === walked.eras.length - 1).map((run) => [run.bucket, run.to]));
-    const lost = newest.sequences.flatMap((to, bucket) => (to > (ends.get(bucket) ?? 0) ? [{ bucket, from: (ends.get(bucket) ?? 0) + 1, to }] : []));
-    const words = lost.slice(0, 8).map(({ bucket, from, to }) => `bucket ${bucket}: ${from === to ? from : `${from} to ${to}`}`).join(", ");
+    const lost = newest.sequences.flatMap((to, bucket) =>
+      to > (ends.get(bucket) ?? 0) ? [{ bucket, from: (ends.get(bucket) ?? 0) + 1, to }] : [],
+    );
+    const words = lost
+      .slice(0, 8)
+      .map(({ bucket, from, to }) => `bucket ${bucket}: ${from === to ? from : `${from} to ${to}`}`)
+      .join(", ");
     const at = walked.last === undefined ? { file: this.#dir } : { file: walked.last.segment.path, line: walked.last.line };
     const message = `is the last of ${total} records, but ${newest.file} vouches for ${newest.size}: ${newest.size - total} were cut off${words === "" || walked.first > 0 ? "" : ` (${words})`}`;
     this.#findings.add({ kind: "cut", ...at, bucket: lost[0]?.bucket, seq: lost[0]?.from, message });
@@ -114,7 +143,8 @@ export class AnchorCheck {
       const name = `checkpoint ${index + 1} given`;
       const opened = openNote(note, verifiers);
       const checkpoint = parseCheckpoint(opened.text);
-      if (opened.outcome === "good" && checkpoint !== undefined) this.#anchors.push({ size: checkpoint.size, head: checkpoint.head, name, seen: checkpoint.size === 0 });
+      if (opened.outcome === "good" && checkpoint !== undefined)
+        this.#anchors.push({ size: checkpoint.size, head: checkpoint.head, name, seen: checkpoint.size === 0 });
       else findings.add({ kind: "signature", file: name, message: "cannot be believed: none of the known keys signed it as it stands" });
     }
   }
@@ -125,7 +155,12 @@ export class AnchorCheck {
 
   finish(findings: Findings): void {
     for (const { name, size, seen } of this.#anchors) {
-      if (!seen) findings.add({ kind: "cut", file: name, message: `vouches for ${size} records that no directory holds: they were cut off or changed, or their directory was not given` });
+      if (!seen)
+        findings.add({
+          kind: "cut",
+          file: name,
+          message: `vouches for ${size} records that no directory holds: they were cut off or changed, or their directory was not given`,
+        });
     }
   }
 }

@@ -1,6 +1,18 @@
 import type { Segment } from "./segments.ts";
 
-export const AUDIT_PROBLEMS = ["changed", "missing", "reordered", "duplicated", "two_writers", "cut", "gap", "torn", "unreadable", "signature", "unsigned"] as const;
+export const AUDIT_PROBLEMS = [
+  "changed",
+  "missing",
+  "reordered",
+  "duplicated",
+  "two_writers",
+  "cut",
+  "gap",
+  "torn",
+  "unreadable",
+  "signature",
+  "unsigned",
+] as const;
 /**
  * What may be wrong: a record that is not what was written; records taken out; put elsewhere; written twice; two chains in one
  * file; an end that a checkpoint shows to be missing; sequences in no file; a half record; no record at all; a checkpoint that no

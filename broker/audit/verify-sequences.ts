@@ -69,14 +69,28 @@ function gap(bucket: number, from: number, to: number, next: { readonly run: Run
   const before = next.walked.runs.findLast((run) => run.bucket === bucket && run.era === next.run.era && run.end.index < index);
   if (next.walked.breaks.some((broken) => broken.index <= index && broken.index > (before?.end.index ?? -1))) return;
   const seqs = from === to ? `Record ${from}` : `Records ${from} to ${to}`;
-  findings.add({ kind: "gap", file: segment.path, line, bucket, seq: from, message: `${seqs} of bucket ${bucket} are in no file before this line. If another broker exported them, give its directory too` });
+  findings.add({
+    kind: "gap",
+    file: segment.path,
+    line,
+    bucket,
+    seq: from,
+    message: `${seqs} of bucket ${bucket} are in no file before this line. If another broker exported them, give its directory too`,
+  });
 }
 
 /** Within one directory a sequence never comes again; where a broken link is near, that has told of it. */
 function backwards(run: Run, walks: readonly Walked[], findings: Findings): void {
   const { segment, line, index } = run.start;
   if (walks.some((walked) => walked.breaks.some((broken) => broken.segment === segment && Math.abs(broken.index - index) <= 1))) return;
-  findings.add({ kind: "duplicated", file: segment.path, line, bucket: run.bucket, seq: run.from, message: `record ${run.from} of bucket ${run.bucket} was written before` });
+  findings.add({
+    kind: "duplicated",
+    file: segment.path,
+    line,
+    bucket: run.bucket,
+    seq: run.from,
+    message: `record ${run.from} of bucket ${run.bucket} was written before`,
+  });
 }
 
 /** Overlaps are short: what one broker had written and not yet trimmed when another took over. */
@@ -103,7 +117,15 @@ async function compare(walks: readonly Walked[], overlaps: readonly Overlap[], f
         if (other === undefined) {
           if (said.size < COMPARED) said.set(name, { hash, where: `${segment.path} line ${line}` });
         } else if (other.hash === hash) same += 1;
-        else findings.add({ kind: "changed", file: segment.path, line, bucket: record.bucket, seq: record.seq, message: `says something else of the same record than ${other.where}` });
+        else
+          findings.add({
+            kind: "changed",
+            file: segment.path,
+            line,
+            bucket: record.bucket,
+            seq: record.seq,
+            message: `says something else of the same record than ${other.where}`,
+          });
       }
     }
   }

@@ -31,12 +31,25 @@ export async function verifyAudit(dirs: readonly string[], options: VerifyOption
   await checkSequences(walks, findings);
   anchors.finish(findings);
   const records = directories.reduce((sum, directory) => sum + directory.records, 0);
-  return { ok: findings.problems.length === 0, records, directories, problems: findings.problems, more: findings.more, notes: findings.notes };
+  return {
+    ok: findings.problems.length === 0,
+    records,
+    directories,
+    problems: findings.problems,
+    more: findings.more,
+    notes: findings.notes,
+  };
 }
 
-async function verifyDirectory(dir: string, verifiers: readonly NoteVerifier[], anchors: AnchorCheck, findings: Findings): Promise<{ readonly walked: Walked; readonly report: DirectoryReport }> {
+async function verifyDirectory(
+  dir: string,
+  verifiers: readonly NoteVerifier[],
+  anchors: AnchorCheck,
+  findings: Findings,
+): Promise<{ readonly walked: Walked; readonly report: DirectoryReport }> {
   const found = await stat(dir).catch(() => undefined);
-  if (found?.isDirectory() !== true) throw new StintError("invalid_request", `There is no directory ${dir}. Give the directory of the audit files (STINT_AUDIT_DIR).`);
+  if (found?.isDirectory() !== true)
+    throw new StintError("invalid_request", `There is no directory ${dir}. Give the directory of the audit files (STINT_AUDIT_DIR).`);
   const checkpoints = await CheckpointCheck.read(dir, verifiers, findings);
   const walked = await walk(dir, findings, (size, hash, place) => {
     checkpoints.reached(size, hash, `line ${place.line} of ${place.segment.name}`);
@@ -49,10 +62,16 @@ async function verifyDirectory(dir: string, verifiers: readonly NoteVerifier[], 
 
 /** A report in words, a line each; the last one is the verdict. */
 export function reportLines(report: AuditReport): readonly string[] {
-  const lines = report.problems.map(({ kind, file, line, message }) => `${kind.replace("_", " ")}: ${file}${line === undefined ? "" : ` line ${line}`}: ${message}`);
+  const lines = report.problems.map(
+    ({ kind, file, line, message }) => `${kind.replace("_", " ")}: ${file}${line === undefined ? "" : ` line ${line}`}: ${message}`,
+  );
   if (report.more > 0) lines.push(`and ${report.more} more`);
   lines.push(...report.notes.map((note) => `note: ${note}`));
   const checkpoints = report.directories.reduce((sum, { checkpoints: count }) => sum + count, 0);
-  lines.push(report.ok ? `${report.records} records, ${checkpoints} checkpoints: nothing was changed, taken out or moved` : `${report.records} records, ${report.problems.length + report.more} problems`);
+  lines.push(
+    report.ok
+      ? `${report.records} records, ${checkpoints} checkpoints: nothing was changed, taken out or moved`
+      : `${report.records} records, ${report.problems.length + report.more} problems`,
+  );
   return lines;
 }

@@ -66,7 +66,10 @@ export async function walk(dir: string, findings: Findings, onHash: OnHash): Pro
   let before: Walked["last"];
   for (const [number, segment] of segments.entries()) {
     if (segment.first !== index) {
-      const message = segment.first > index ? `begins at record ${segment.first}, but the files before it end after ${index}: records were taken out` : `begins at record ${segment.first}, although there are ${index} before it`;
+      const message =
+        segment.first > index
+          ? `begins at record ${segment.first}, but the files before it end after ${index}: records were taken out`
+          : `begins at record ${segment.first}, although there are ${index} before it`;
       findings.add({ kind: segment.first > index ? "missing" : "duplicated", file: segment.path, line: 1, message });
       if (segment.first > index) index = segment.first;
     }
@@ -83,12 +86,21 @@ export async function walk(dir: string, findings: Findings, onHash: OnHash): Pro
       if (record === undefined) findings.add({ kind: "unreadable", file: segment.path, line, message: "is not a record" });
       else {
         const named = nameOf(record);
-        if (canonical(record) !== read.text) findings.add({ kind: "changed", file: segment.path, line, ...named, message: "is not spelled as records are: it was changed by hand" });
+        if (canonical(record) !== read.text)
+          findings.add({
+            kind: "changed",
+            file: segment.path,
+            line,
+            ...named,
+            message: "is not spelled as records are: it was changed by hand",
+          });
         if (index === first) prevOfFirst = record.prev;
         else if (record.prev !== head && breaks.length < BREAKS) breaks.push({ ...place, index, prev: record.prev, hash, named, before });
         if (isRecord(record)) note(runs, current, eras.length - 1, record, { ...place, index });
         else {
-          findings.notes.push(`${segment.path} line ${line}: ${record.principal} let the files go on from store ${record.accepted_store} as it was then (${record.reason}).`);
+          findings.notes.push(
+            `${segment.path} line ${line}: ${record.principal} let the files go on from store ${record.accepted_store} as it was then (${record.reason}).`,
+          );
           eras.push(record.sequences);
           current = [];
         }
@@ -103,11 +115,15 @@ export async function walk(dir: string, findings: Findings, onHash: OnHash): Pro
 }
 
 function tornLine(findings: Findings, { segment, line }: Place, last: boolean): void {
-  if (last) findings.notes.push(`${segment.path} line ${line} is half a record: a broker died while it wrote, and will write it again from the store.`);
+  if (last)
+    findings.notes.push(
+      `${segment.path} line ${line} is half a record: a broker died while it wrote, and will write it again from the store.`,
+    );
   else findings.add({ kind: "torn", file: segment.path, line, message: "ends in the middle of a record, yet other files follow" });
 }
 
-const nameOf = (record: ChainedRecord | AcceptedStore): Named => (isRecord(record) ? { bucket: record.bucket, seq: record.seq } : { bucket: undefined, seq: undefined });
+const nameOf = (record: ChainedRecord | AcceptedStore): Named =>
+  isRecord(record) ? { bucket: record.bucket, seq: record.seq } : { bucket: undefined, seq: undefined };
 
 function note(runs: Run[], current: (Run | undefined)[], era: number, { bucket, seq }: ChainedRecord, place: Run["start"]): void {
   const run = current[bucket];

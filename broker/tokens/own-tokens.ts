@@ -19,7 +19,16 @@ export interface OwnTokenChecks {
   readonly audience?: string;
 }
 
-export const OWN_TOKEN_FAULTS = ["malformed", "wrong_type", "unknown_key", "bad_signature", "wrong_issuer", "wrong_audience", "expired", "not_yet_valid"] as const;
+export const OWN_TOKEN_FAULTS = [
+  "malformed",
+  "wrong_type",
+  "unknown_key",
+  "bad_signature",
+  "wrong_issuer",
+  "wrong_audience",
+  "expired",
+  "not_yet_valid",
+] as const;
 /** Why a token is not a good one of ours. For the log and for choosing an error; callers of the outside learn less. */
 export type OwnTokenFault = (typeof OWN_TOKEN_FAULTS)[number];
 
@@ -88,4 +97,5 @@ function parsed(segment: string): Readonly<Record<string, unknown>> | undefined 
   }
 }
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value);
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);

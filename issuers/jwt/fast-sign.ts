@@ -30,12 +30,19 @@ function headerOf(key: FastSigningKey, typ: string): string {
 /** A compact JWS over these claims. `typ` is one of a few constants, never a caller's word. */
 export function signCompact(key: FastSigningKey, typ: string, claims: Readonly<Record<string, unknown>>): string {
   const input = `${headerOf(key, typ)}.${Buffer.from(JSON.stringify(claims)).toString("base64url")}`;
-  const signature = key.alg === "ES256" ? sign("sha256", Buffer.from(input), { key: key.privateKey, dsaEncoding: "ieee-p1363" }) : sign("sha256", Buffer.from(input), key.privateKey);
+  const signature =
+    key.alg === "ES256"
+      ? sign("sha256", Buffer.from(input), { key: key.privateKey, dsaEncoding: "ieee-p1363" })
+      : sign("sha256", Buffer.from(input), key.privateKey);
   return `${input}.${signature.toString("base64url")}`;
 }
 
 /** Whether `signature` is this key's over `input` (the first two segments and the dot between them). */
-export function verifyCompact(key: { readonly alg: FastAlgorithm; readonly publicKey: KeyObject }, input: string, signature: Buffer): boolean {
+export function verifyCompact(
+  key: { readonly alg: FastAlgorithm; readonly publicKey: KeyObject },
+  input: string,
+  signature: Buffer,
+): boolean {
   if (key.alg === "RS256") return verify("sha256", Buffer.from(input), key.publicKey, signature);
   return signature.length === 64 && verify("sha256", Buffer.from(input), { key: key.publicKey, dsaEncoding: "ieee-p1363" }, signature);
 }

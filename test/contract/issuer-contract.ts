@@ -55,7 +55,9 @@ export function issuerContract<P>(name: string, start: () => Promise<IssuerUnder
 
     it("revokes a lease of which it never made anything, by the lease's id alone", async () => {
       await using test = await start();
-      expect(["revoked", "already_gone"]).toContain(await test.issuer.revoke({ leaseId: newId("lease", test.now()), handle: undefined }, signal()));
+      expect(["revoked", "already_gone"]).toContain(
+        await test.issuer.revoke({ leaseId: newId("lease", test.now()), handle: undefined }, signal()),
+      );
     });
 
     it("ends what it made when only the lease's id is left of it", async () => {

@@ -6,7 +6,14 @@ import { opens, testTarget } from "../support/test-issuers.ts";
 
 const start = async () => {
   const target = await testTarget();
-  return { target, issuer: target.issuer, settings: {}, now: () => 1_000_000, works: (token: string) => opens(target, token), [Symbol.asyncDispose]: () => target[Symbol.asyncDispose]() };
+  return {
+    target,
+    issuer: target.issuer,
+    settings: {},
+    now: () => 1_000_000,
+    works: (token: string) => opens(target, token),
+    [Symbol.asyncDispose]: () => target[Symbol.asyncDispose](),
+  };
 };
 
 issuerContract("test", start);
@@ -38,7 +45,9 @@ describe("the failpoints of the test issuer", () => {
     const order = orderFor(test);
     await test.issuer.issue(order, AbortSignal.timeout(1000));
     test.target.goDown();
-    await expect(test.issuer.revoke({ leaseId: order.leaseId, handle: undefined }, AbortSignal.timeout(1000))).rejects.toThrow("did not answer");
+    await expect(test.issuer.revoke({ leaseId: order.leaseId, handle: undefined }, AbortSignal.timeout(1000))).rejects.toThrow(
+      "did not answer",
+    );
     test.target.heal();
     await test.target.removeBehindOurBack(order.leaseId);
     expect(await test.issuer.revoke({ leaseId: order.leaseId, handle: undefined }, AbortSignal.timeout(1000))).toBe("already_gone");
@@ -46,7 +55,11 @@ describe("the failpoints of the test issuer", () => {
 });
 
 describe("a name made at a target", () => {
-  it.each<[NameForm, RegExp]>([["plain", /^[a-z0-9_]+$/], ["dashed", /^[a-z0-9-]+$/], ["bare", /^[a-z0-9]+$/]])("in the form %s fits in 32 characters and leads back to its lease", (form, letters) => {
+  it.each<[NameForm, RegExp]>([
+    ["plain", /^[a-z0-9_]+$/],
+    ["dashed", /^[a-z0-9-]+$/],
+    ["bare", /^[a-z0-9]+$/],
+  ])("in the form %s fits in 32 characters and leads back to its lease", (form, letters) => {
     const lease = newId("lease", 1_800_000_000_000);
     const name = nameFor(lease, form);
     expect(name).toMatch(letters);
@@ -54,7 +67,10 @@ describe("a name made at a target", () => {
     expect(leaseOf(name, form)).toBe(lease);
   });
 
-  it.each(["", "lease_", "postgres", "lease_!!", "lease_8zzzzzzzzzzzzzzzzzzzzzzzzz", "LEASE_01ARZ3NDEKTSV4RRFFQ69G5FAV"])("by somebody else is not ours: %p", (name) => {
-    expect(leaseOf(name, "plain")).toBeUndefined();
-  });
+  it.each(["", "lease_", "postgres", "lease_!!", "lease_8zzzzzzzzzzzzzzzzzzzzzzzzz", "LEASE_01ARZ3NDEKTSV4RRFFQ69G5FAV"])(
+    "by somebody else is not ours: %p",
+    (name) => {
+      expect(leaseOf(name, "plain")).toBeUndefined();
+    },
+  );
 });

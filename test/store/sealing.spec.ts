@@ -39,7 +39,10 @@ describe("a sealed value", () => {
     const sealer = createSealer([NEW]);
     const sealed = sealer.seal("revocation-handle", "lease_a", new Secret("drop role x"));
     for (const act of [() => sealer.open("revocation-handle", "lease_b", sealed), () => sealer.open("signing-key", "lease_a", sealed)]) {
-      expect(refusal(act)).toMatchObject({ code: "server_error", message: expect.stringContaining("it was altered, or it belongs to another record") });
+      expect(refusal(act)).toMatchObject({
+        code: "server_error",
+        message: expect.stringContaining("it was altered, or it belongs to another record"),
+      });
     }
   });
 
@@ -59,13 +62,21 @@ describe("a sealed value", () => {
     }
   });
 
-  it.each(["", "v1", "v1..", "v2.00000000.AAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAA", "v1.zz", "\0", "v1.00000000.AAAAAAAAAAAAAAAA.A".padEnd(100_000, "A")])(
-    "that is garbage is refused in words, without its content (%#)",
-    (garbage) => {
-      const error = refusal(() => createSealer([NEW]).open("signing-key", "k", garbage));
-      expect(error).toMatchObject({ code: "server_error", message: "A sealed signing key could not be opened: it is not in the form that Stint writes." });
-    },
-  );
+  it.each([
+    "",
+    "v1",
+    "v1..",
+    "v2.00000000.AAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAA",
+    "v1.zz",
+    "\0",
+    "v1.00000000.AAAAAAAAAAAAAAAA.A".padEnd(100_000, "A"),
+  ])("that is garbage is refused in words, without its content (%#)", (garbage) => {
+    const error = refusal(() => createSealer([NEW]).open("signing-key", "k", garbage));
+    expect(error).toMatchObject({
+      code: "server_error",
+      message: "A sealed signing key could not be opened: it is not in the form that Stint writes.",
+    });
+  });
 
   it("under a master key that is gone names the key that is missing", () => {
     const sealed = createSealer([OLD]).seal("signing-key", "k", new Secret("private"));
@@ -95,7 +106,10 @@ describe("rotating the master key", () => {
       page: async (cursor) => {
         const ids = [...values.keys()].slice(Number(cursor ?? 0), Number(cursor ?? 0) + 2);
         const next = Number(cursor ?? 0) + 2;
-        return { items: ids.map((recordId) => ({ recordId, sealed: values.get(recordId) ?? "" })), nextCursor: next < values.size ? String(next) : undefined };
+        return {
+          items: ids.map((recordId) => ({ recordId, sealed: values.get(recordId) ?? "" })),
+          nextCursor: next < values.size ? String(next) : undefined,
+        };
       },
       replace: async (id, from, to) => {
         if (id === "b" || values.get(id) !== from) return "changed";
@@ -105,7 +119,11 @@ describe("rotating the master key", () => {
     };
     const both = createSealer([NEW, OLD]);
     expect(await reseal(records, both)).toEqual({ seen: 4, resealed: 2, failed: ["d"] });
-    expect(createSealer([NEW]).open("revocation-handle", "a", values.get("a") ?? "").reveal()).toBe("a");
+    expect(
+      createSealer([NEW])
+        .open("revocation-handle", "a", values.get("a") ?? "")
+        .reveal(),
+    ).toBe("a");
     expect(await reseal(records, both)).toEqual({ seen: 4, resealed: 0, failed: ["d"] });
   });
 });

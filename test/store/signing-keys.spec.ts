@@ -5,7 +5,18 @@ import { calculateJwkThumbprint } from "jose";
 import type { AuditFacts } from "../../domain/audit-event.ts";
 import { createSigningKeys } from "../../store/key-rotation.ts";
 import { redisKeyDocuments, type KeyDocuments } from "../../store/key-documents.ts";
-import { EMPTY, KEY_TIMES, announcedKey, signerAt, stateOf, withActivation, withKey, withoutKey, type KeySet, type StoredKey } from "../../store/key-set.ts";
+import {
+  EMPTY,
+  KEY_TIMES,
+  announcedKey,
+  signerAt,
+  stateOf,
+  withActivation,
+  withKey,
+  withoutKey,
+  type KeySet,
+  type StoredKey,
+} from "../../store/key-set.ts";
 import { createSealer } from "../../store/sealing.ts";
 import { fakeClock, type FakeClock } from "../support/clock.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
@@ -27,14 +38,21 @@ beforeEach(async () => {
   audited = [];
 });
 
-const broker = (more: { readonly documents?: KeyDocuments; readonly master?: readonly Buffer[]; readonly audit?: (facts: AuditFacts) => Promise<void> } = {}) =>
+const broker = (
+  more: {
+    readonly documents?: KeyDocuments;
+    readonly master?: readonly Buffer[];
+    readonly audit?: (facts: AuditFacts) => Promise<void>;
+  } = {},
+) =>
   createSigningKeys({
     documents: more.documents ?? redisKeyDocuments(client),
     sealer: createSealer(more.master ?? [MASTER]),
     clock,
     audit: more.audit ?? (async (facts) => void audited.push(facts)),
   });
-const kids = (jwks: { readonly keys: readonly Readonly<Record<string, string>>[] }): string[] => jwks.keys.map((key) => key["kid"] ?? "").sort();
+const kids = (jwks: { readonly keys: readonly Readonly<Record<string, string>>[] }): string[] =>
+  jwks.keys.map((key) => key["kid"] ?? "").sort();
 
 describe("the first start", () => {
   it("makes one key of each kind, active at once, named by its thumbprint", async () => {
@@ -108,7 +126,13 @@ describe("rotation by schedule", () => {
     const first = await one.keys.current("ES256");
     clock.advance({ days: 29, seconds: 1 });
     await Promise.all([one.rotation.rotateDue(), two.rotation.rotateDue()]);
-    expect((await two.keys.list()).map(({ alg, state }) => `${alg} ${state}`).sort()).toEqual(["ES256 active", "ES256 announced", "Ed25519 active", "RS256 active", "RS256 announced"]);
+    expect((await two.keys.list()).map(({ alg, state }) => `${alg} ${state}`).sort()).toEqual([
+      "ES256 active",
+      "ES256 announced",
+      "Ed25519 active",
+      "RS256 active",
+      "RS256 announced",
+    ]);
     expect((await two.keys.current("ES256")).kid).toBe(first.kid);
     expect(kids(await one.keys.jwks())).toHaveLength(4);
 
@@ -158,15 +182,22 @@ describe("rotation by hand", () => {
     const { rotation } = broker();
     await rotation.ensure();
     await rotation.announceNext({ by: "operator:ada", reason: "yearly" });
-    expect((await rotation.announceNext({ by: "operator:ada", reason: "yearly" })).filter((key) => key.state === "announced")).toHaveLength(2);
+    expect((await rotation.announceNext({ by: "operator:ada", reason: "yearly" })).filter((key) => key.state === "announced")).toHaveLength(
+      2,
+    );
     expect(audited.filter(({ principal, reason }) => principal === "operator:ada" && reason === "yearly")).toHaveLength(2);
   });
 
   it("touches one algorithm only when it is named, and none that does not exist", async () => {
     const { rotation } = broker();
     await rotation.ensure();
-    expect((await rotation.announceNext({ alg: "RS256" })).filter((key) => key.state === "announced").map((key) => key.alg)).toEqual(["RS256"]);
-    await expect(rotation.announceNext({ alg: "Ed25519" })).rejects.toMatchObject({ code: "invalid_request", message: "Signing keys are of ES256 or RS256." });
+    expect((await rotation.announceNext({ alg: "RS256" })).filter((key) => key.state === "announced").map((key) => key.alg)).toEqual([
+      "RS256",
+    ]);
+    await expect(rotation.announceNext({ alg: "Ed25519" })).rejects.toMatchObject({
+      code: "invalid_request",
+      message: "Signing keys are of ES256 or RS256.",
+    });
   });
 
   it("tells the id of the signing key without a wait", async () => {
@@ -209,7 +240,13 @@ describe("a compromised key", () => {
     expect(await one.keys.find(stolen.kid)).toBeUndefined();
     await two.keys.refresh();
     expect((await two.keys.current("ES256")).kid).toBe(next?.kid);
-    expect(audited).toContainEqual({ action: "key.withdrawn", principal: "operator:ada", kid: stolen.kid, alg: "ES256", reason: "in a log" });
+    expect(audited).toContainEqual({
+      action: "key.withdrawn",
+      principal: "operator:ada",
+      kid: stolen.kid,
+      alg: "ES256",
+      reason: "in a log",
+    });
     expect(await client.hget("stint:{keys}:set", "doc")).toContain('"sealed":null');
   });
 
@@ -229,7 +266,10 @@ describe("a compromised key", () => {
     const stolen = await keys.checkpointKey();
     await rotation.withdraw(stolen.kid, "operator:ada", "x");
     expect((await keys.checkpointKey()).kid).not.toBe(stolen.kid);
-    expect((await keys.checkpointKeys()).map(({ kid, withdrawn }) => ({ old: kid === stolen.kid, withdrawn }))).toEqual([{ old: true, withdrawn: true }, { old: false, withdrawn: false }]);
+    expect((await keys.checkpointKeys()).map(({ kid, withdrawn }) => ({ old: kid === stolen.kid, withdrawn }))).toEqual([
+      { old: true, withdrawn: true },
+      { old: false, withdrawn: false },
+    ]);
   });
 
   it("that does not exist is not found", async () => {
@@ -294,16 +334,28 @@ describe("sealing under a new master key", () => {
 
 describe("whatever is done to the keys, and whenever", () => {
   const key = (kid: string, activeAt: number, now: number): StoredKey => ({
-    kid, alg: "ES256", public: {}, sealed: "s", createdAt: now, activeAt, retiredAt: null, withdrawnAt: null, noted: "announced",
+    kid,
+    alg: "ES256",
+    public: {},
+    sealed: "s",
+    createdAt: now,
+    activeAt,
+    retiredAt: null,
+    withdrawnAt: null,
+    noted: "announced",
   });
-  const step = fc.record({ waitMs: fc.integer({ min: 1, max: 20 * 86_400_000 }), verb: fc.constantFrom("announce", "activate", "withdraw", "wait") });
+  const step = fc.record({
+    waitMs: fc.integer({ min: 1, max: 20 * 86_400_000 }),
+    verb: fc.constantFrom("announce", "activate", "withdraw", "wait"),
+  });
 
   it("one key signs, and a verifier with a JWKS up to ten minutes old knows it, unless a key was withdrawn", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
         let now = 1_000_000;
         let made = 0;
-        const published = (state: KeySet, at: number): string[] => state.keys.filter((k) => ["announced", "active", "retired"].includes(stateOf(k, at, KEY_TIMES))).map((k) => k.kid);
+        const published = (state: KeySet, at: number): string[] =>
+          state.keys.filter((k) => ["announced", "active", "retired"].includes(stateOf(k, at, KEY_TIMES))).map((k) => k.kid);
         const facts: AuditFacts = { action: "key.added", principal: "broker" };
         let set = withKey(EMPTY, key("k0", now, now), now, facts);
         for (const { waitMs, verb } of steps) {
@@ -317,11 +369,13 @@ describe("whatever is done to the keys, and whenever", () => {
           expect(active).toEqual([signer.kid]);
           const announced = announcedKey(set, "ES256", now);
           made += 1;
-          if (verb === "announce" && announced === undefined) set = withKey(set, key(`k${made}`, now + KEY_TIMES.announcedMs, now), now, facts);
+          if (verb === "announce" && announced === undefined)
+            set = withKey(set, key(`k${made}`, now + KEY_TIMES.announcedMs, now), now, facts);
           if (verb === "activate" && announced !== undefined) set = withActivation(set, announced.kid, now, now);
           if (verb === "withdraw") {
             set = withoutKey(set, signer.kid, now, facts);
-            set = announced === undefined ? withKey(set, key(`k${made}`, now, now), now, facts) : withActivation(set, announced.kid, now, now);
+            set =
+              announced === undefined ? withKey(set, key(`k${made}`, now, now), now, facts) : withActivation(set, announced.kid, now, now);
             expect(published(set, now)).not.toContain(signer.kid);
           }
           const after = signerAt(set, "ES256", now);

@@ -22,13 +22,25 @@ export function checkpointKeyPair(): CheckpointKeyPair {
 }
 
 /** Records of several buckets, each with its own sequence, as an exporter would hand them over. */
-export function someRecords(count: number, more: { readonly buckets?: number; readonly from?: readonly number[]; readonly at?: number } = {}): AuditRecord[] {
+export function someRecords(
+  count: number,
+  more: { readonly buckets?: number; readonly from?: readonly number[]; readonly at?: number } = {},
+): AuditRecord[] {
   const sequences = [...(more.from ?? [])];
   const start = more.at ?? Date.parse("2026-03-02T12:00:00Z");
   return Array.from({ length: count }, (_, index) => {
     const bucket = (index * 7) % (more.buckets ?? 3);
     const seq = (sequences[bucket] = (sequences[bucket] ?? 0) + 1);
-    return { action: "lease.issued", principal: `github:${bucket}`, workload: `github/acme/${bucket}`, grant: "deploy", n: index, bucket, seq, at: new Date(start + index * 10).toISOString() };
+    return {
+      action: "lease.issued",
+      principal: `github:${bucket}`,
+      workload: `github/acme/${bucket}`,
+      grant: "deploy",
+      n: index,
+      bucket,
+      seq,
+      at: new Date(start + index * 10).toISOString(),
+    };
   });
 }
 
@@ -39,9 +51,18 @@ export async function auditDirectory(): Promise<{ readonly dir: string } & Async
 }
 
 /** Writes records into a directory in batches, each under a signed checkpoint, as the exporter does. */
-export async function writeTrail(dir: string, batches: readonly (readonly AuditRecord[])[], keys: CheckpointKeyPair, options: { readonly segmentBytes?: number; readonly now?: number } = {}): Promise<void> {
+export async function writeTrail(
+  dir: string,
+  batches: readonly (readonly AuditRecord[])[],
+  keys: CheckpointKeyPair,
+  options: { readonly segmentBytes?: number; readonly now?: number } = {},
+): Promise<void> {
   const checkpoints = new CheckpointFiles({ dir, origin: ORIGIN, storeId: "store-1", keys });
-  await using files = await AuditFiles.open({ dir, signed: await checkpoints.latest(), ...(options.segmentBytes !== undefined && { segmentBytes: options.segmentBytes }) });
+  await using files = await AuditFiles.open({
+    dir,
+    signed: await checkpoints.latest(),
+    ...(options.segmentBytes !== undefined && { segmentBytes: options.segmentBytes }),
+  });
   let now = options.now ?? Date.parse("2026-03-02T12:00:00Z");
   for (const batch of batches) {
     await files.append(batch, now);
@@ -51,7 +72,9 @@ export async function writeTrail(dir: string, batches: readonly (readonly AuditR
 }
 
 /** The lines of a directory's segments, and a way to put others in their place. */
-export async function segmentFiles(dir: string): Promise<readonly { readonly path: string; readonly lines: readonly string[]; rewrite(lines: readonly string[]): Promise<void> }[]> {
+export async function segmentFiles(
+  dir: string,
+): Promise<readonly { readonly path: string; readonly lines: readonly string[]; rewrite(lines: readonly string[]): Promise<void> }[]> {
   const names = (await readdir(dir)).filter((name) => name.startsWith("audit-")).sort();
   return Promise.all(
     names.map(async (name) => {

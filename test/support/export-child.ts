@@ -18,7 +18,13 @@ const halt = (): Promise<never> => {
 const stream: AuditStream = stop === "trim" ? { ...store.audit, trim: halt } : store.audit;
 const checkpointKey = stop === "checkpoint" ? halt : async () => ({ privateKey, publicKey });
 const exporter = new AuditExporter({
-  stream, dir, url: "https://stint.acme.dev", storeId: store.id, holder: "child", clock: systemClock, keys: { checkpointKey, checkpointKeys: async () => [{ publicKey }] },
+  stream,
+  dir,
+  url: "https://stint.acme.dev",
+  storeId: store.id,
+  holder: "child",
+  clock: systemClock,
+  keys: { checkpointKey, checkpointKeys: async () => [{ publicKey }] },
   ...(stop === "sync" && { writer: { append: (handle, data) => handle.appendFile(data.subarray(0, data.length - 30)), sync: halt } }),
 });
 await exporter.round();

@@ -35,7 +35,17 @@ export async function startExporting(): Promise<Exporting> {
     clock,
     keys,
     dir: directory.dir,
-    exporter: (more = {}) => new AuditExporter({ stream: store.audit, keys, dir: directory.dir, url: URL_OF_BROKER, storeId: store.id, holder: randomUUID(), clock, ...more }),
+    exporter: (more = {}) =>
+      new AuditExporter({
+        stream: store.audit,
+        keys,
+        dir: directory.dir,
+        url: URL_OF_BROKER,
+        storeId: store.id,
+        holder: randomUUID(),
+        clock,
+        ...more,
+      }),
     say: async (count, more = {}) => {
       for (let index = 0; index < count; index += 1) {
         await store.audit.append(said % 64, { action: "lease.issued", principal: `github:${said}`, n: said, ...more });
@@ -44,7 +54,6 @@ export async function startExporting(): Promise<Exporting> {
     },
     [Symbol.asyncDispose]: async () => {
       await store.close();
-      store.client.disconnect(); // where the server is gone, it would go on trying
       await redis.stop();
       await directory[Symbol.asyncDispose]();
     },

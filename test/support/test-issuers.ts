@@ -3,7 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { z } from "zod";
-import { PermanentFailure, RetryableFailure, type IssueOrder, type Issued, type Issuer, type RevokeOrder } from "../../domain/credential.ts";
+import {
+  PermanentFailure,
+  RetryableFailure,
+  type IssueOrder,
+  type Issued,
+  type Issuer,
+  type RevokeOrder,
+} from "../../domain/credential.ts";
 import { isId, type LeaseId } from "../../domain/ids.ts";
 import { Secret } from "../../domain/secret.ts";
 
@@ -115,7 +122,10 @@ const append = (path: string, deed: "make" | "drop", lease: LeaseId): Promise<vo
 
 async function lines(path: string): Promise<readonly (readonly [string, string])[]> {
   const text = await readFile(path, "utf8").catch(() => "");
-  return text.split("\n").filter(Boolean).map((line) => [line.split(" ")[0] ?? "", line.split(" ")[1] ?? ""] as const);
+  return text
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => [line.split(" ")[0] ?? "", line.split(" ")[1] ?? ""] as const);
 }
 
 async function alive(path: string): Promise<readonly LeaseId[]> {

@@ -11,6 +11,7 @@ import { verifyAudit } from "../../../broker/audit/verify.ts";
 import { openStore } from "../../../store/open.ts";
 import { auditDirectory, segmentFiles } from "../../support/audit-files.ts";
 import { fakeClock } from "../../support/clock.ts";
+import { eventually } from "../../support/events.ts";
 import { startExporting, type Exporting } from "../../support/exporting.ts";
 import { storeClock } from "../../support/orders.ts";
 
@@ -22,12 +23,14 @@ afterEach(async () => {
   await test[Symbol.asyncDispose]();
 });
 const verify = (dirs: readonly string[] = [test.dir]) => verifyAudit(dirs, { verifiers: [test.keys.verifier] });
-const waiting = async (): Promise<number> => (await test.store.audit.states()).filter(({ firstWaiting }) => firstWaiting !== undefined).length;
+const waiting = async (): Promise<number> =>
+  (await test.store.audit.states()).filter(({ firstWaiting }) => firstWaiting !== undefined).length;
 const lines = async (dir = test.dir): Promise<readonly { readonly n: number }[]> =>
   (await segmentFiles(dir)).flatMap((file) => file.lines.map((line) => JSON.parse(line) as { n: number }));
 const numbers = async (dir?: string): Promise<readonly number[]> => (await lines(dir)).map(({ n }) => n).sort((a, b) => a - b);
 const upTo = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index);
-const unhealthy = (exporter: AuditExporter, reason: string): void => expect(exporter.status()).toMatchObject({ healthy: false, reason: expect.stringContaining(reason) });
+const unhealthy = (exporter: AuditExporter, reason: string): void =>
+  expect(exporter.status()).toMatchObject({ healthy: false, reason: expect.stringContaining(reason) });
 
 describe("exporting", () => {
   it("moves every record to the files, in order, signs, and only then trims", async () => {
@@ -46,7 +49,8 @@ describe("exporting", () => {
   });
 
   it("goes through a backlog of thousands in one round, without holding it in memory at once", async () => {
-    for (let batch = 0; batch < 20; batch += 1) await Promise.all(Array.from({ length: 100 }, () => test.store.audit.append(5, { action: "lease.issued", principal: "github:1" })));
+    for (let batch = 0; batch < 20; batch += 1)
+      await Promise.all(Array.from({ length: 100 }, () => test.store.audit.append(5, { action: "lease.issued", principal: "github:1" })));
     expect(await test.exporter().round()).toBe(2000);
     expect(await verify()).toMatchObject({ ok: true, records: 2000 });
   });
@@ -90,7 +94,9 @@ describe("a broker that dies while it exports", () => {
     await test.say(40);
     const script = fileURLToPath(new URL("../../support/export-child.js", import.meta.url));
     const pem = test.keys.privateKey.export({ format: "pem", type: "pkcs8" }).toString();
-    const child = spawn(process.execPath, ["--no-warnings", script, test.redis.url, test.dir, pem, stop], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(process.execPath, ["--no-warnings", script, test.redis.url, test.dir, pem, stop], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     await once(child.stdout, "data");
     child.kill("SIGKILL");
     await once(child, "exit");
@@ -108,7 +114,10 @@ describe("a broker that dies while it exports", () => {
 describe("issuing must stop", () => {
   it("when an append fails, until one succeeds; nothing is lost meanwhile", async () => {
     let full = true;
-    const writer: DiskWriter = { append: (handle, data) => (full ? Promise.reject(new Error("ENOSPC: no space left on device")) : handle.appendFile(data)), sync: (handle) => handle.datasync() };
+    const writer: DiskWriter = {
+      append: (handle, data) => (full ? Promise.reject(new Error("ENOSPC: no space left on device")) : handle.appendFile(data)),
+      sync: (handle) => handle.datasync(),
+    };
     const exporter = test.exporter({ writer });
     await test.say(5);
     await exporter.round();
@@ -163,6 +172,11 @@ describe("issuing must stop", () => {
     test.clock.advance({ seconds: 61 });
     await exporter.round();
     expect(exporter.status()).toMatchObject({ healthy: false });
+    await test.redis.restart();
+    await eventually("it exports again", async () => {
+      await exporter.round();
+      return exporter.status().healthy;
+    });
   });
 
   it("and a broker whose disk is bad lets another take over", async () => {

@@ -9,7 +9,8 @@ import { CheckpointFiles } from "../../../broker/audit/checkpoint-files.ts";
 
 const NOW = Date.parse("2026-03-02T12:00:00Z");
 const DAY = 86_400_000;
-const open = (dir: string, more: Partial<Parameters<typeof AuditFiles.open>[0]> = {}) => AuditFiles.open({ dir, signed: undefined, ...more });
+const open = (dir: string, more: Partial<Parameters<typeof AuditFiles.open>[0]> = {}) =>
+  AuditFiles.open({ dir, signed: undefined, ...more });
 
 describe("audit files", () => {
   it("are for the broker's eyes only", async () => {
@@ -51,7 +52,12 @@ describe("audit files", () => {
     await using files = await open(test.dir);
     expect(files.tail.size).toBe(3);
     await files.append(someRecords(1, { from: [1, 1, 1] }), NOW);
-    expect((await readFile(file?.path ?? "", "utf8")).split("\n").slice(0, -1).map((line) => (JSON.parse(line) as { seq: number }).seq)).toEqual([1, 1, 1, 2]);
+    expect(
+      (await readFile(file?.path ?? "", "utf8"))
+        .split("\n")
+        .slice(0, -1)
+        .map((line) => (JSON.parse(line) as { seq: number }).seq),
+    ).toEqual([1, 1, 1, 2]);
   });
 });
 
@@ -59,8 +65,16 @@ describe("a place that is not safe for audit files", () => {
   it.each([
     ["a directory that others may enter", async (dir: string) => chmod(dir, 0o755), "others may use it (mode 0755): chmod 0700 it"],
     ["a file where the directory should be", async (dir: string) => (await rm(dir, { recursive: true }), writeFile(dir, "")), "EEXIST"],
-    ["a file that others may read", async (dir: string) => writeFile(join(dir, "audit-0000000000000000-20260302.ndjson"), "", { mode: 0o644 }), "chmod 0600 it"],
-    ["a link in place of a file", async (dir: string) => symlink("/dev/null", join(dir, "audit-0000000000000000-20260302.ndjson")), "it is not a plain file"],
+    [
+      "a file that others may read",
+      async (dir: string) => writeFile(join(dir, "audit-0000000000000000-20260302.ndjson"), "", { mode: 0o644 }),
+      "chmod 0600 it",
+    ],
+    [
+      "a link in place of a file",
+      async (dir: string) => symlink("/dev/null", join(dir, "audit-0000000000000000-20260302.ndjson")),
+      "it is not a plain file",
+    ],
   ])("is refused: %s", async (_, prepare, message) => {
     await using test = await auditDirectory();
     await prepare(test.dir);
@@ -75,11 +89,24 @@ describe("a place that is not safe for audit files", () => {
 });
 
 describe("files that were altered while no broker ran", () => {
-  const signed = async (dir: string, keys: ReturnType<typeof checkpointKeyPair>) => new CheckpointFiles({ dir, origin: "stint.acme.dev/audit", storeId: "store-1", keys }).latest();
+  const signed = async (dir: string, keys: ReturnType<typeof checkpointKeyPair>) =>
+    new CheckpointFiles({ dir, origin: "stint.acme.dev/audit", storeId: "store-1", keys }).latest();
   it.each([
-    ["a line taken from under the checkpoint", (lines: readonly string[]) => lines.slice(0, -1), "the files end after 4: the rest was cut off"],
-    ["a record changed", (lines: readonly string[]) => lines.map((line, index) => (index === 2 ? line.replace("deploy", "delete") : line)), "does not follow the line before it"],
-    ["the last record changed", (lines: readonly string[]) => lines.map((line, index) => (index === 4 ? line.replace("deploy", "delete") : line)), "is not what the signed checkpoint says"],
+    [
+      "a line taken from under the checkpoint",
+      (lines: readonly string[]) => lines.slice(0, -1),
+      "the files end after 4: the rest was cut off",
+    ],
+    [
+      "a record changed",
+      (lines: readonly string[]) => lines.map((line, index) => (index === 2 ? line.replace("deploy", "delete") : line)),
+      "does not follow the line before it",
+    ],
+    [
+      "the last record changed",
+      (lines: readonly string[]) => lines.map((line, index) => (index === 4 ? line.replace("deploy", "delete") : line)),
+      "is not what the signed checkpoint says",
+    ],
     ["a record put in", (lines: readonly string[]) => [...lines, lines[4] ?? ""], "does not follow the line before it"],
     ["nonsense put in", (lines: readonly string[]) => [...lines, "{}"], "is not a record"],
   ])("are not built upon: %s", async (_, change, message) => {
@@ -88,7 +115,10 @@ describe("files that were altered while no broker ran", () => {
     await writeTrail(test.dir, [someRecords(5)], keys);
     const [file] = await segmentFiles(test.dir);
     await file?.rewrite(change(file.lines));
-    await expect(open(test.dir, { signed: await signed(test.dir, keys) })).rejects.toMatchObject({ code: "audit_unavailable", message: expect.stringContaining(message) });
+    await expect(open(test.dir, { signed: await signed(test.dir, keys) })).rejects.toMatchObject({
+      code: "audit_unavailable",
+      message: expect.stringContaining(message),
+    });
   });
 });
 
@@ -115,7 +145,10 @@ describe("a disk that fails", () => {
     await using test = await auditDirectory();
     await using files = await open(test.dir, { writer: failing({ ...plan }) });
     await files.append(someRecords(3), NOW);
-    await expect(files.append(someRecords(3, { from: [1, 1, 1] }), NOW)).rejects.toMatchObject({ code: "audit_unavailable", message: expect.stringContaining(message) });
+    await expect(files.append(someRecords(3, { from: [1, 1, 1] }), NOW)).rejects.toMatchObject({
+      code: "audit_unavailable",
+      message: expect.stringContaining(message),
+    });
     await using again = await open(test.dir);
     expect(again.tail.size).toBe(3);
     await again.append(someRecords(3, { from: [1, 1, 1] }), NOW);
@@ -158,7 +191,10 @@ describe("somebody else at the files", () => {
     await files.append(someRecords(2), NOW);
     await using other = await open(test.dir);
     await other.append(someRecords(1, { from: [1] }), NOW);
-    await expect(files.append(someRecords(1, { from: [1] }), NOW)).rejects.toMatchObject({ code: "audit_unavailable", message: expect.stringContaining("Somebody else writes") });
+    await expect(files.append(someRecords(1, { from: [1] }), NOW)).rejects.toMatchObject({
+      code: "audit_unavailable",
+      message: expect.stringContaining("Somebody else writes"),
+    });
   });
 
   it.each([
@@ -171,6 +207,9 @@ describe("somebody else at the files", () => {
     await files.append(someRecords(2), NOW);
     const [file] = await segmentFiles(test.dir);
     await deed(file?.path ?? "");
-    await expect(files.append(someRecords(1, { from: [1] }), NOW)).rejects.toMatchObject({ code: "audit_unavailable", message: expect.stringContaining("was removed or replaced") });
+    await expect(files.append(someRecords(1, { from: [1] }), NOW)).rejects.toMatchObject({
+      code: "audit_unavailable",
+      message: expect.stringContaining("was removed or replaced"),
+    });
   });
 });

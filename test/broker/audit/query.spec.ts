@@ -8,7 +8,12 @@ import { newId } from "../../../domain/ids.ts";
 import { segmentFiles, someRecords } from "../../support/audit-files.ts";
 import { startExporting, type Exporting } from "../../support/exporting.ts";
 
-const all = async (test: Exporting, query: AuditQuery, limit: number, between: () => Promise<void> = async () => undefined): Promise<readonly unknown[]> => {
+const all = async (
+  test: Exporting,
+  query: AuditQuery,
+  limit: number,
+  between: () => Promise<void> = async () => undefined,
+): Promise<readonly unknown[]> => {
   const found: unknown[] = [];
   let cursor: string | undefined;
   do {
@@ -46,11 +51,13 @@ describe("asking the audit", () => {
     await sayInOrder(test, 30);
     await exporter.round();
     await sayInOrder(test, 30);
-    expect(await all(test, {}, 7, async () => {
-      await exporter.round();
-      test.clock.advance({ seconds: 1 });
-      await test.say(1, { n: "later" });
-    })).toEqual(down(60));
+    expect(
+      await all(test, {}, 7, async () => {
+        await exporter.round();
+        test.clock.advance({ seconds: 1 });
+        await test.say(1, { n: "later" });
+      }),
+    ).toEqual(down(60));
   });
 
   it("finds by every member, and by several at once", async () => {
@@ -58,16 +65,38 @@ describe("asking the audit", () => {
     const lease = newId("lease", 1);
     const task = newId("task", 1);
     await test.say(1);
-    const facts = { subject: "github:42", workload: "github/acme/shop", grant: "deploy", decision: "deny", code: "locked", task, lease, denial: newId("den", 1), trace_id: "ab".repeat(16) } as const;
+    const facts = {
+      subject: "github:42",
+      workload: "github/acme/shop",
+      grant: "deploy",
+      decision: "deny",
+      code: "locked",
+      task,
+      lease,
+      denial: newId("den", 1),
+      trace_id: "ab".repeat(16),
+    } as const;
     test.clock.advance({ hours: 1 });
     await test.say(1, { ...facts, action: "request.denied" });
     test.clock.advance({ hours: 1 });
     await test.say(1, { action: "leases.expired", leases: [lease] });
     const noon = Date.parse("2026-03-02T12:00:00Z");
     const rows: readonly (readonly [AuditQuery, readonly number[]])[] = [
-      [{ action: "request.denied" }, [1]], [{ action: "task.ended" }, []], [{ subject: "github:42" }, [1]], [{ workload: "github/acme/shop" }, [1]], [{ workload: "github:42" }, [1]],
-      [{ principal: "github:2" }, [2]], [{ grant: "deploy", decision: "deny", code: "locked" }, [1]], [{ grant: "deploy", decision: "allow" }, []], [{ task }, [1]], [{ lease }, [2, 1]],
-      [{ denial: facts.denial }, [1]], [{ traceId: facts.trace_id }, [1]], [{ since: noon + 3_600_000 }, [2, 1]], [{ until: noon + 3_600_000 }, [0]], [{ since: noon + 1, until: noon + 7_200_000 }, [1]],
+      [{ action: "request.denied" }, [1]],
+      [{ action: "task.ended" }, []],
+      [{ subject: "github:42" }, [1]],
+      [{ workload: "github/acme/shop" }, [1]],
+      [{ workload: "github:42" }, [1]],
+      [{ principal: "github:2" }, [2]],
+      [{ grant: "deploy", decision: "deny", code: "locked" }, [1]],
+      [{ grant: "deploy", decision: "allow" }, []],
+      [{ task }, [1]],
+      [{ lease }, [2, 1]],
+      [{ denial: facts.denial }, [1]],
+      [{ traceId: facts.trace_id }, [1]],
+      [{ since: noon + 3_600_000 }, [2, 1]],
+      [{ until: noon + 3_600_000 }, [0]],
+      [{ since: noon + 1, until: noon + 7_200_000 }, [1]],
     ];
     for (const exported of [false, true]) {
       if (exported) await test.exporter().round();
@@ -94,13 +123,20 @@ describe("asking the audit", () => {
     expect(await all(test, {}, 2)).toHaveLength(3);
   });
 
-  it.each(["x", "", Buffer.from('["a1",-1,0]').toString("base64url"), Buffer.from('["a1",1e99,0]').toString("base64url"), Buffer.from('["a2",0,0]').toString("base64url"), Buffer.from("[[[[").toString("base64url")])(
-    "refuses a cursor that it never gave out (%#)",
-    async (cursor) => {
-      await using test = await startExporting();
-      await expect(queryAudit({ dir: test.dir, stream: test.store.audit }, {}, cursor, 10)).rejects.toMatchObject({ code: "invalid_request", message: expect.stringContaining("cursor") });
-    },
-  );
+  it.each([
+    "x",
+    "",
+    Buffer.from('["a1",-1,0]').toString("base64url"),
+    Buffer.from('["a1",1e99,0]').toString("base64url"),
+    Buffer.from('["a2",0,0]').toString("base64url"),
+    Buffer.from("[[[[").toString("base64url"),
+  ])("refuses a cursor that it never gave out (%#)", async (cursor) => {
+    await using test = await startExporting();
+    await expect(queryAudit({ dir: test.dir, stream: test.store.audit }, {}, cursor, 10)).rejects.toMatchObject({
+      code: "invalid_request",
+      message: expect.stringContaining("cursor"),
+    });
+  });
 
   it("is not confused by a cursor into the middle of a record", async () => {
     await using test = await startExporting();
@@ -130,7 +166,13 @@ describe("exporting to others", () => {
     expect(plain.map((record) => record["n"])).toEqual([0, 1, 2, 3, 4]);
     const [event] = await parsed(exportAudit(test.dir, "ocsf", {}, product));
     expect(event).toMatchObject({
-      class_uid: 3003, activity_id: 1, type_uid: 300301, category_uid: 3, severity_id: 1, status_id: 1, time: Date.parse("2026-03-02T12:00:00.010Z"),
+      class_uid: 3003,
+      activity_id: 1,
+      type_uid: 300301,
+      category_uid: 3,
+      severity_id: 1,
+      status_id: 1,
+      time: Date.parse("2026-03-02T12:00:00.010Z"),
       metadata: { version: "1.8.0", product: { name: "Stint", version: "1.0.0" }, uid: "0.1", sequence: 1, log_name: "stint.acme.dev" },
       actor: { user: { uid: "github:0" }, authorizations: [{ decision: "allow" }] },
     });
@@ -143,7 +185,10 @@ describe("exporting to others", () => {
     fc.assert(
       fc.property(fc.constantFrom(...AUDIT_ACTIONS), fc.constantFrom("allow", "deny", "error", undefined), (action, decision) => {
         if (base === undefined) throw new Error("no record");
-        const event = toOcsf({ ...base, action, ...(decision !== undefined && { decision }) }, { version: "1", url: "https://stint.acme.dev" });
+        const event = toOcsf(
+          { ...base, action, ...(decision !== undefined && { decision }) },
+          { version: "1", url: "https://stint.acme.dev" },
+        );
         expect(event["type_uid"]).toBe(Number(event["class_uid"]) * 100 + Number(event["activity_id"]));
         expect(event["status_id"]).toBe(decision === "deny" || decision === "error" ? 2 : 1);
         for (const member of ["time", "metadata", "severity_id", "actor", "category_uid"]) expect(event[member]).toBeDefined();

@@ -5,7 +5,11 @@ import { noteVerifier, openNote, parseVerifier, signNote, verifierText } from ".
 import { checkpointKeyPair } from "../../support/audit-files.ts";
 
 // An Ed25519 key of 32 bytes 0x01, wrapped as PKCS #8 (RFC 8410), and what C2SP's own implementation makes of it.
-const PRIVATE = createPrivateKey({ key: Buffer.from(`302e020100300506032b657004220420${"01".repeat(32)}`, "hex"), format: "der", type: "pkcs8" });
+const PRIVATE = createPrivateKey({
+  key: Buffer.from(`302e020100300506032b657004220420${"01".repeat(32)}`, "hex"),
+  format: "der",
+  type: "pkcs8",
+});
 const VERIFIER = "broker.example/audit+fe45b998+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
 const TEXT = "broker.example/audit\n3\nPbZ2Ze6owm3jQWaMHTGZ9h3kt4CoKFaaiYzkjCjZMfM=\n";
 const NOTE = `${TEXT}\n\u2014 broker.example/audit /kW5mMt88CUap8O/fpBXPy6NjX+xC0EQW9O0HYMn+WcKcBaY3K+fs8bT/CqSJv5GflaqgiG6r5xqKohgx/d+EPmzfwY=\n`;
@@ -48,7 +52,14 @@ describe("a signed note", () => {
 });
 
 describe("a checkpoint", () => {
-  const checkpoint = { origin: "stint.acme.dev/audit", size: 12, head: "ab".repeat(32), at: "2026-03-02T12:00:00.000Z", store: "s-1", sequences: Array.from({ length: 64 }, (_, bucket) => bucket) };
+  const checkpoint = {
+    origin: "stint.acme.dev/audit",
+    size: 12,
+    head: "ab".repeat(32),
+    at: "2026-03-02T12:00:00.000Z",
+    store: "s-1",
+    sequences: Array.from({ length: 64 }, (_, bucket) => bucket),
+  };
 
   it("is read back as it was written", () => {
     expect(parseCheckpoint(checkpointText(checkpoint))).toEqual(checkpoint);

@@ -43,7 +43,10 @@ describe("an audit trail that nobody touched", () => {
   });
 
   it("must be there", async () => {
-    await expect(verify(["/nowhere/at/all"])).rejects.toMatchObject({ code: "invalid_request", message: expect.stringContaining("/nowhere/at/all") });
+    await expect(verify(["/nowhere/at/all"])).rejects.toMatchObject({
+      code: "invalid_request",
+      message: expect.stringContaining("/nowhere/at/all"),
+    });
   });
 });
 
@@ -61,7 +64,11 @@ describe("a trail that was tampered with is found out, and the place named:", ()
     let head = "0".repeat(64);
     for (const file of test.files) {
       const lines = file.lines.map((line) => {
-        const changed = canonical({ ...(JSON.parse(line) as object), prev: head, ...(line.includes('"n":2') && { principal: "somebody else" }) });
+        const changed = canonical({
+          ...(JSON.parse(line) as object),
+          prev: head,
+          ...(line.includes('"n":2') && { principal: "somebody else" }),
+        });
         head = lineHash(changed);
         return changed;
       });
@@ -69,7 +76,14 @@ describe("a trail that was tampered with is found out, and the place named:", ()
     }
     const { ok, problems } = await verify([test.dir]);
     expect(ok).toBe(false);
-    expect(problems).toContainEqual(expect.objectContaining({ kind: "changed", file: join(test.dir, "checkpoints.ndjson"), line: 1, message: expect.stringContaining("vouches for another record") }));
+    expect(problems).toContainEqual(
+      expect.objectContaining({
+        kind: "changed",
+        file: join(test.dir, "checkpoints.ndjson"),
+        line: 1,
+        message: expect.stringContaining("vouches for another record"),
+      }),
+    );
   });
 
   it("a line taken out", async () => {
@@ -77,7 +91,15 @@ describe("a trail that was tampered with is found out, and the place named:", ()
     const file = await first(test.dir);
     await file.rewrite(file.lines.filter((_, index) => index !== 2));
     const { problems } = await verify([test.dir]);
-    expect(problems).toContainEqual(expect.objectContaining({ kind: "missing", line: 3, bucket: 2, seq: 1, message: "record 1 of bucket 2 was taken out before this line" }));
+    expect(problems).toContainEqual(
+      expect.objectContaining({
+        kind: "missing",
+        line: 3,
+        bucket: 2,
+        seq: 1,
+        message: "record 1 of bucket 2 was taken out before this line",
+      }),
+    );
   });
 
   it("two lines swapped", async () => {
@@ -113,7 +135,10 @@ describe("a trail that was tampered with is found out, and the place named:", ()
   it("every file taken away", async () => {
     await using test = await trail();
     for (const file of test.files) await rm(file.path);
-    expect((await verify([test.dir])).problems[0]).toMatchObject({ kind: "cut", message: expect.stringContaining("is the last of 0 records") });
+    expect((await verify([test.dir])).problems[0]).toMatchObject({
+      kind: "cut",
+      message: expect.stringContaining("is the last of 0 records"),
+    });
   });
 
   it("the first file taken away, unless a signed checkpoint says where the next begins", async () => {
@@ -126,7 +151,10 @@ describe("a trail that was tampered with is found out, and the place named:", ()
     expect(attested).toMatchObject({ ok: true, directories: [{ first: 4, records: 5 }] });
     expect(attested.notes[0]).toContain("the files before it are elsewhere");
     await rm(join(test.dir, "checkpoints.ndjson"));
-    expect((await verify([test.dir])).problems[0]).toMatchObject({ kind: "missing", message: "begins at record 4, and no checkpoint vouches for what went before" });
+    expect((await verify([test.dir])).problems[0]).toMatchObject({
+      kind: "missing",
+      message: "begins at record 4, and no checkpoint vouches for what went before",
+    });
   });
 
   it("the end cut off together with the checkpoints that tell of it, when one was kept elsewhere", async () => {
@@ -139,21 +167,33 @@ describe("a trail that was tampered with is found out, and the place named:", ()
     const file = await first(test.dir);
     await file.rewrite(file.lines.slice(0, 4));
     expect(await verify([test.dir])).toMatchObject({ ok: true, records: 4 });
-    expect((await verify([test.dir], [kept])).problems).toMatchObject([{ kind: "cut", message: expect.stringContaining("vouches for 9 records that no directory holds") }]);
+    expect((await verify([test.dir], [kept])).problems).toMatchObject([
+      { kind: "cut", message: expect.stringContaining("vouches for 9 records that no directory holds") },
+    ]);
   });
 
   it("everything signed anew with another key", async () => {
     await using test = await auditDirectory();
     await writeTrail(test.dir, [someRecords(4)], checkpointKeyPair());
     const { problems } = await verify([test.dir]);
-    expect(problems).toContainEqual(expect.objectContaining({ kind: "signature", file: join(test.dir, "checkpoint"), message: "cannot be believed: none of the known keys signed it" }));
+    expect(problems).toContainEqual(
+      expect.objectContaining({
+        kind: "signature",
+        file: join(test.dir, "checkpoint"),
+        message: "cannot be believed: none of the known keys signed it",
+      }),
+    );
   });
 
   it("a checkpoint changed", async () => {
     await using test = await trail();
     const path = join(test.dir, "checkpoint");
     await writeFile(path, (await readFile(path, "utf8")).replace("\n9\n", "\n8\n"));
-    expect((await verify([test.dir])).problems[0]).toMatchObject({ kind: "signature", file: path, message: "cannot be believed: its signature does not fit what it says" });
+    expect((await verify([test.dir])).problems[0]).toMatchObject({
+      kind: "signature",
+      file: path,
+      message: "cannot be believed: its signature does not fit what it says",
+    });
   });
 
   it("no checkpoint at all", async () => {
@@ -182,7 +222,9 @@ describe("a trail that was tampered with is found out, and the place named:", ()
   it("a gap in a bucket's sequence, though every link holds", async () => {
     await using test = await auditDirectory();
     await writeTrail(test.dir, [someRecords(4, { buckets: 1 }).filter(({ seq }) => seq !== 2 && seq !== 3)], keys);
-    expect((await verify([test.dir])).problems).toMatchObject([{ kind: "gap", line: 2, bucket: 0, seq: 2, message: expect.stringContaining("Records 2 to 3 of bucket 0") }]);
+    expect((await verify([test.dir])).problems).toMatchObject([
+      { kind: "gap", line: 2, bucket: 0, seq: 2, message: expect.stringContaining("Records 2 to 3 of bucket 0") },
+    ]);
   });
 
   it("a sequence used twice, though every link holds", async () => {
@@ -237,32 +279,38 @@ describe("whatever is done to any record", () => {
     await using source = await trail();
     let round = 0;
     await fc.assert(
-      fc.asyncProperty(fc.constantFrom("flip", "delete", "swap", "copy", "cut"), fc.nat(), fc.nat(), fc.integer({ min: 0, max: 7 }), async (deed, a, b, bit) => {
-        const dir = join(source.dir, `copy-${(round += 1)}`);
-        await mkdir(dir);
-        for (const name of ["checkpoint", "checkpoints.ndjson"]) await copyFile(join(source.dir, name), join(dir, name));
-        for (const { path } of source.files) await copyFile(path, join(dir, basename(path)));
-        const files = await segmentFiles(dir);
-        const file = files[a % files.length];
-        if (file === undefined) throw new Error("no file");
-        const at = b % file.lines.length;
-        if (deed === "flip") {
-          const bytes = await readFile(file.path);
-          bytes[b % bytes.length] = (bytes[b % bytes.length] ?? 0) ^ (1 << bit);
-          await writeFile(file.path, bytes);
-        } else if (deed === "delete") await file.rewrite(file.lines.filter((_, index) => index !== at));
-        else if (deed === "swap") {
-          if (file.lines.length < 2) return;
-          await file.rewrite(swapped(file.lines, at, (at + 1) % file.lines.length));
-        } else if (deed === "copy") await file.rewrite(file.lines.flatMap((line, index) => (index === at ? [line, line] : [line])));
-        else {
-          for (const { path } of files.slice((a % files.length) + 1)) await rm(path);
-          await file.rewrite(file.lines.slice(0, at));
-        }
-        const report = await verify([dir]);
-        expect({ deed, ok: report.ok }).toEqual({ deed, ok: false });
-        await rm(dir, { recursive: true });
-      }),
+      fc.asyncProperty(
+        fc.constantFrom("flip", "delete", "swap", "copy", "cut"),
+        fc.nat(),
+        fc.nat(),
+        fc.integer({ min: 0, max: 7 }),
+        async (deed, a, b, bit) => {
+          const dir = join(source.dir, `copy-${(round += 1)}`);
+          await mkdir(dir);
+          for (const name of ["checkpoint", "checkpoints.ndjson"]) await copyFile(join(source.dir, name), join(dir, name));
+          for (const { path } of source.files) await copyFile(path, join(dir, basename(path)));
+          const files = await segmentFiles(dir);
+          const file = files[a % files.length];
+          if (file === undefined) throw new Error("no file");
+          const at = b % file.lines.length;
+          if (deed === "flip") {
+            const bytes = await readFile(file.path);
+            bytes[b % bytes.length] = (bytes[b % bytes.length] ?? 0) ^ (1 << bit);
+            await writeFile(file.path, bytes);
+          } else if (deed === "delete") await file.rewrite(file.lines.filter((_, index) => index !== at));
+          else if (deed === "swap") {
+            if (file.lines.length < 2) return;
+            await file.rewrite(swapped(file.lines, at, (at + 1) % file.lines.length));
+          } else if (deed === "copy") await file.rewrite(file.lines.flatMap((line, index) => (index === at ? [line, line] : [line])));
+          else {
+            for (const { path } of files.slice((a % files.length) + 1)) await rm(path);
+            await file.rewrite(file.lines.slice(0, at));
+          }
+          const report = await verify([dir]);
+          expect({ deed, ok: report.ok }).toEqual({ deed, ok: false });
+          await rm(dir, { recursive: true });
+        },
+      ),
       { numRuns: 150 },
     );
   });

@@ -16,10 +16,20 @@ beforeAll(async () => {
   stranger = await ownKey("ES256");
 });
 
-const claims = (more: JWTPayload = {}): JWTPayload => ({ iss: ISSUER, sub: "github:1", aud: ISSUER, iat: SECONDS - 10, nbf: SECONDS - 15, exp: SECONDS + 60, ...more });
+const claims = (more: JWTPayload = {}): JWTPayload => ({
+  iss: ISSUER,
+  sub: "github:1",
+  aud: ISSUER,
+  iat: SECONDS - 10,
+  nbf: SECONDS - 15,
+  exp: SECONDS + 60,
+  ...more,
+});
 const checks = (more: Partial<OwnTokenChecks> = {}): OwnTokenChecks => ({ typ: "at+jwt", keys, issuer: ISSUER, now: NOW, ...more });
 const sign = (payload: JWTPayload, header: Record<string, unknown> = {}, key: OwnKey = keys.es256): Promise<string> =>
-  new CompactSign(new TextEncoder().encode(JSON.stringify(payload))).setProtectedHeader({ alg: key.alg, typ: "at+jwt", kid: key.kid, ...header }).sign(key.privateKey);
+  new CompactSign(new TextEncoder().encode(JSON.stringify(payload)))
+    .setProtectedHeader({ alg: key.alg, typ: "at+jwt", kid: key.kid, ...header })
+    .sign(key.privateKey);
 
 describe("our own signatures", () => {
   it("are known again with what they say, dead or alive, and nobody else's are", async () => {
@@ -35,7 +45,12 @@ describe("a token of our own", () => {
   it("of either algorithm is good until the second it ends", async () => {
     for (const key of [keys.es256, keys.rs256]) {
       const token = signCompact(key, "at+jwt", claims());
-      expect(await verifyOwn(token, checks({ audience: ISSUER }))).toEqual({ valid: true, kid: key.kid, claims: claims(), expiresAt: NOW + 60_000 });
+      expect(await verifyOwn(token, checks({ audience: ISSUER }))).toEqual({
+        valid: true,
+        kid: key.kid,
+        claims: claims(),
+        expiresAt: NOW + 60_000,
+      });
       expect(await verifyOwn(token, checks({ now: NOW + 59_999 }))).toMatchObject({ valid: true });
       expect(await verifyOwn(token, checks({ now: NOW + 60_000 }))).toEqual({ valid: false, fault: "expired" });
     }
@@ -61,8 +76,18 @@ describe("a token of our own", () => {
       ["signed by a stranger in our name", await sign(claims(), { kid: keys.es256.kid }, stranger), "bad_signature"],
       ["naming the other key", await sign(claims(), { kid: keys.rs256.kid }), "bad_signature"],
       ["with a kid that is a path", await sign(claims(), { kid: "../../etc/passwd" }), "unknown_key"],
-      ["HMAC over our public key", await new SignJWT(claims()).setProtectedHeader({ alg: "HS256", typ: "at+jwt", kid: keys.rs256.kid }).sign(Buffer.from(keys.rs256.publicKey.export({ format: "pem", type: "spki" }).toString())), "bad_signature"],
-      ["another payload", `${header}.${Buffer.from(JSON.stringify(claims({ sub: "github:2" }))).toString("base64url")}.${signature}`, "bad_signature"],
+      [
+        "HMAC over our public key",
+        await new SignJWT(claims())
+          .setProtectedHeader({ alg: "HS256", typ: "at+jwt", kid: keys.rs256.kid })
+          .sign(Buffer.from(keys.rs256.publicKey.export({ format: "pem", type: "spki" }).toString())),
+        "bad_signature",
+      ],
+      [
+        "another payload",
+        `${header}.${Buffer.from(JSON.stringify(claims({ sub: "github:2" }))).toString("base64url")}.${signature}`,
+        "bad_signature",
+      ],
       ["another issuer", await sign(claims({ iss: `${ISSUER}/` })), "wrong_issuer"],
       ["without issuer", await sign({ exp: SECONDS + 60, iat: SECONDS }), "wrong_issuer"],
       ["for another audience", await sign(claims({ aud: "https://deploy.acme.dev" })), "wrong_audience"],
@@ -73,7 +98,8 @@ describe("a token of our own", () => {
       ["from the future", await sign(claims({ iat: SECONDS + 31 })), "not_yet_valid"],
       ["not before later", await sign(claims({ nbf: SECONDS + 31 })), "not_yet_valid"],
     ];
-    for (const [name, token, fault] of rows) expect({ name, found: await verifyOwn(token, checks({ audience: ISSUER })) }).toEqual({ name, found: { valid: false, fault } });
+    for (const [name, token, fault] of rows)
+      expect({ name, found: await verifyOwn(token, checks({ audience: ISSUER })) }).toEqual({ name, found: { valid: false, fault } });
   });
 
   it("has one spelling only: spare bits of base64url make another token", async () => {
@@ -91,7 +117,15 @@ describe("a token of our own", () => {
       fc.asyncProperty(fc.nat({ max: token.length - 1 }), fc.constantFrom(..."ABab09-_.=+/ "), async (at, letter) => {
         const changed = token.slice(0, at) + letter + token.slice(at + 1);
         const ours = await verifyOwn(changed, checks());
-        const jose = await jwtVerify(changed, keys.es256.publicKey, { issuer: ISSUER, typ: "at+jwt", algorithms: ["ES256"], currentDate: new Date(NOW) }).then(() => true, () => false);
+        const jose = await jwtVerify(changed, keys.es256.publicKey, {
+          issuer: ISSUER,
+          typ: "at+jwt",
+          algorithms: ["ES256"],
+          currentDate: new Date(NOW),
+        }).then(
+          () => true,
+          () => false,
+        );
         if (ours.valid) expect(jose).toBe(true);
         expect(ours.valid).toBe(changed === token);
       }),

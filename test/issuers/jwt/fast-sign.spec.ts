@@ -18,7 +18,10 @@ const split = (token: string): { readonly input: string; readonly signature: Buf
   return { input: token.slice(0, dot), signature: Buffer.from(token.slice(dot + 1), "base64url") };
 };
 
-describe.each([["ES256", 0], ["RS256", 1]] as const)("the fast signer, held against jose on %s", (alg, index) => {
+describe.each([
+  ["ES256", 0],
+  ["RS256", 1],
+] as const)("the fast signer, held against jose on %s", (alg, index) => {
   const key = (from: readonly OwnKey[]): OwnKey => from[index] ?? fail();
   const fail = (): never => {
     throw new Error("no key");
@@ -31,7 +34,9 @@ describe.each([["ES256", 0], ["RS256", 1]] as const)("the fast signer, held agai
         expect(decodeProtectedHeader(token)).toEqual({ alg, typ: "at+jwt", kid: key(keys).kid });
         const verified = await compactVerify(token, key(keys).publicKey, { algorithms: [alg] });
         expect(JSON.parse(new TextDecoder().decode(verified.payload))).toEqual(JSON.parse(JSON.stringify(payload)));
-        await expect(compactVerify(token, key(stranger).publicKey)).rejects.toMatchObject({ code: "ERR_JWS_SIGNATURE_VERIFICATION_FAILED" });
+        await expect(compactVerify(token, key(stranger).publicKey)).rejects.toMatchObject({
+          code: "ERR_JWS_SIGNATURE_VERIFICATION_FAILED",
+        });
       }),
       { numRuns: 25 },
     );
@@ -40,7 +45,9 @@ describe.each([["ES256", 0], ["RS256", 1]] as const)("the fast signer, held agai
   it("verifies what jose signed, and refuses what jose refuses", async () => {
     await fc.assert(
       fc.asyncProperty(claims, fc.nat(), fc.integer({ min: 0, max: 7 }), async (payload, at, bit) => {
-        const token = await new CompactSign(new TextEncoder().encode(JSON.stringify(payload))).setProtectedHeader({ alg, kid: key(keys).kid }).sign(key(keys).privateKey);
+        const token = await new CompactSign(new TextEncoder().encode(JSON.stringify(payload)))
+          .setProtectedHeader({ alg, kid: key(keys).kid })
+          .sign(key(keys).privateKey);
         const { input, signature } = split(token);
         expect(verifyCompact(key(keys), input, signature)).toBe(true);
         expect(verifyCompact(key(stranger), input, signature)).toBe(false);
@@ -70,6 +77,10 @@ describe("a key of one algorithm", () => {
   it("heads its tokens by their type, even when types alternate", () => {
     const [key] = keys;
     if (key === undefined) throw new Error("no key");
-    expect(["at+jwt", "task+jwt", "at+jwt"].map((typ) => decodeProtectedHeader(signCompact(key, typ, {})).typ)).toEqual(["at+jwt", "task+jwt", "at+jwt"]);
+    expect(["at+jwt", "task+jwt", "at+jwt"].map((typ) => decodeProtectedHeader(signCompact(key, typ, {})).typ)).toEqual([
+      "at+jwt",
+      "task+jwt",
+      "at+jwt",
+    ]);
   });
 });

@@ -16,7 +16,11 @@ beforeAll(async () => {
   keys = await ownKeys();
 });
 const clock = fakeClock();
-const under = (settings: unknown = { audience: AUDIENCE, scope: ["deploy:write"] }): IssuerUnderTest<JwtParams> => ({ issuer: jwtIssuer({ issuer: ISSUER, keys }), settings, now: clock });
+const under = (settings: unknown = { audience: AUDIENCE, scope: ["deploy:write"] }): IssuerUnderTest<JwtParams> => ({
+  issuer: jwtIssuer({ issuer: ISSUER, keys }),
+  settings,
+  now: clock,
+});
 const mint = async (settings?: unknown, more: Parameters<typeof orderFor<JwtParams>>[1] = {}) => {
   const test = under(settings);
   const order = orderFor(test, more);
@@ -29,13 +33,30 @@ issuerContract("jwt", async () => ({ ...under(), [Symbol.asyncDispose]: async ()
 describe("an access token", () => {
   it("says whose it is, for whom, until when, and under which lease and task (RFC 9068)", async () => {
     const { order, token, type } = await mint(undefined, { scope: ["deploy:write", "deploy:read"], purpose: "release 7" });
-    const { payload, protectedHeader } = await jwtVerify(token, keys.es256.publicKey, { issuer: ISSUER, audience: AUDIENCE, typ: "at+jwt", currentDate: new Date(clock()) });
+    const { payload, protectedHeader } = await jwtVerify(token, keys.es256.publicKey, {
+      issuer: ISSUER,
+      audience: AUDIENCE,
+      typ: "at+jwt",
+      currentDate: new Date(clock()),
+    });
     const iat = Math.floor(clock() / 1000);
     expect(type).toBe("jwt");
     expect(protectedHeader).toEqual({ alg: "ES256", typ: "at+jwt", kid: keys.es256.kid });
     expect(payload).toEqual({
-      iss: ISSUER, sub: "github:456789", aud: AUDIENCE, client_id: "github:456789", iat, nbf: iat - 5, exp: iat + 600, jti: order.leaseId,
-      scope: "deploy:write deploy:read", lease_id: order.leaseId, task_id: order.taskId, grant: "deploy-prod", workload: "github/acme/shop", purpose: "release 7",
+      iss: ISSUER,
+      sub: "github:456789",
+      aud: AUDIENCE,
+      client_id: "github:456789",
+      iat,
+      nbf: iat - 5,
+      exp: iat + 600,
+      jti: order.leaseId,
+      scope: "deploy:write deploy:read",
+      lease_id: order.leaseId,
+      task_id: order.taskId,
+      grant: "deploy-prod",
+      workload: "github/acme/shop",
+      purpose: "release 7",
     });
   });
 
@@ -77,7 +98,9 @@ describe("what a grant may say of a token", () => {
   it("is never one of the claims that we set", () => {
     for (const name of RESERVED_CLAIMS) {
       if (name === "__proto__") continue;
-      expect(problems({ audience: AUDIENCE, claims: { [name]: "x" } })).toContain(`claims.${name}: \`${name}\` is set by Stint and cannot be set by a grant`);
+      expect(problems({ audience: AUDIENCE, claims: { [name]: "x" } })).toContain(
+        `claims.${name}: \`${name}\` is set by Stint and cannot be set by a grant`,
+      );
     }
     const polluted = jwtParams(ISSUER).safeParse(JSON.parse(`{"audience":"${AUDIENCE}","claims":{"__proto__":{"sub":"x"}}}`));
     expect(polluted.success && Object.keys(polluted.data.claims)).not.toContain("__proto__");
@@ -85,11 +108,18 @@ describe("what a grant may say of a token", () => {
 
   it("cannot change what we say, whatever its claims are called", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.dictionary(fc.oneof(fc.string({ minLength: 1, maxLength: 10 }), fc.constantFrom("sub2", "Sub", "ISS", "aud ")), fc.jsonValue({ maxDepth: 1 }), { maxKeys: 5 }), async (claims) => {
-        if (!jwtParams(ISSUER).safeParse({ audience: AUDIENCE, claims }).success) return;
-        const { token, order } = await mint({ audience: AUDIENCE, claims });
-        expect(decodeJwt(token)).toMatchObject({ iss: ISSUER, sub: order.subject, aud: AUDIENCE, jti: order.leaseId, scope: "" });
-      }),
+      fc.asyncProperty(
+        fc.dictionary(
+          fc.oneof(fc.string({ minLength: 1, maxLength: 10 }), fc.constantFrom("sub2", "Sub", "ISS", "aud ")),
+          fc.jsonValue({ maxDepth: 1 }),
+          { maxKeys: 5 },
+        ),
+        async (claims) => {
+          if (!jwtParams(ISSUER).safeParse({ audience: AUDIENCE, claims }).success) return;
+          const { token, order } = await mint({ audience: AUDIENCE, claims });
+          expect(decodeJwt(token)).toMatchObject({ iss: ISSUER, sub: order.subject, aud: AUDIENCE, jti: order.leaseId, scope: "" });
+        },
+      ),
       { numRuns: 50 },
     );
   });
@@ -111,7 +141,13 @@ describe("what a grant may say of a token", () => {
     expect(problems(settings)).toContain(message);
   });
 
-  it.each(["https://deploy.acme.dev", "api://AzureADTokenExchange", "urn:acme:deploy", "sts.amazonaws.com", "//iam.googleapis.com/projects/1"])("may name the audience %s", (audience) => {
+  it.each([
+    "https://deploy.acme.dev",
+    "api://AzureADTokenExchange",
+    "urn:acme:deploy",
+    "sts.amazonaws.com",
+    "//iam.googleapis.com/projects/1",
+  ])("may name the audience %s", (audience) => {
     expect(problems({ audience })).toBe("");
   });
 });

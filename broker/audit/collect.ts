@@ -1,0 +1,32 @@
+import type { AuditRecord } from "../../domain/audit-event.ts";
+import { StintError } from "../../domain/errors.ts";
+import type { AuditStream } from "../../store/api.ts";
+import type { Tail } from "./chain.ts";
+import type { StreamStates } from "./export-health.ts";
+
+/** So many records of one bucket in a batch: what a batch may hold in memory is bounded. */
+const PER_BUCKET = 100;
+
+/** The next records of every bucket, in the order of their times as far as each bucket's own order allows. */
+export async function collect(stream: AuditStream, states: StreamStates, tail: Tail): Promise<readonly AuditRecord[]> {
+  const perBucket = await Promise.all(
+    states.map(async ({ firstWaiting }, bucket) =>
+      firstWaiting === undefined ? [] : stream.read(bucket, Math.max(tail.sequences[bucket] ?? 0, firstWaiting - 1), PER_BUCKET),
+    ),
+  );
+  const dated = perBucket.flatMap((records) => {
+    let latest = "";
+    return records.map((record) => ({ record, at: (latest = record.at > latest ? record.at : latest) }));
+  });
+  return dated.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)).map(({ record }) => record);
+}
+
+/** A store behind its own files has gone back: its next records would carry sequences that are taken. Nothing is exported over them. */
+export function requireForward(states: StreamStates, tail: Tail): void {
+  const bucket = states.findIndex(({ lastSeq }, index) => lastSeq < (tail.sequences[index] ?? 0));
+  if (bucket < 0) return;
+  throw new StintError(
+    "audit_unavailable",
+    `The store has gone back: bucket ${bucket} is at record ${states[bucket]?.lastSeq}, yet ${tail.sequences[bucket]} were exported.`,
+  );
+}
