@@ -48,6 +48,15 @@ export class CheckpointFiles {
     return check.outcome === "good" ? parseCheckpoint(check.text) : undefined;
   }
 
+  /**
+   * The store that the newest checkpoint names, whoever signed it: a lost store took its keys along. Good for suspecting that the
+   * store is another one, and for nothing else.
+   */
+  async claimedStore(): Promise<string | undefined> {
+    const note = await readFile(join(this.#dir, LATEST), "utf8").catch(() => "");
+    return parseCheckpoint(openNote(note, []).text)?.store;
+  }
+
   async verifiers(): Promise<readonly NoteVerifier[]> {
     return (await this.#keys.checkpointKeys()).map(({ publicKey }) => noteVerifier(this.#origin, publicKey));
   }

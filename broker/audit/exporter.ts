@@ -81,7 +81,9 @@ export class AuditExporter {
     await ownDirectory(dir);
     const { tail, acceptedStore } = await recover(dir, signed);
     this.#followed = true;
-    return tail.size === 0 ? undefined : { storeId: acceptedStore ?? signed?.store, sequences: tail.sequences };
+    return tail.size === 0
+      ? undefined
+      : { storeId: acceptedStore ?? signed?.store ?? (await this.#checkpoints.claimedStore()), sequences: tail.sequences };
   }
 
   /**
