@@ -27,7 +27,8 @@ export async function run(argv: readonly string[], env: Environment = environmen
       if (!(command instanceof Command)) throw new TypeError("an action without its command");
       const positional = args as never[];
       about = typeof args[0] === "string" ? args[0] : "";
-      const [{ contextOf }, { run: act }] = await Promise.all([import("./context.ts"), load()]);
+      const { contextOf } = await import("./context.ts");
+    const { run: act } = await load();
       code = await act(contextOf(options as object, env, screen), options as never, ...positional);
     };
   try {

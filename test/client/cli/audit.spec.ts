@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { recordingServer, type RecordingServer, type Received } from "../recording-server.ts";
-import { runCli, startCli } from "./run-cli.ts";
+import { callCli, startCli } from "./run-cli.ts";
 
 const record = (seq: number, more: object = {}) => ({
   bucket: 3,
@@ -47,7 +47,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 describe("stint audit query", () => {
   it("asks with every filter, times made plain", async () => {
     await using server = await recordingServer(pages);
-    const ran = await runCli(
+    const ran = await callCli(
       [
         "audit",
         "query",
@@ -73,7 +73,7 @@ describe("stint audit query", () => {
 
   it("prints one line for each, and nothing in a record can forge another or drive the terminal", async () => {
     await using server = await recordingServer(pages);
-    const ran = await runCli(["audit", "query"], env(server));
+    const ran = await callCli(["audit", "query"], env(server));
     expect(ran.out).toBe(
       "2026-11-22T10:00:03.000Z\trequest.denied\tgithub/acme/ [2Jshop \tdeploy\tden_3\tclaim_mismatch\n2026-11-22T10:00:02.000Z\tlease.issued\tgithub/acme/shop\tdeploy\t\t\n",
     );
@@ -88,7 +88,7 @@ describe("stint audit query", () => {
       ["--action", "lease.stolen"],
       ["--until", "2026-99-99"],
     ]) {
-      expect((await runCli(["audit", "query", ...args], env(server))).code).toBe(2);
+      expect((await callCli(["audit", "query", ...args], env(server))).code).toBe(2);
     }
     expect(server.received).toHaveLength(0);
   });
@@ -97,7 +97,7 @@ describe("stint audit query", () => {
 describe("stint audit tail", () => {
   it("prints the latest, oldest first, as JSON where it is asked", async () => {
     await using server = await recordingServer(pages);
-    const ran = await runCli(["audit", "tail", "-n", "2", "--json"], env(server));
+    const ran = await callCli(["audit", "tail", "-n", "2", "--json"], env(server));
     expect(
       ran.out
         .trim()
@@ -130,7 +130,7 @@ describe("stint audit export", () => {
   it("writes every page, oldest first, into a new file that only its owner can read", async () => {
     await using server = await recordingServer(pages);
     const file = join(folder, "audit.ndjson");
-    const ran = await runCli(["audit", "export", "--out", file], env(server));
+    const ran = await callCli(["audit", "export", "--out", file], env(server));
     expect([ran.code, ran.out]).toEqual([0, ""]);
     expect(
       (await readFile(file, "utf8"))
@@ -138,12 +138,12 @@ describe("stint audit export", () => {
         .split("\n")
         .map((line) => (JSON.parse(line) as { seq: number }).seq),
     ).toEqual([1, 2, 3]);
-    expect((await runCli(["audit", "export", "--out", file], env(server))).code).toBe(1);
+    expect((await callCli(["audit", "export", "--out", file], env(server))).code).toBe(1);
   });
 
   it("stops quietly when its reader does", async () => {
     await using server = await recordingServer(pages);
-    const ran = await runCli(["audit", "export"], env(server));
+    const ran = await callCli(["audit", "export"], env(server));
     expect(ran.out.trim().split("\n")).toHaveLength(3);
   });
 });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { systemClock } from "../../../domain/time.ts";
 import { DEPLOY_KEY, openShop, type Shop } from "../../support/shop.ts";
 import { freePort } from "../../support/redis.ts";
-import { runCli, type Ran } from "./run-cli.ts";
+import { callCli, runCli, type Ran } from "./run-cli.ts";
 
 /** The command against a whole broker on a real Redis. */
 let shop: Shop;
@@ -20,13 +20,18 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const workload = async (
+const workload = async (args: readonly string[], claims: Readonly<Record<string, unknown>> = {}): Promise<Omit<Ran, "signal">> => {
+  const env = { STINT_URL: shop.broker.url, STINT_ID_TOKEN: (await shop.evidence(claims)).reveal() };
+  return await (args[0] === "exec" ? runCli(args, env) : callCli(args, env));
+};
+const operator = async (
   args: readonly string[],
-  claims: Readonly<Record<string, unknown>> = {},
-  more: Readonly<Record<string, string>> = {},
-): Promise<Ran> => await runCli(args, { STINT_URL: shop.broker.url, STINT_ID_TOKEN: (await shop.evidence(claims)).reveal(), ...more });
-const operator = async (args: readonly string[], role: "viewer" | "responder" | "admin" = "admin", input?: string): Promise<Ran> =>
-  await runCli(args, { STINT_URL: shop.broker.url, STINT_OPERATOR_TOKEN: shop.broker.operators[role].reveal() }, input);
+  role: "viewer" | "responder" | "admin" = "admin",
+  input?: string,
+): Promise<Omit<Ran, "signal">> => {
+  const env = { STINT_URL: shop.broker.url, STINT_OPERATOR_TOKEN: shop.broker.operators[role].reveal() };
+  return await (input === undefined ? callCli(args, env) : runCli(args, env, input));
+};
 const isActive = async (token: string): Promise<boolean> => {
   const answer = await fetch(`${shop.broker.url}/oauth2/introspect`, {
     method: "POST",
@@ -66,7 +71,7 @@ describe("stint request", () => {
     const ran = await workload(["request", "deploy", "--format", "json"], run());
     const view = JSON.parse(ran.out) as { schema: string; task_id: string; task_token: string; credential: { token: string } };
     expect(view.schema).toBe("credential/v1");
-    const ended = await runCli(["complete", view.task_id], { STINT_URL: shop.broker.url, STINT_TASK_TOKEN: view.task_token });
+    const ended = await callCli(["complete", view.task_id], { STINT_URL: shop.broker.url, STINT_TASK_TOKEN: view.task_token });
     expect([ended.code, ended.err]).toEqual([0, expect.stringContaining("ended (complete): 1 credential dead")]);
     expect(await isActive(view.credential.token)).toBe(false);
   });
@@ -93,8 +98,8 @@ describe("stint request", () => {
 
   it("is 4 for evidence that is not accepted, and 6 when nobody is there", async () => {
     const forged = await shop.idp.token({ iss: shop.idp.issuer, aud: shop.broker.url }, { forge: true });
-    expect((await runCli(["request", "deploy"], { STINT_URL: shop.broker.url, STINT_ID_TOKEN: forged })).code).toBe(4);
-    const gone = await runCli(["request", "deploy", "--timeout", "1s"], {
+    expect((await callCli(["request", "deploy"], { STINT_URL: shop.broker.url, STINT_ID_TOKEN: forged })).code).toBe(4);
+    const gone = await callCli(["request", "deploy", "--timeout", "1s"], {
       STINT_URL: `http://127.0.0.1:${await freePort()}`,
       STINT_ID_TOKEN: forged,
     });
@@ -102,7 +107,7 @@ describe("stint request", () => {
   });
 
   it("refuses to send evidence in the clear to another machine, and what is no name or span", async () => {
-    const clear = await runCli(["request", "deploy"], { STINT_URL: "http://stint.acme.dev", STINT_ID_TOKEN: "a.b.c" });
+    const clear = await callCli(["request", "deploy"], { STINT_URL: "http://stint.acme.dev", STINT_ID_TOKEN: "a.b.c" });
     expect([clear.code, lines(clear.err)[0]]).toEqual([2, "✗ STINT_URL http://stint.acme.dev is not encrypted"]);
     expect((await workload(["request", "Deploy!"])).code).toBe(2);
     expect((await workload(["request", "deploy", "--ttl", "soon"])).err).toContain('--ttl: "soon" is not a span of time');
@@ -234,8 +239,8 @@ describe("stint lease and revoke", () => {
     expect((await operator(["revoke", "--all"])).err).toContain("--all needs --reason");
     expect((await operator(["revoke", "--lease", "lease_1"])).err).toContain('"lease_1" is not the id of a lease');
     expect((await operator(["revoke", "--grant", "deploy"], "viewer")).code).toBe(3);
-    expect((await runCli(["lease", "ls"], { STINT_URL: shop.broker.url })).code).toBe(4);
-    expect((await runCli(["lease", "ls"], { STINT_URL: shop.broker.url, STINT_OPERATOR_TOKEN: "nobody" })).code).toBe(4);
+    expect((await callCli(["lease", "ls"], { STINT_URL: shop.broker.url })).code).toBe(4);
+    expect((await callCli(["lease", "ls"], { STINT_URL: shop.broker.url, STINT_OPERATOR_TOKEN: "nobody" })).code).toBe(4);
     expect((await operator(["lease", "inspect", "lease_01jd0000000000000000000002"])).code).toBe(7);
   });
 
@@ -245,11 +250,11 @@ describe("stint lease and revoke", () => {
       task_token: string;
     };
     const env = { STINT_URL: shop.broker.url, STINT_TASK_TOKEN: view.task_token };
-    const renewed = (await runCli(["lease", "renew", view.lease_id, "--ttl", "20m"], env)).out;
+    const renewed = (await callCli(["lease", "renew", view.lease_id, "--ttl", "20m"], env)).out;
     expect(claimsOf(renewed)["lease_id"]).toBe(view.lease_id);
-    expect((await runCli(["lease", "revoke", view.lease_id], env)).code).toBe(0);
+    expect((await callCli(["lease", "revoke", view.lease_id], env)).code).toBe(0);
     expect(await isActive(renewed)).toBe(false);
-    expect((await runCli(["lease", "renew", view.lease_id], { STINT_URL: shop.broker.url })).code).toBe(4);
+    expect((await callCli(["lease", "renew", view.lease_id], { STINT_URL: shop.broker.url })).code).toBe(4);
   });
 });
 

@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseOperators } from "../../../broker/operators.ts";
-import { runCli } from "./run-cli.ts";
+import { callCli, runCli } from "./run-cli.ts";
 
 let folder = "";
 beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), "stint-init-"))));
@@ -22,7 +22,7 @@ const PLATFORMS: readonly (readonly [string, readonly string[]])[] = [
 describe("stint init", () => {
   it.each(PLATFORMS)("writes a configuration for %s that passes its own tests and the linter", async (ci, args) => {
     const made = join(folder, "stint");
-    const ran = await runCli(["init", "--ci", ci, ...args, "--folder", made]);
+    const ran = await callCli(["init", "--ci", ci, ...args, "--folder", made]);
     expect([ran.code, ran.err]).toEqual([0, expect.stringContaining("Next:")]);
     const tested = await runCli(["policy", "test", made]);
     expect([tested.code, tested.out]).toEqual([0, expect.stringContaining("all passed")]);
@@ -32,7 +32,7 @@ describe("stint init", () => {
 
   it("shows the operator's token and the verifier's key once, and stores only their hashes", async () => {
     const made = join(folder, "stint");
-    const ran = await runCli(["init", "--ci", "github", "--repository-id", "1", "--folder", made]);
+    const ran = await callCli(["init", "--ci", "github", "--repository-id", "1", "--folder", made]);
     const [token = "", key = ""] = [...ran.out.matchAll(/^\w+=(.+)$/gm)].map((found) => found[1] ?? "");
     expect([token, key]).toEqual([expect.stringMatching(/^stint_op_[\w-]{43}$/), expect.stringMatching(/^stint_vk_[\w-]{43}$/)]);
     const files = await readdir(made);
@@ -50,7 +50,7 @@ describe("stint init", () => {
 
   it("overwrites nothing, and leaves nothing half-made", async () => {
     await writeFile(join(folder, "verifier-deploy-prod-api.yaml"), "mine");
-    const ran = await runCli(["init", "--ci", "github", "--repository-id", "1", "--folder", folder]);
+    const ran = await callCli(["init", "--ci", "github", "--repository-id", "1", "--folder", folder]);
     expect([ran.code, ran.err]).toEqual([2, expect.stringContaining("exists already; nothing was written")]);
     expect(await readdir(folder)).toEqual(["verifier-deploy-prod-api.yaml"]);
   });
@@ -68,7 +68,7 @@ describe("stint init", () => {
     ],
     ["a grant that is no name", ["--ci", "github", "--repository-id", "1", "--grant", "../x"], "is not a name"],
   ])("refuses %s", async (_, args, message) => {
-    const ran = await runCli(["init", ...args, "--folder", join(folder, "stint")]);
+    const ran = await callCli(["init", ...args, "--folder", join(folder, "stint")]);
     expect([ran.code, ran.err]).toEqual([2, expect.stringContaining(message)]);
     expect(await readdir(folder)).toEqual([]);
   });
@@ -78,7 +78,7 @@ describe("stint operator add and verifier add", () => {
   it("add a token that the broker knows by its hash, beside those that are there", async () => {
     const file = join(folder, "operators");
     await writeFile(file, "# people\nmara viewer sha256:" + "0".repeat(64));
-    const ran = await runCli(["operator", "add", "ann", "--role", "responder", "--file", file]);
+    const ran = await callCli(["operator", "add", "ann", "--role", "responder", "--file", file]);
     const parsed = parseOperators(await readFile(file, "utf8"), file);
     expect([ran.code, parsed.problems, parsed.entries.map(({ name, role }) => `${name} ${role}`)]).toEqual([
       0,
@@ -87,14 +87,14 @@ describe("stint operator add and verifier add", () => {
     ]);
     expect(parsed.entries[1]?.digest.toString("hex")).toBe(createHash("sha256").update(ran.out.trim()).digest("hex"));
     expect((await stat(file)).mode & 0o777).toBe(0o600);
-    const again = await runCli(["operator", "add", "ann", "--role", "admin", "--file", file]);
+    const again = await callCli(["operator", "add", "ann", "--role", "admin", "--file", file]);
     expect([again.code, again.err]).toEqual([2, expect.stringContaining("ann is already in")]);
-    expect((await runCli(["operator", "add", "eve", "--role", "root", "--file", file])).code).toBe(2);
-    expect((await runCli(["operator", "add", "eve admin", "--role", "viewer", "--file", file])).code).toBe(2);
+    expect((await callCli(["operator", "add", "eve", "--role", "root", "--file", file])).code).toBe(2);
+    expect((await callCli(["operator", "add", "eve admin", "--role", "viewer", "--file", file])).code).toBe(2);
   });
 
   it("hand the key to a file instead of the screen where that is asked", async () => {
-    const ran = await runCli([
+    const ran = await callCli([
       "verifier",
       "add",
       "deploy-api",
@@ -112,8 +112,8 @@ describe("stint operator add and verifier add", () => {
       `key: sha256:${createHash("sha256").update(key).digest("hex")}`,
     );
     expect((await runCli(["policy", "check", folder])).code).toBe(0);
-    expect((await runCli(["verifier", "add", "deploy-api", "--audience", "x", "--config", folder])).err).toContain("exists already");
-    expect((await runCli(["verifier", "add", "deploy-api"])).code).toBe(2);
+    expect((await callCli(["verifier", "add", "deploy-api", "--audience", "x", "--config", folder])).err).toContain("exists already");
+    expect((await callCli(["verifier", "add", "deploy-api"])).code).toBe(2);
   });
 });
 

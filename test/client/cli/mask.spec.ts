@@ -19,8 +19,10 @@ describe("masking what a command prints", () => {
   it("hides a secret that comes byte by byte", async () => expect(await masked(["s3cret"], [..."xs3crety"])).toBe("x********y"));
   it("hides the longest where secrets overlap", async () =>
     expect(await masked(["abc", "abcdef"], ["1abcdef2abc3"])).toBe("1********2********3"));
-  it("waits for the longer of two secrets that begin alike", async () => expect(await masked(["ac", "acc"], ["a", "c", "c"])).toBe("********"));
-  it("hides a short secret that might have become a longer one", async () => expect(await masked(["ac", "acc"], ["xa", "c"])).toBe("x********"));
+  it("waits for the longer of two secrets that begin alike", async () =>
+    expect(await masked(["ac", "acc"], ["a", "c", "c"])).toBe("********"));
+  it("hides a short secret that might have become a longer one", async () =>
+    expect(await masked(["ac", "acc"], ["xa", "c"])).toBe("x********"));
   it("lets the beginning of a secret through at the end, when it was none", async () =>
     expect(await masked(["s3cret"], ["ends in s3cre"])).toBe("ends in s3cre"));
   it("holds nothing back that cannot become a secret", async () => {

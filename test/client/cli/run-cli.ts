@@ -1,5 +1,8 @@
 import { spawn } from "node:child_process";
+import { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { run } from "../../../client/cli/program.ts";
+import { screenOf } from "../../../client/cli/screen.ts";
 
 export const CLI = fileURLToPath(new URL("../../../client/cli/main.js", import.meta.url));
 
@@ -47,3 +50,20 @@ export function startProgram(program: string, args: readonly string[], env: Read
 /** Runs it to its end. */
 export const runCli = (args: readonly string[], env: Readonly<Record<string, string>> = {}, input?: string): Promise<Ran> =>
   startCli(args, env, input).done;
+
+/** The same in this process, without starting another: for everything that needs neither signals nor standard input. */
+export async function callCli(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Omit<Ran, "signal">> {
+  const written = { out: "", err: "" };
+  const stream = (name: "out" | "err"): Writable => new Writable({ write: (chunk, _, done) => ((written[name] += String(chunk)), done()) });
+  const screen = {
+    ...screenOf({ NO_COLOR: "1" }),
+    out: stream("out"),
+    err: stream("err"),
+    tty: false,
+    errTty: false,
+    interactive: false,
+    width: 80,
+  };
+  const code = await run(args, env, screen);
+  return { code, ...written };
+}
