@@ -2,8 +2,20 @@ import { join } from "node:path";
 import type { Context } from "./context.ts";
 import { runServerSide } from "./server-side.ts";
 
-/** `stint audit verify [DIRECTORY...]` */
-export async function run({ env }: Context, options: { readonly json?: string }, directories: readonly string[]): Promise<number> {
+interface Options {
+  readonly json?: string;
+  readonly key?: readonly string[];
+  readonly checkpoint?: readonly string[];
+}
+
+/** `stint audit verify [DIRECTORY...]`: files only, no broker is asked. */
+export async function run({ env }: Context, options: Options, directories: readonly string[]): Promise<number> {
   const where = directories.length > 0 ? directories : [env["STINT_AUDIT_DIR"] ?? join(env["STINT_DATA_DIR"] ?? ".stint", "audit")];
-  return await runServerSide("broker/commands/audit-verify", [...(options.json === undefined ? [] : ["--json"]), "--", ...where], env);
+  const given = (name: string, files: readonly string[] = []): string[] => files.flatMap((file) => [`--${name}`, file]);
+  const args = [
+    ...given("key", options.key),
+    ...given("checkpoint", options.checkpoint),
+    ...(options.json === undefined ? [] : ["--json"]),
+  ];
+  return await runServerSide("broker/commands/audit-verify", [...args, "--", ...where], env);
 }

@@ -2,7 +2,7 @@ import { Option, type Command } from "commander";
 import { LEASE_STATES } from "../../domain/lease.ts";
 import { AUDIT_ACTIONS } from "../../domain/audit-event.ts";
 import type { Act } from "./program.ts";
-import { connected, readable } from "./program-workload.ts";
+import { connected, readable, several } from "./program-workload.ts";
 
 /** What an operator does: see, end, lock, prove. */
 export function defineOperator(program: Command, act: Act): void {
@@ -141,6 +141,8 @@ function defineAudit(audit: Command, act: Act): void {
     .command("verify")
     .description("Check the chain, the sequences and the signed checkpoints of exported audit files")
     .argument("[directories...]", "default: $STINT_AUDIT_DIR; several where several brokers exported")
+    .option("--key <file>", "keys that may sign checkpoints, kept apart from the records; may be repeated", several)
+    .option("--checkpoint <file>", "a checkpoint kept elsewhere: shows an end that was cut off; may be repeated", several)
     .option("--json [members]", "the finding as JSON")
     .addHelpText(
       "after",

@@ -28,7 +28,7 @@ export async function run(argv: readonly string[], env: Environment = environmen
       const positional = args as never[];
       about = typeof args[0] === "string" ? args[0] : "";
       const { contextOf } = await import("./context.ts");
-    const { run: act } = await load();
+      const { run: act } = await load();
       code = await act(contextOf(options as object, env, screen), options as never, ...positional);
     };
   try {
