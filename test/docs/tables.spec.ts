@@ -58,16 +58,18 @@ describe("tables of the architecture page", () => {
 
   it("have every key of a bucket", () => {
     const store = sources("store");
-    const inLua = [...store.matchAll(/\bP \.\. ":([a-z]+)/g)].map(([, name]) => name);
+    const inLua = [...store.matchAll(/\bP \.\. ":([a-z]+)/g)].map(([, name = ""]) => name);
     const inCode = [
       ...store.matchAll(/(?:placeKey\((?!"meta")\w+\)|placeKey\(bucketOfId\([\w.]+\)\)|\$\{place\}|\$\{placeKey\(bucket\)\}):([a-z]+)/g),
-    ].map(([, name]) => name);
-    const records = [...store.matchAll(/recordKey\("([a-z]+)"/g)].map(([, name]) => name);
+    ].map(([, name = ""]) => name);
+    const records = [...store.matchAll(/recordKey\("([a-z]+)"/g)].map(([, name = ""]) => name);
     const used = new Set([...inLua, ...inCode, ...records, "never"]);
-    const listed = table(architecture, "| Key, after").flatMap(([cell = ""]) => [...cell.matchAll(/`:([a-z]+)/g)].map(([, name]) => name));
+    const listed = table(architecture, "| Key, after").flatMap(([cell = ""]) =>
+      [...cell.matchAll(/`:([a-z]+)/g)].map(([, name = ""]) => name),
+    );
     // these two belong to the meta place, and stand below the table
     const meta = ["exporter", "fence"];
-    expect([...new Set(listed)].toSorted()).toEqual([...used].filter((name) => !meta.includes(name ?? "")).toSorted());
+    expect([...new Set(listed)].toSorted()).toEqual([...used].filter((name) => !meta.includes(name)).toSorted());
     for (const name of [...meta, "unverified", "locks", "ping"]) expect(architecture.text).toContain(`\`:${name}\``);
   });
 
