@@ -28,18 +28,19 @@ export interface Revocations extends RevocationService {
 export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations {
   const running = new Set<RevocationId>();
 
-  /** Runs the job behind the answer; resolves as soon as it is in force. */
-  function run(job: RevocationJob, resolved: Resolved, begun: "now" | "before"): Promise<void> {
+  /** Runs the job behind the answer. Resolves true as soon as it is in force, false when it broke off before that. */
+  function run(job: RevocationJob, resolved: Resolved, begun: "now" | "before"): Promise<boolean> {
     running.add(job.id);
-    return new Promise((inForce) => {
+    return new Promise((resolve) => {
       parts.background.run("revocation", async () => {
         try {
-          await runJob(parts, job, resolved.target, begun, inForce);
+          await runJob(parts, job, resolved.target, begun, () => resolve(true));
         } catch (error) {
           // It is on record, unfinished: whichever broker looks next goes on with it.
           parts.log.error({ revocationId: job.id, error: describe(error) }, "revocation interrupted");
         } finally {
           running.delete(job.id);
+          resolve(false);
         }
       });
     });
@@ -82,7 +83,7 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
     });
     parts.events.publish("revocation.started", { revocation: job.id, selector: resolved.stored, by });
     const over = new AbortController();
-    const inForce = await Promise.race([run(job, resolved, "now").then(() => true), pause(WAIT_MS, over.signal).then(() => false)]);
+    const inForce = await Promise.race([run(job, resolved, "now"), pause(WAIT_MS, over.signal).then(() => false)]);
     over.abort();
     if (!inForce)
       throw new StintError(

@@ -142,6 +142,23 @@ describe("a revocation", () => {
     expect(await shop.broker.store.leases.get(issued.lease.id)).toMatchObject({ state: "revoked" });
   });
 
+  it("that breaks off says so, and is gone on with later", async () => {
+    await shop.exchange();
+    const { revocations } = shop.broker.store;
+    const { mark, markAgain } = { mark: revocations.mark.bind(revocations), markAgain: revocations.markAgain.bind(revocations) };
+    const broken = async (): Promise<never> => Promise.reject(new Error("the store is away"));
+    Object.assign(revocations, { mark: broken, markAgain: broken });
+    const pending = await start({ kind: "grant", name: "deploy" }).catch((error: unknown) => error);
+    expect(pending).toMatchObject({ code: "revocation_pending", facts: { revocationId: expect.stringMatching(/^rev_/) } });
+    clock.advance({ seconds: 11 });
+    await shop.broker.duties.runOnce();
+    Object.assign(revocations, { mark, markAgain });
+    await shop.broker.duties.runOnce();
+    await shop.broker.settled();
+    const { revocationId } = (pending as { facts: { revocationId: string } }).facts;
+    expect(await shop.broker.services.revocations.get(revocationId)).toMatchObject({ state: "done", matched: 1 });
+  });
+
   it("of a signing key kills all that it signed, and nothing signed after it", async () => {
     const before = await shop.exchange();
     const [key] = (await shop.broker.services.keys.list()).filter(({ alg, state }) => alg === "ES256" && state === "active");
