@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createApp, createServer } from "../../broker/app.ts";
+import { openAuditTrail } from "../../broker/audit/trail.ts";
 import { createBroker, type Broker, type BrokerOptions } from "../../broker/compose.ts";
 import type { Witness } from "../../broker/hold.ts";
 import { newOperatorToken } from "../../broker/operators.ts";
@@ -28,6 +29,8 @@ export interface BrokerSettings {
   readonly masterKey?: Buffer;
   readonly url?: string;
   readonly witness?: Witness;
+  /** Export into real audit files here; otherwise records stay where scripts wrote them. */
+  readonly auditDir?: string;
   readonly random?: () => number;
 }
 
@@ -69,7 +72,7 @@ export async function startBroker(settings: BrokerSettings = {}): Promise<TestBr
     policyPath,
     operators: { file: "operators", text: tokens.map(({ line }) => line).join("\n") },
     log,
-    openAudit: ({ store }) => storeAudit(store, state),
+    openAudit: (parts) => (settings.auditDir === undefined ? storeAudit(parts.store, state) : openAuditTrail(settings.auditDir, parts)),
     ...(clock === undefined ? {} : { storeClock: { now: clock, agreed: () => true, offsetMs: () => 0 } }),
     ...(settings.issuers === undefined ? {} : { issuers: settings.issuers }),
     ...(settings.random === undefined ? {} : { random: settings.random }),
