@@ -7,6 +7,7 @@ import { redisKeyDocuments } from "../store/key-documents.ts";
 import { createSigningKeys } from "../store/key-rotation.ts";
 import type { OpenedStore } from "../store/open.ts";
 import type { RedisTarget } from "../store/redis-target.ts";
+import { reseal } from "../store/reseal.ts";
 import { createSealer, type Sealer } from "../store/sealing.ts";
 import type { SigningKeys } from "../store/signing-keys.ts";
 import { createAttestor } from "./attestation/oidc.ts";
@@ -128,6 +129,7 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
   const works = composeServices(parts, {
     keys,
     rotation,
+    reseal: async (by) => (await rotation.reseal(by)) + (await resealHandles(store, sealer, log)),
     audit,
     hold,
     compile,
@@ -135,6 +137,18 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     draining: () => leaving.announced || leaving.closed,
   });
   return { parts, works, holder, audit, hold };
+}
+
+/** Leases move along the due index while it is walked, so it is walked until nothing was left to do; three times at most. */
+async function resealHandles(store: OpenedStore, sealer: Sealer, log: Log): Promise<number> {
+  let total = 0;
+  for (let pass = 0; pass < 3; pass += 1) {
+    const { resealed, failed } = await reseal(store.handles, sealer);
+    total += resealed;
+    if (failed.length > 0) log.warn({ leases: failed }, "revocation handles that no master key opens: keep the old key until these leases are gone");
+    if (resealed === 0) break;
+  }
+  return total;
 }
 
 const gateOf = (store: OpenedStore, audit: AuditTrail, hold: Hold, leaving: Leaving): Gate =>

@@ -29,6 +29,8 @@ import { createVerifiers } from "./verifiers.ts";
 export interface Foundations {
   readonly keys: SigningKeys;
   readonly rotation: KeyRotation;
+  /** Seals private keys and revocation handles anew under the first master key; how many were under another. */
+  readonly reseal: (by: string) => Promise<number>;
   readonly audit: AuditTrail;
   readonly hold: Hold;
   readonly compile: CompileDocuments;
@@ -85,7 +87,7 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
         jwks: () => keys.jwks(),
         announceNext: (order) => rotation.announceNext(order),
         withdraw: (kid, by, reason) => rotation.withdraw(kid, by, reason),
-        reseal: (by) => rotation.reseal(by),
+        reseal: foundations.reseal,
       },
       revocations,
     ),

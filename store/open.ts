@@ -9,11 +9,13 @@ import { connect, type Connection, type RedisClient } from "./connect.ts";
 import { createDenialStore } from "./denials.ts";
 import { createFeedStore } from "./feed.ts";
 import { findFacts } from "./facts.ts";
+import { leaseHandles } from "./handles.ts";
 import { createHoldStore } from "./hold.ts";
 import { ALL_BUCKETS, placeKey } from "./keyspace.ts";
 import { createLeaseStore } from "./leases.ts";
 import { pipelined } from "./pipeline.ts";
 import type { RedisTarget } from "./redis-target.ts";
+import type { SealedRecords } from "./reseal.ts";
 import { createRevocationStore } from "./revocations.ts";
 import { createRunner } from "./run.ts";
 import { createTaskStore } from "./tasks.ts";
@@ -35,6 +37,8 @@ export interface OpenStoreOptions {
 
 /** A store and the connection beneath it, for what keeps keys of its own (signing keys). */
 export interface OpenedStore extends Store {
+  /** Revocation handles, for sealing them again under another master key. */
+  readonly handles: SealedRecords;
   readonly client: RedisClient;
 }
 
@@ -69,6 +73,7 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
       audit: createAuditStream(runner),
       hold: createHoldStore(runner),
       feed: createFeedStore(runner),
+      handles: leaseHandles(runner),
       facts: () => facts,
       async ping() {
         const key = `${placeKey("meta")}:ping`;

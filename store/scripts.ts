@@ -27,6 +27,7 @@ export const SCRIPTS = {
   },
   "activate-lease": { writes: "room", args: { id: "text", handle: "text", name: "text", said: "text", ended: "text" } },
   "renew-lease": { writes: "room", args: { id: "text", task_id: "text", key: "text", ttl: "number", limited_by: "text", said: "text", ...AUDITED_DENIAL } },
+  "replace-handle": { writes: "any", args: { id: "text", from: "text", to: "text" } },
   "read-lease": { writes: "none", args: { id: "text" } },
   "is-live": { writes: "none", args: { id: "text", key: "text" } },
   "end-lease": { writes: "any", args: { id: "text", by: "text", said: "text" } },

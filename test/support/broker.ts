@@ -27,6 +27,8 @@ export interface BrokerSettings {
   /** Share it to run two brokers on one store, or to start again on what the first left. */
   readonly redis?: TestRedis;
   readonly masterKey?: Buffer;
+  /** Several, the first of which seals. */
+  readonly masterKeys?: readonly Buffer[];
   readonly url?: string;
   readonly witness?: Witness;
   /** Export into real audit files here; otherwise records stay where scripts wrote them. */
@@ -68,7 +70,7 @@ export async function startBroker(settings: BrokerSettings = {}): Promise<TestBr
     url,
     redis: redis.url,
     requireAof: false,
-    masterKeys: [masterKey],
+    masterKeys: settings.masterKeys ?? [masterKey],
     policyPath,
     operators: { file: "operators", text: tokens.map(({ line }) => line).join("\n") },
     log,
