@@ -116,6 +116,20 @@ describe("commands in the documentation", () => {
   });
 });
 
+describe("the demo's transcript in the README", () => {
+  it("says what the demo asserts, word for word", () => {
+    const [transcript] = blocksIn("console");
+    const demo = read("scripts/demo.ts");
+    const claims = [...(transcript?.text ?? "").matchAll(/^ {3}✓ (.*)$/gm)].map(([, claim = ""]) => claim);
+    const acts = [...(transcript?.text ?? "").matchAll(/^(\d) {2}(.*)$/gm)].map(
+      ([, number = "", title = ""]) => `act(${number}, "${title}")`,
+    );
+    expect(claims.length).toBeGreaterThan(5);
+    expect(claims.filter((claim) => !demo.includes(claim.replace(/\b\d+ minutes/, "${minutes} minutes")))).toEqual([]);
+    expect(acts.filter((act) => !demo.includes(act))).toEqual([]);
+  });
+});
+
 describe("exit codes in the documentation", () => {
   it("are those of the command and the server, all of them", () => {
     const listed = table(page("docs/cli.md"), "| Code | Means |").map(([code = ""]) => code);

@@ -38,7 +38,7 @@ export function commandsIn(text: string): readonly (readonly string[])[] {
   for (const line of text.replaceAll("\\\n", " ").split("\n")) {
     let current: string[] | undefined;
     let start = true;
-    for (const word of wordsOf(line)) {
+    for (const word of wordsOf(line.replace(/^\s*\$ /, ""))) {
       if (ENDS.has(word)) {
         current = undefined;
         start = true;
