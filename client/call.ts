@@ -84,7 +84,7 @@ async function once<T>(
   if (request.bearer !== undefined) headers["authorization"] = `Bearer ${await request.bearer(last)}`;
   if (key !== undefined) headers["idempotency-key"] = key;
   const body = encodeBody(request, request.fill === undefined ? {} : await request.fill(last), headers);
-  const timeout = AbortSignal.timeout(Math.max(1, leftMs));
+  const timeout = AbortSignal.timeout(Math.max(1, Math.ceil(leftMs)));
   const signal = request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
   let response: Response;
   let answered: string;

@@ -1,12 +1,14 @@
 import type { TaskId } from "../domain/ids.ts";
-import { parseDuration } from "../domain/time.ts";
-import type { CheckView, WhoamiView } from "../domain/wire.ts";
+import { parseDuration, systemClock, type Clock } from "../domain/time.ts";
+import type { CheckView, OpenedTaskView, WhoamiView } from "../domain/wire.ts";
 import { BrokerClient, type CallOptions, type Speaker } from "./broker-client.ts";
 import type { Connection } from "./call.ts";
 import type { BrokerError } from "./errors.ts";
 import { fetchTrusting } from "./https-fetch.ts";
 import { autoIdentity, type Identity } from "./identity.ts";
-import { Task } from "./task.ts";
+import { credentialOf } from "./credential.ts";
+import { Credential } from "./lease.ts";
+import { Task, type CredentialOptions } from "./task.ts";
 
 export interface ClientOptions extends Connection {
   /** Default: `autoIdentity()` for this broker's URL. */
@@ -31,6 +33,8 @@ export interface Stint {
   readonly identity: Identity;
   /** Opens a task, or joins the one this run belongs to. */
   task(purpose?: string, options?: TaskOptions): Promise<Task>;
+  /** One credential in one trip; its task is the one this run belongs to, or one of its own. */
+  request(grant: string, options?: CredentialOptions): Promise<Credential>;
   /** What the broker sees. */
   whoami(): Promise<WhoamiView>;
   /** What a request for the grant would be answered. */
@@ -46,6 +50,12 @@ export function createClient(options: ClientOptions): Stint {
     broker,
     identity,
     task: (purpose, task = {}) => createTask(broker, identity, purpose, task),
+    request: async (grant, asked = {}) => {
+      const { signal, timeoutMs, ...rest } = asked;
+      const call = { ...(signal === undefined ? {} : { signal }), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
+      const answer = await broker.exchange(identity, { ...rest, grant }, call);
+      return new Credential(broker, answer.task_token, credentialOf(grant, answer));
+    },
     whoami: () => broker.whoami(identity),
     canI: (grant) => broker.check(identity, { grant }),
   };
@@ -64,8 +74,14 @@ export async function createTask(
     throw new TypeError('heartbeat: expected a span such as "1m", one second at least');
   const call = { ...(signal === undefined ? {} : { signal }), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
   const opened = await broker.openTask(identity, { ...(purpose === undefined ? {} : { purpose }), ...withoutUndefined(asked) }, call);
-  if (windowMs === undefined) return new Task(broker, opened);
-  return new Task(broker, opened, { everyMs: windowMs / 3, ...(onHeartbeatLost === undefined ? {} : { onLost: onHeartbeatLost }) });
+  const everyMs = windowMs === undefined ? paceOf(opened, broker.connection.clock ?? systemClock) : windowMs / 3;
+  if (everyMs === undefined) return new Task(broker, opened);
+  return new Task(broker, opened, { everyMs, ...(onHeartbeatLost === undefined ? {} : { onLost: onHeartbeatLost }) });
+}
+
+/** A task that was joined may want heartbeats though we asked for none: whoever uses it keeps it alive. */
+function paceOf({ heartbeat_by: by }: OpenedTaskView, clock: Clock): number | undefined {
+  return by === undefined ? undefined : Math.max(1000, (Date.parse(by) - clock()) / 3);
 }
 
 function withoutUndefined<T extends object>(value: T): T {

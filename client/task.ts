@@ -97,7 +97,9 @@ export class Task {
         .heartbeat(this.id, this.#token, { timeoutMs: Math.max(1000, everyMs) })
         .catch((error: unknown) => {
           if (error instanceof GoneError) this.stopHeartbeats();
-          if (error instanceof BrokerError) onLost?.(error);
+          onLost?.(
+            error instanceof BrokerError ? error : new BrokerError("the heartbeat failed", { code: "heartbeat_failed", cause: error }),
+          );
         })
         .finally(() => {
           sending = false;

@@ -49,7 +49,8 @@ export async function run(context: Context, options: Options, [command = "", ...
 
 async function open(context: Context, options: Options, command: string, signals: Signals): Promise<Task> {
   return await createTask(context.broker, context.identity(), options.purpose ?? `exec ${basename(command)}`, {
-    heartbeat: options.heartbeat,
+    // A task that is kept must not end because this process did.
+    ...(options.keepTask === true ? {} : { heartbeat: options.heartbeat }),
     signal: signals.aborted,
     onHeartbeatLost: (error) => {
       if (error instanceof GoneError)

@@ -1,7 +1,8 @@
 import { writeFile, rename, rm } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import { formatDuration } from "../../domain/time.ts";
-import type { CredentialView, TokenView } from "../../domain/wire.ts";
+import type { CredentialView } from "../../domain/wire.ts";
+import { credentialOf } from "../credential.ts";
 import type { CredentialRequest } from "../broker-client.ts";
 import { secretVariable, span, type Context } from "./context.ts";
 import { formatCredential, type CredentialFormat } from "./credential-format.ts";
@@ -75,23 +76,7 @@ async function ask(context: Context, request: CredentialRequest): Promise<Given>
   const taskToken = secretVariable(context.env, "STINT_TASK_TOKEN");
   const task = context.env["STINT_TASK"];
   if (taskToken !== undefined && task) return await context.broker.credential(task, taskToken, request);
-  return fromExchange(request.grant, await context.broker.exchange(taskToken ?? context.identity(), request));
-}
-
-function fromExchange(grant: string, answer: TokenView): Given {
-  const { access_token: token, lease_id, task_id, task_token, expires_at, limited_by, revocation, dead_by } = answer;
-  return {
-    lease_id,
-    task_id,
-    grant,
-    issuer: "jwt",
-    credential: { type: "jwt", token },
-    expires_at,
-    limited_by,
-    revocation,
-    dead_by,
-    task_token,
-  };
+  return credentialOf(request.grant, await context.broker.exchange(taskToken ?? context.identity(), request));
 }
 
 function fieldOf(view: Given, name: string): string {

@@ -80,6 +80,11 @@ describe("a call to the broker", () => {
     expect([error.name, error.message]).toEqual(["UnreachableError", `${server.url} did not answer in time`]);
   });
 
+  it("takes any span as its time", async () => {
+    await using server = await recordingServer(() => ({ body: { fine: true } }));
+    expect((await call({ url: server.url }, { method: "GET", path: "/", timeoutMs: 1000 / 3 })).body).toEqual({ fine: true });
+  });
+
   it("follows no redirect: a bearer token goes to one address only", async () => {
     await using elsewhere = await recordingServer(() => ({ body: {} }));
     await using server = await recordingServer(() => ({ status: 307, headers: { location: elsewhere.url } }));

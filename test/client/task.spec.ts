@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
 import { inspect } from "node:util";
+import { systemClock } from "../../domain/time.ts";
 import { createClient, fixedIdentity, type Credential } from "../../client/index.ts";
 import { EVIDENCE, LEASE, SECRET, TASK, toyBroker } from "./toy-broker.ts";
 import type { RecordingServer } from "./recording-server.ts";
@@ -49,6 +50,15 @@ describe("a task", () => {
     expect(sent(broker).slice(1)).toEqual([`POST /v1/tasks/${TASK}/heartbeat`, `POST /v1/tasks/${TASK}/heartbeat`]);
   });
 
+  it("keeps alive a task it joined that wants heartbeats, though it asked for none", async () => {
+    const soon = new Date(systemClock() + 3300).toISOString();
+    await using broker = await toyBroker(({ path }) =>
+      path === "/v1/tasks" ? { status: 200, body: { task: TASK, task_token: "t", expires_at: soon, heartbeat_by: soon } } : undefined,
+    );
+    await using _task = await clientOf(broker).task();
+    while (!sent(broker).includes(`POST /v1/tasks/${TASK}/heartbeat`)) await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+
   it("refuses a heartbeat that is no span before anything is sent", async () => {
     await using broker = await toyBroker();
     await expect(clientOf(broker).task("x", { heartbeat: "often" })).rejects.toThrow('heartbeat: expected a span such as "1m"');
@@ -57,6 +67,15 @@ describe("a task", () => {
 });
 
 describe("a credential", () => {
+  it("may be asked for in one trip, and given back by itself", async () => {
+    await using broker = await toyBroker();
+    {
+      await using credential = await clientOf(broker).request("deploy-prod", { ttl: "5m" });
+      expect([credential.value, credential.leaseId]).toEqual([SECRET, LEASE]);
+    }
+    expect(sent(broker)).toEqual(["POST /oauth2/token", `POST /v1/leases/${LEASE}/release`]);
+  });
+
   it.each<[string, (credential: Credential) => string]>([
     ["a template", (one) => `${one.toString()}`],
     ["JSON", (one) => JSON.stringify({ one })],
