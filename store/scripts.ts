@@ -39,13 +39,13 @@ export const SCRIPTS = {
   "open-task": {
     writes: "room",
     args: {
-      id: "text", subject: "text", workload: "text", trust: "text", ttl: "number", heartbeat: "number", purpose: "text", parent: "text", value: "text",
+      id: "text", subject: "text", workload: "text", trust: "text", ttl: "number", deadline: "number", heartbeat: "number", purpose: "text", parent: "text", value: "text",
       value_hash: "text", ...EVIDENCE, idem: "text", idem_body: "text", said: "text", joined_said: "text", ...AUDITED_DENIAL,
     },
   },
   "enter-child": { writes: "room", args: { parent: "text", child: "text" } },
   "heartbeat-task": { writes: "any", args: { id: "text" } },
-  "end-task": { writes: "any", args: { id: "text", by: "text", outcome: "text", cursor: "text", retention: "number", said: "text" } },
+  "end-task": { writes: "any", args: { id: "text", by: "text", outcome: "text", cursor: "text", with_parent: "number", retention: "number", said: "text" } },
   "finish-task": { writes: "any", args: { id: "text", retention: "number" } },
   mark: { writes: "any", args: { scope: "text", mark: "number", again: "number", said: "text" } },
   "end-marked": { writes: "any", args: { subject: "text", place: "number", name: "text", mark: "number", limit: "number", cursor: "text", said: "text" } },

@@ -31,17 +31,13 @@ export function createTaskStore(runner: Runner): TaskStore {
 
 async function open(runner: Runner, order: OpenTaskOrder): Promise<{ outcome: "opened" | "joined" | "replayed"; task: Task } | Refused> {
   const { principal, implicit } = order;
-  let ttl = implicit?.ttlMs ?? order.ttlMs;
-  if (order.parent !== undefined) {
-    // Entered under its parent before it exists: a crash in between leaves an entry that ending skips.
-    const entered = texts(await runner.run("enter-child", bucketOfId(order.parent), { parent: bare(order.parent), child: order.taskId }));
-    if (entered[0] !== "entered") return { outcome: "refused", code: "task_ended" };
-    ttl = Math.min(ttl, Number(entered[1]) - runner.clock.now());
-  }
+  // Entered under its parent before it exists: a crash in between leaves an entry that ending skips.
+  const entered = order.parent === undefined ? undefined : await enter(runner, order.parent, order.taskId);
+  if (entered === "ended") return refuseUnder(runner, order);
   const reply = texts(
     await runner.run("open-task", bucketOfSubject(principal.subject), {
-      id: bare(order.taskId), subject: principal.subject, workload: principal.workload, trust: principal.trust, ttl: Math.floor(ttl),
-      heartbeat: order.heartbeatMs ?? 0, purpose: order.purpose ?? "", parent: order.parent ?? "", value: implicit?.value.slice(0, 256) ?? "",
+      id: bare(order.taskId), subject: principal.subject, workload: principal.workload, trust: principal.trust, ttl: implicit?.ttlMs ?? order.ttlMs,
+      deadline: entered ?? 0, heartbeat: order.heartbeatMs ?? 0, purpose: order.purpose ?? "", parent: order.parent ?? "", value: implicit?.value.slice(0, 256) ?? "",
       value_hash: implicit === undefined ? "" : valueHash(principal.subject, principal.trust, implicit.value),
       ...evidenceArgs(principal.evidence, runner.clock.now()), ...idempotencyArgs(order.idempotency), said: JSON.stringify(order.audit),
       joined_said: JSON.stringify({ ...order.audit, action: "task.joined" }), ...denialArgs(order.denial, order.audit, order.retentionMs),
@@ -49,19 +45,40 @@ async function open(runner: Runner, order: OpenTaskOrder): Promise<{ outcome: "o
   );
   const [outcome, id = "", text = ""] = reply;
   if (outcome === "refused") return refused(reply);
-  return { outcome: outcome === "joined" || outcome === "replayed" ? outcome : "opened", task: readTask(id, text) };
+  const task = readTask(id, text);
+  // Once more, now that it exists: the parent may have ended in between, and a task that was joined is not the one entered before.
+  if (order.parent !== undefined && (await enter(runner, order.parent, task.id)) === "ended") {
+    if (task.parent === order.parent) await end(runner, task.id, "revoked", undefined, { action: "task.ended", principal: "broker", parent: order.parent }, order.retentionMs);
+    return refuseUnder(runner, order);
+  }
+  return { outcome: outcome === "joined" || outcome === "replayed" ? outcome : "opened", task };
+}
+
+/** When the parent ends, or `ended` if it has. */
+async function enter(runner: Runner, parent: TaskId, child: TaskId): Promise<number | "ended"> {
+  const reply = texts(await runner.run("enter-child", bucketOfId(parent), { parent: bare(parent), child }));
+  return reply[0] === "entered" ? Number(reply[1]) : "ended";
+}
+
+async function refuseUnder(runner: Runner, order: OpenTaskOrder): Promise<Refused> {
+  const { denied: said, ...denial } = denialArgs(order.denial, order.audit, order.retentionMs);
+  const { subject, evidence } = order.principal;
+  await runner.run("record-denial", bucketOfId(order.denial.id), { ...denial, subject, said, code: "task_ended", message: "", ...evidenceArgs(evidence, runner.clock.now()) });
+  return { outcome: "refused", code: "task_ended" };
 }
 
 type Ended = { task: Task; children: readonly TaskId[]; revoking: readonly LeaseId[] } | undefined;
 
-async function end(runner: Runner, id: TaskId, by: EndedBy, outcome: TaskOutcome | undefined, audit: AuditFacts, retentionMs: number, depth = 0): Promise<Ended> {
+async function end(runner: Runner, id: TaskId, by: EndedBy, outcome: TaskOutcome | undefined, audit: AuditFacts, retentionMs: number, met: Set<TaskId> = new Set()): Promise<Ended> {
   const bucket = bucketOfId(id);
+  const withParent = met.size > 0 ? 1 : 0;
+  met.add(id);
   const revoking: LeaseId[] = [];
   let cursor = "0";
   let task: Task;
   do {
     const reply = texts(
-      await runner.run("end-task", bucket, { id: bare(id), by, outcome: outcome ?? "", cursor, retention: retentionMs, said: JSON.stringify(audit) }),
+      await runner.run("end-task", bucket, { id: bare(id), by, outcome: outcome ?? "", cursor, with_parent: withParent, retention: retentionMs, said: JSON.stringify(audit) }),
     );
     if (reply[0] === "unknown") return undefined;
     task = readTask(bare(id), reply[1] ?? "");
@@ -70,12 +87,11 @@ async function end(runner: Runner, id: TaskId, by: EndedBy, outcome: TaskOutcome
     for (const lease of reply.slice(3)) revoking.push(`lease_${lease}`);
   } while (cursor !== "0");
   const children = (await runner.ask((client) => client.smembers(recordKey("tc", id)))).filter((child) => isId("task", child));
-  // A child ends as its parent did. Eight generations are more than anybody means.
-  if (depth < 8) {
-    for (const child of children) {
-      const below = await end(runner, child, by, outcome, { ...audit, parent: id }, retentionMs, depth + 1);
-      revoking.push(...(below?.revoking ?? []));
-    }
+  // A child ends as its parent did, whatever its own clock says; one that was joined under several, or below itself, once.
+  for (const child of children) {
+    if (met.has(child)) continue;
+    const below = await end(runner, child, by, outcome, { ...audit, parent: id }, retentionMs, met);
+    revoking.push(...(below?.revoking ?? []));
   }
   await runner.run("finish-task", bucket, { id: bare(id), retention: retentionMs });
   return { task, children, revoking };

@@ -1,12 +1,12 @@
 -- Ends a task: from the first call on nothing can be opened under it. Ends up to about a hundred of its leases a call; the task
--- stays in the due set until the caller has also ended its children and says so (finish-task).
+-- stays in the due set until the caller has also ended its children and says so (finish-task). `with_parent` 1: its own clock is not asked.
 read_facts()
 local at = instant(now, agreed)
 local task = read_task(id)
 if not task then return { "unknown" } end
 if task.state == "open" then
-  local late = (by == "deadline" and task.expiresAt > at) or (by == "heartbeat" and (not task.heartbeatBy or task.heartbeatBy > at))
-  if late then return { "alive", cjson.encode(task) } end
+  local early = (by == "deadline" and task.expiresAt > at) or (by == "heartbeat" and (not task.heartbeatBy or task.heartbeatBy > at))
+  if early and with_parent == 0 then return { "alive", cjson.encode(task) } end
   task.state = "ended"
   task.endedAt = at
   task.endedBy = by

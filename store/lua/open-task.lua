@@ -48,8 +48,13 @@ if value_hash ~= "" then
 end
 if not evidence_left(evidence, evidence_max) then return refuse("evidence_spent") end
 
+-- A child ends no later than its parent, to the millisecond.
+local expires = now + ttl
+if deadline > 0 and deadline < expires then expires = deadline end
+if expires <= at then return refuse("task_ended") end
+
 spend(evidence, evidence_max, evidence_ttl)
-local task = { state = "open", subject = subject, workload = workload, trust = trust, openedAt = now, expiresAt = now + ttl }
+local task = { state = "open", subject = subject, workload = workload, trust = trust, openedAt = now, expiresAt = expires }
 if value_hash ~= "" then task.value = value end
 if purpose ~= "" then task.purpose = purpose end
 if parent ~= "" then task.parent = parent end
@@ -60,7 +65,7 @@ end
 local packed = cjson.encode(task)
 redis.call("SET", task_key(id), packed)
 watch_task(id, task)
-if value_hash ~= "" then redis.call("SET", P .. ":tk:" .. value_hash, id, "PX", ttl) end
+if value_hash ~= "" then redis.call("SET", P .. ":tk:" .. value_hash, id, "PX", expires - now) end
 if idem ~= "" then redis.call("SET", P .. ":i:" .. idem, cjson.encode({ body = idem_body, task = id }), "PX", 86400000) end
 local names = P .. ":wn:" .. workload
 redis.call("SADD", names, subject)
