@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { AuditFacts, AuditRecord } from "../domain/audit-event.ts";
 import { toRfc3339 } from "../domain/time.ts";
 import type { AuditStream } from "./api.ts";
@@ -11,7 +12,7 @@ const streamKey = (bucket: number): string => `${placeKey(bucket)}:au`;
 export function createAuditStream(runner: Runner): AuditStream {
   return {
     async append(bucket, facts) {
-      await runner.run("append-audit", bucket, { said: JSON.stringify(facts) });
+      await runner.run("append-audit", bucket, { once: randomUUID(), said: JSON.stringify(facts) });
     },
     async read(bucket, afterSeq, limit) {
       const rows = await runner.ask((client) => client.xrange(streamKey(bucket), `(${afterSeq}-0`, "+", "COUNT", limit));

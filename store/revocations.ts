@@ -55,7 +55,9 @@ async function readJob(runner: Runner, id: RevocationJob["id"]): Promise<Revocat
   const text = await runner.ask((client) => client.get(recordKey("r", id)));
   if (text === null) return undefined;
   const rows = await runner.ask((client) => client.lrange(recordKey("re", id), 0, 999));
-  return { ...(JSON.parse(text) as Omit<RevocationJob, "endings">), endings: rows.map((row) => JSON.parse(row) as LeaseEnding) };
+  // A page whose reply was lost, or that was walked again after a crash, is listed twice; its later word counts.
+  const endings = new Map(rows.map((row) => JSON.parse(row) as LeaseEnding).map((ending) => [ending.leaseId, ending]));
+  return { ...(JSON.parse(text) as Omit<RevocationJob, "endings">), endings: [...endings.values()] };
 }
 
 async function listJobs(runner: Runner, cursor: string | undefined, limit: number): Promise<Page<RevocationJob>> {

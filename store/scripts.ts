@@ -52,7 +52,7 @@ export const SCRIPTS = {
   "set-lock": { writes: "any", args: { scope: "text", body: "text", said: "text" } },
   "remove-lock": { writes: "any", args: { scope: "text", id: "text", said: "text" } },
   "record-denial": { writes: "room", args: { denial: "text", subject: "text", denial_body: "text", said: "text", retention: "number", code: "text", message: "text", ...EVIDENCE } },
-  "append-audit": { writes: "any", args: { said: "text" } },
+  "append-audit": { writes: "any", args: { once: "text", said: "text" } },
   "set-hold": { writes: "any", args: { hold: "number", said: "text" } },
   "append-revocation": {
     writes: "any",

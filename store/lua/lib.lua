@@ -180,10 +180,10 @@ local function count_refusal(evidence, max, ttl)
   if refusals == 20 then redis.call("SET", P .. ":e:" .. evidence, max, "PX", ttl) end
 end
 
--- A refusal: its record for operators (7 days, at most 1,000 per subject) and its audit record.
+-- A refusal: its record for operators (7 days, at most 1,000 per subject) and its audit record. False when it was recorded before.
 local function deny(at, id, subject, body, said, retention, code, message)
   local key = P .. ":d:" .. id
-  if redis.call("EXISTS", key) == 1 then return end
+  if redis.call("EXISTS", key) == 1 then return false end
   redis.call("SET", key, code .. "\n" .. (message or "") .. "\n" .. body, "PX", retention)
   local list = P .. ":ds:" .. subject
   if redis.call("LPUSH", list, id) > 1000 then
@@ -192,6 +192,7 @@ local function deny(at, id, subject, body, said, retention, code, message)
   end
   redis.call("PEXPIRE", list, retention)
   record(at, said, { code = code })
+  return true
 end
 
 -- A task is a JSON object. Its clock: the nearer of deadline and heartbeat.

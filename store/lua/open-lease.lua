@@ -3,16 +3,17 @@
 read_facts()
 local at = instant(now, agreed)
 
-local known = read_lease(id)
-if known then -- our own earlier call, whose reply was lost
-  return { "opened", redis.call("GET", lease_key(id)), redis.call("GET", task_key(known[TASK])), limited_by, 0 }
-end
-
 local function refuse(code, message, number, text)
-  deny(at, denial, subject, denial_body, denied, retention, code, message)
-  count_refusal(evidence, evidence_max, evidence_ttl)
+  if deny(at, denial, subject, denial_body, denied, retention, code, message) then count_refusal(evidence, evidence_max, evidence_ttl) end
   save_facts()
   return { "refused", code, message or "", number or 0, text or "" }
+end
+
+-- Our own earlier call, whose reply was lost. What has ended since must not be answered with a credential.
+local known = read_lease(id)
+if known then
+  if marked(known) or (known[STATE] ~= "p" and known[STATE] ~= "a") or known[EXPIRES] <= at then return refuse("lease_ended", nil, 0, id) end
+  return { "opened", redis.call("GET", lease_key(id)), redis.call("GET", task_key(known[TASK])), known[EXPIRES] < opened + ttl and "task" or limited_by, 0 }
 end
 
 if idem ~= "" then

@@ -3,10 +3,11 @@ read_facts()
 local at = instant(now, agreed)
 local known = redis.call("GET", task_key(id))
 if known then return { "opened", id, known } end -- our own earlier call, whose reply was lost
+local joined_before = redis.call("GET", P .. ":tj:" .. id)
+if joined_before then return { "joined", joined_before, redis.call("GET", task_key(joined_before)) } end -- the same, of one that joined
 
 local function refuse(code, message, number, text)
-  deny(at, denial, subject, denial_body, denied, retention, code, message)
-  count_refusal(evidence, evidence_max, evidence_ttl)
+  if deny(at, denial, subject, denial_body, denied, retention, code, message) then count_refusal(evidence, evidence_max, evidence_ttl) end
   save_facts()
   return { "refused", code, message or "", number or 0, text or "" }
 end
@@ -41,6 +42,7 @@ if value_hash ~= "" then
       watch_task(joined, found)
     end
     if idem ~= "" then redis.call("SET", P .. ":i:" .. idem, cjson.encode({ body = idem_body, task = joined }), "PX", 86400000) end
+    redis.call("SET", P .. ":tj:" .. id, joined, "PX", 60000)
     record(at, joined_said, { task = "task_" .. joined })
     save_facts()
     return { "joined", joined, cjson.encode(found) }

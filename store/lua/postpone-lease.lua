@@ -2,7 +2,10 @@
 read_facts()
 local at = instant(now, agreed)
 local lease = read_lease(id)
-if not lease or (lease[STATE] ~= "r" and lease[STATE] ~= "s") or at_place(lease, EPOCH) ~= epoch then return { "superseded" } end
+if not lease or (lease[STATE] ~= "r" and lease[STATE] ~= "s") then return { "superseded" } end
+if at_place(lease, EPOCH) == epoch + 1 and at_place(lease, ERROR) == reason then return { "postponed" } end -- our own earlier call
+if at_place(lease, EPOCH) ~= epoch then return { "superseded" } end
+put(lease, EPOCH, epoch + 1)
 put(lease, ATTEMPTS, at_place(lease, ATTEMPTS) + 1)
 put(lease, ERROR, reason)
 local was = lease[STATE]
