@@ -5,13 +5,14 @@ import type { Runner } from "./run.ts";
 
 /**
  * The subjects that a workload selector stands for: every subject that bore the display name within the last eight days (no lease
- * lives longer than one), or the text itself when it is a subject.
+ * lives longer than one), and the text itself when it is a subject.
  */
 export async function subjectsOf(runner: Runner, workload: string): Promise<readonly string[]> {
   const replies = await pipelined(runner, ALL_BUCKETS, (pipe, bucket) => pipe.smembers(`${placeKey(bucket)}:wn:${workload}`));
   const subjects = new Set(replies.flatMap(([members]) => members as string[]));
-  if (subjects.size > 0) return [...subjects];
-  return (await isSubject(runner, workload)) || workload.includes(":") ? [workload] : [];
+  // Always itself too: whoever may choose a display name must not hide a subject behind it.
+  if (workload.includes(":") || (await isSubject(runner, workload))) subjects.add(workload);
+  return [...subjects];
 }
 
 async function isSubject(runner: Runner, text: string): Promise<boolean> {

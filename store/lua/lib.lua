@@ -147,14 +147,18 @@ local function finish(id, lease, at, by, due)
   return "revoking"
 end
 
--- A lock over these names that still holds, decoded; nil when there is none.
+-- A lock over these names that still holds, decoded; nil when there is none. A scope has a list of them: one that runs out or is taken
+-- away leaves the others in force.
 local function lock_over(at, subject, workload, grant, issuer, trust)
   if facts.locks == 0 then return nil end
   local got = redis.call("HMGET", P .. ":locks", "all", "workload:" .. subject, "workload:" .. workload, "grant:" .. grant, "issuer:" .. issuer, "trust:" .. trust)
   for i = 1, 6 do
     if got[i] then
-      local lock = cjson.decode(got[i])
-      if lock["until"] > at then return lock end
+      local longest = nil
+      for _, lock in ipairs(cjson.decode(got[i])) do
+        if lock["until"] > at and (not longest or lock["until"] > longest["until"]) then longest = lock end
+      end
+      if longest then return longest end
     end
   end
   return nil

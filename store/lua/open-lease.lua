@@ -16,6 +16,10 @@ if known then
   return { "opened", redis.call("GET", lease_key(id)), redis.call("GET", task_key(known[TASK])), known[EXPIRES] < opened + ttl and "task" or limited_by, 0 }
 end
 
+-- Before the idempotency key: a token signed again is handed out too.
+local lock = lock_over(at, subject, workload, grant, issuer, trust)
+if lock then return refuse("locked", lock.message, lock["until"] - at) end
+
 if idem ~= "" then
   local seen = redis.call("GET", P .. ":i:" .. idem)
   if seen then
@@ -31,9 +35,6 @@ end
 
 if facts.hold == 1 then return refuse("on_hold", nil, 30000) end
 if agreed ~= 1 or facts.hw > now + 60000 then return refuse("clock_disagrees", nil, 5000) end
-
-local lock = lock_over(at, subject, workload, grant, issuer, trust)
-if lock then return refuse("locked", lock.message, lock["until"] - at) end
 
 -- Not a refusal for the caller: the broker comes back with a later id.
 local mark = mark_over(subject, grant, issuer, trust, key)
