@@ -6,5 +6,7 @@ if not lease then return { "unknown" } end
 if finish(id, lease, at, by) then
   record(at, said, { lease = "lease_" .. id, task = "task_" .. lease[TASK], ended_by = by, state = lease[STATE] == "d" and "revoked" or "revoking" })
   save_facts()
+elseif by == "issue_failed" and lease[STATE] == "r" and awaits_issuer(id, lease, at) then
+  redis.call("ZADD", P .. ":due", at, id)
 end
 return { "ended", redis.call("GET", lease_key(id)) }

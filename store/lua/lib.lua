@@ -131,8 +131,16 @@ local function close(id, lease, at, state, how)
   end
 end
 
+-- A pending lease is due when its issuer must have finished. Ended before that it stays due then, unless the issuer says that it has
+-- finished: a target that is asked too early says "already gone", and then makes the credential.
+local function issued_by(lease) return lease[OPENED] + 30000 end
+
+local function awaits_issuer(id, lease, at)
+  return at < issued_by(lease) and tonumber(redis.call("ZSCORE", P .. ":due", id) or 0) == issued_by(lease)
+end
+
 -- Begins or completes an ending. A computing issuer needs no call: closed at once. Answers "closed", "revoking" or nil (had ended).
-local function finish(id, lease, at, by, due)
+local function finish(id, lease, at, by)
   local state = lease[STATE]
   if state ~= "p" and state ~= "a" then return nil end
   put(lease, ENDED, at)
@@ -142,7 +150,7 @@ local function finish(id, lease, at, by, due)
     return "closed"
   end
   move(lease, "r")
-  redis.call("ZADD", P .. ":due", due or at, id)
+  if state == "a" or by == "issue_failed" or at >= issued_by(lease) then redis.call("ZADD", P .. ":due", at, id) end
   write_lease(id, lease)
   return "revoking"
 end

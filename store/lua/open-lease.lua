@@ -100,7 +100,7 @@ local lease = { computes == 1 and "a" or "p", subject, workload, trust, grant, i
 if terms ~= "" then lease[TERMS] = terms end
 local packed = cjson.encode(lease)
 redis.call("SET", lease_key(id), packed)
-redis.call("ZADD", P .. ":due", computes == 1 and expires or opened + 30000, id)
+redis.call("ZADD", P .. ":due", computes == 1 and expires or issued_by(lease), id)
 redis.call("SADD", P .. ":w:" .. subject, id)
 redis.call("HSET", P .. ":tl:" .. task_id, id, "")
 redis.call("HINCRBY", budget, grant, 1)

@@ -188,6 +188,7 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
       });
       it("obeys only the latest claim", async () => {
         const id = await obtain(aSubject(), OUTSIDE);
+        await store.leases.activate(id, { handle: "sealed-handle", externalName: undefined });
         await store.leases.end(id, "revoked", ENDED);
         const old = await store.leases.claim(id);
         const late = await store.leases.claim(id);
@@ -199,6 +200,7 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
       it("is postponed, gets stuck, stays due, and is still tried", async () => {
         const subject = aSubject();
         const id = await obtain(subject, OUTSIDE);
+        await store.leases.activate(id, { handle: "sealed-handle", externalName: undefined });
         await store.leases.end(id, "revoked", ENDED);
         const claim = await store.leases.claim(id);
         expect(await store.leases.postpone(id, claim?.epoch ?? 0, { delayMs: 5000, error: "target is down", stuck: true })).toBe("postponed");
