@@ -16,7 +16,8 @@ export interface Runner {
 
 /** The store answers within two seconds, or says that it cannot. */
 const PATIENCE_MS = 1800;
-const ATTEMPTS = 3;
+/** Enough for a connection to be made again on a busy machine; patience ends them earlier when Redis hangs. */
+const ATTEMPTS = 6;
 
 // What another try may heal: lost connections, a failover or a slot on the move. Anything else is a fault of ours or of the data.
 const PASSING = /^(?:Connection is closed|Stream isn't writeable|Command timed out|connect E|read E|write E|This socket|LOADING|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|READONLY|UNBLOCKED|ASK|MOVED|Failed to refresh slots|None of startup nodes|Cluster isn't ready|All sentinels|Reached the max retries|Too many Cluster redirections)/i;
