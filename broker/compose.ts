@@ -85,7 +85,7 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
       .catch((error: unknown) => log.warn({ error: describe(error) }, "refusals of unverified evidence were not written"));
     await store.audit.append(0, { action: "broker.stopped", principal: "broker" }).catch(() => undefined);
     await audit.exportWaiting(AbortSignal.timeout(1_000)).catch(() => undefined);
-    await audit.close();
+    await audit.close().catch((error: unknown) => log.warn({ error: describe(error) }, "the audit files were not closed cleanly"));
     await store.close();
   }
   const drainOnce = (): Promise<void> => (drained ??= drain());

@@ -94,9 +94,10 @@ export async function startBroker(settings: BrokerSettings = {}): Promise<TestBr
     await stopListening();
     await rm(folder, { recursive: true, force: true });
   };
+  let abandoned = false;
   const stop = async (): Promise<void> => {
-    await clean();
-    await broker.drain();
+    if (!abandoned) await clean();
+    if (!abandoned) await broker.drain();
     if (settings.redis === undefined) await redis.stop();
   };
   return {
@@ -116,8 +117,9 @@ export async function startBroker(settings: BrokerSettings = {}): Promise<TestBr
       records: () => storeAudit(broker.store).records(),
     },
     async abandon() {
+      abandoned = true;
       await clean();
-      broker.store.client.disconnect();
+      await broker.store.close();
       await broker.duties.drain();
     },
     [Symbol.asyncDispose]: stop,
