@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { writeDevFiles } from "../../../client/cli/dev/files.ts";
 import { devIdentity } from "../../../client/cli/dev/identity.ts";
 import { systemClock } from "../../../domain/time.ts";
-import { runCli } from "./run-cli.ts";
+import { freePort } from "../../support/redis.ts";
+import { callCli, runCli, startCli } from "./run-cli.ts";
 
 describe("a broker to play with", () => {
   it("has a configuration that passes its tests and the linter, and keys that only their owner can read", async () => {
@@ -35,5 +36,30 @@ describe("a broker to play with", () => {
       currentDate: new Date(now),
     });
     expect(payload).toMatchObject({ sub: "toy-job", branch: "main", exp: now / 1000 + 300 });
+  });
+
+  it("runs: its toy job gets a credential, an operator sees it, and an interrupt ends all of it", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "stint-dev-"));
+    const port = String(await freePort());
+    const dev = startCli(["dev", "--folder", folder, "--port", port], { HOME: folder });
+    try {
+      await dev.says("Ctrl-C ends it.");
+      const env = {
+        STINT_URL: `http://127.0.0.1:${port}`,
+        STINT_ID_TOKEN_FILE: join(folder, "id-token"),
+        STINT_OPERATOR_TOKEN_FILE: join(folder, "operator-token"),
+      };
+      const ran = await runCli(["exec", "--for", "deploy-dev=TOKEN", "--", "sh", "-c", "echo ${#TOKEN}"], env);
+      expect([ran.code, Number(ran.out) > 300, ran.err]).toEqual([0, true, expect.stringContaining("1 credential dead")]);
+      const task = /task_\w{26}/.exec(ran.err)?.[0] ?? "";
+      const record = async (): Promise<string> => (await callCli(["audit", "query", "--action", "task.ended", "--field", "task"], env)).out;
+      while (!(await record()).includes(task)) await new Promise((resolve) => setTimeout(resolve, 100));
+      expect((await callCli(["audit", "verify", join(folder, "data", "audit")], env)).code).toBe(0);
+    } finally {
+      dev.kill("SIGINT");
+      const ended = await dev.done;
+      await rm(folder, { recursive: true, force: true });
+      expect(ended.code).toBe(0);
+    }
   });
 });
