@@ -145,7 +145,8 @@ async function resealHandles(store: OpenedStore, sealer: Sealer, log: Log): Prom
   for (let pass = 0; pass < 3; pass += 1) {
     const { resealed, failed } = await reseal(store.handles, sealer);
     total += resealed;
-    if (failed.length > 0) log.warn({ leases: failed }, "revocation handles that no master key opens: keep the old key until these leases are gone");
+    if (failed.length > 0)
+      log.warn({ leases: failed }, "revocation handles that no master key opens: keep the old key until these leases are gone");
     if (resealed === 0) break;
   }
   return total;

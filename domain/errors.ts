@@ -4,16 +4,50 @@
  */
 export const ERROR_CODES = [
   // the request itself
-  "invalid_request", "unsupported_grant_type", "invalid_client", "not_found", "method_not_allowed", "payload_too_large",
-  "unsupported_media_type", "unauthenticated", "insufficient_role",
+  "invalid_request",
+  "unsupported_grant_type",
+  "invalid_client",
+  "not_found",
+  "method_not_allowed",
+  "payload_too_large",
+  "unsupported_media_type",
+  "unauthenticated",
+  "insufficient_role",
   // evidence (who is asking)
-  "invalid_identity", "issuer_unknown", "audience_mismatch", "token_expired", "clock_skew", "evidence_spent", "identity_incomplete",
+  "invalid_identity",
+  "issuer_unknown",
+  "audience_mismatch",
+  "token_expired",
+  "clock_skew",
+  "evidence_spent",
+  "identity_incomplete",
   // the decision
-  "not_permitted", "claim_mismatch", "condition_not_met", "scope_too_wide", "target_ambiguous", "locked", "task_ended", "limit_active", "limit_rate",
+  "not_permitted",
+  "claim_mismatch",
+  "condition_not_met",
+  "scope_too_wide",
+  "target_ambiguous",
+  "locked",
+  "task_ended",
+  "limit_active",
+  "limit_rate",
   // leases and idempotency
-  "already_issued", "in_flight", "idempotency_mismatch", "lease_ended", "not_renewable", "superseded", "too_many_requests",
+  "already_issued",
+  "in_flight",
+  "idempotency_mismatch",
+  "lease_ended",
+  "not_renewable",
+  "superseded",
+  "too_many_requests",
   // dependencies: not a decision, nothing was issued
-  "identity_keys_unavailable", "store_unavailable", "audit_unavailable", "clock_disagrees", "on_hold", "issuer_unavailable", "revocation_pending", "server_error",
+  "identity_keys_unavailable",
+  "store_unavailable",
+  "audit_unavailable",
+  "clock_disagrees",
+  "on_hold",
+  "issuer_unavailable",
+  "revocation_pending",
+  "server_error",
 ] as const;
 export type ErrorCode = (typeof ERROR_CODES)[number];
 

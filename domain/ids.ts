@@ -81,7 +81,9 @@ function encode(bytes: Uint8Array): string {
 
 /** Whether the text is an id of this kind, as we write them. */
 export function isId<K extends IdKind>(kind: K, text: unknown): text is Id<K> {
-  return typeof text === "string" && text.startsWith(`${kind}_`) && text.length === kind.length + 27 && BODY.test(text.slice(kind.length + 1));
+  return (
+    typeof text === "string" && text.startsWith(`${kind}_`) && text.length === kind.length + 27 && BODY.test(text.slice(kind.length + 1))
+  );
 }
 
 function valueOf(id: Id, from: number, to: number): number {

@@ -30,17 +30,30 @@ async function main(): Promise<number> {
 async function pullRequest(world: World): Promise<void> {
   act(1, "A pull request asks for the production deploy token");
   command("stint request deploy-prod");
-  const claims = shopJob(1, { environment: undefined, ref: "refs/pull/7/merge", event_name: "pull_request", sub: "repo:acme/shop:pull_request" });
+  const claims = shopJob(1, {
+    environment: undefined,
+    ref: "refs/pull/7/merge",
+    event_name: "pull_request",
+    sub: "repo:acme/shop:pull_request",
+  });
   const ran = await world.job(claims, ["request", "deploy-prod"]);
   show(ran.err);
   assert("denied: exit code 3, and nothing on stdout", ran.code === 3 && ran.out === "", ran);
-  assert("its caller is told which of its own claims failed, and not what was wanted", /environment/.test(ran.err) && !/production/.test(ran.err), ran.err);
+  assert(
+    "its caller is told which of its own claims failed, and not what was wanted",
+    /environment/.test(ran.err) && !/production/.test(ran.err),
+    ran.err,
+  );
   const denial = /den_[0-9a-z]{26}/.exec(ran.err)?.[0] ?? "";
   narrate("Whoever runs the policy may see all of it:");
   command(`stint policy explain ${denial}`);
   const explained = await world.operator(["policy", "explain", denial]);
   show(explained.out, 20);
-  assert("an operator sees the nearest rule and the smallest change that would pass", explained.code === 0 && /production/.test(explained.out), explained);
+  assert(
+    "an operator sees the nearest rule and the smallest change that would pass",
+    explained.code === 0 && /production/.test(explained.out),
+    explained,
+  );
 }
 
 async function ciJob(world: World): Promise<string> {
@@ -56,7 +69,10 @@ process.exit(answer.ok ? 0 : 1);\n`,
   command("stint exec --for deploy-prod=DEPLOY_TOKEN -- node deploy.mjs");
   const ran = await world.job(shopJob(2), ["exec", "--for", "deploy-prod=DEPLOY_TOKEN", "--", process.execPath, "deploy.mjs"]);
   show(ran.out + ran.err);
-  assert("the job deployed v42 with a token made for this task", ran.code === 0 && world.api.deployed.at(-1)?.version === "v42", { ran, deployed: world.api.deployed });
+  assert("the job deployed v42 with a token made for this task", ran.code === 0 && world.api.deployed.at(-1)?.version === "v42", {
+    ran,
+    deployed: world.api.deployed,
+  });
   assert("the job's end ended its task, with a receipt", /task_[0-9a-z]{26} ended \(exit\)/.test(ran.err), ran.err);
   return (await readFile(join(world.folder, "leaked.txt"), "utf8")).trim();
 }
@@ -68,7 +84,10 @@ async function leak(world: World, token: string): Promise<void> {
   command('curl -H "authorization: Bearer $(cat leaked.txt)" -X POST $API/deploy/evil');
   const answer = await fetch(`${world.api.url}/deploy/evil`, { method: "POST", headers: { authorization: `Bearer ${token}` } });
   show(`${answer.status} ${await answer.text()}`);
-  assert(`refused with 401, although its exp is ${minutes} minutes away`, answer.status === 401 && minutes >= 8, { status: answer.status, minutes });
+  assert(`refused with 401, although its exp is ${minutes} minutes away`, answer.status === 401 && minutes >= 8, {
+    status: answer.status,
+    minutes,
+  });
   assert("nothing was deployed with it", world.api.deployed.length === 1, world.api.deployed);
 }
 
@@ -78,7 +97,8 @@ async function leftAlone(world: World): Promise<void> {
   const ran = await world.job(shopJob(3), ["request", "smoke-test", "--format", "json"]);
   const lease = /lease_[0-9a-z]{26}/.exec(ran.out)?.[0] ?? "";
   assert("it has a lease of five seconds", ran.code === 0 && lease !== "", ran);
-  const inspect = async (): Promise<{ state?: string; ended_by?: string }> => JSON.parse((await world.operator(["lease", "inspect", lease, "--json"])).out || "{}") as { state?: string };
+  const inspect = async (): Promise<{ state?: string; ended_by?: string }> =>
+    JSON.parse((await world.operator(["lease", "inspect", lease, "--json"])).out || "{}") as { state?: string };
   const before = await inspect();
   assert("the lease is active", before.state === "active", before);
   narrate("Nobody releases it. The sweeper looks every second...");
@@ -97,15 +117,42 @@ async function responder(world: World): Promise<void> {
   const tokens: string[] = [];
   for (const run of [4, 5, 6]) tokens.push((await world.job(shopJob(run), ["request", "deploy-prod"])).out.trim());
   const tried = async (): Promise<number[]> =>
-    Promise.all(tokens.map(async (token) => (await fetch(`${world.api.url}/deploy/v43`, { method: "POST", headers: { authorization: `Bearer ${token}` } })).status));
+    Promise.all(
+      tokens.map(
+        async (token) =>
+          (await fetch(`${world.api.url}/deploy/v43`, { method: "POST", headers: { authorization: `Bearer ${token}` } })).status,
+      ),
+    );
   const before = await tried();
-  assert("three jobs of github/acme/shop hold live deploy tokens", before.every((status) => status === 200), before);
+  assert(
+    "three jobs of github/acme/shop hold live deploy tokens",
+    before.every((status) => status === 200),
+    before,
+  );
   command('stint revoke --workload github/acme/shop --lock 24h --reason "INC-412 leaked runner log" --confirm 3');
-  const ran = await world.operator(["revoke", "--workload", "github/acme/shop", "--lock", "24h", "--reason", "INC-412 leaked runner log", "--confirm", "3"]);
+  const ran = await world.operator([
+    "revoke",
+    "--workload",
+    "github/acme/shop",
+    "--lock",
+    "24h",
+    "--reason",
+    "INC-412 leaked runner log",
+    "--confirm",
+    "3",
+  ]);
   show(ran.out + ran.err, 20);
-  assert("the revocation is in force and its receipt names three leases", (ran.code === 0 || ran.code === 10) && /3/.test(ran.out + ran.err) && /rev_[0-9a-z]{26}/.test(ran.out + ran.err), ran);
+  assert(
+    "the revocation is in force and its receipt names three leases",
+    (ran.code === 0 || ran.code === 10) && /3/.test(ran.out + ran.err) && /rev_[0-9a-z]{26}/.test(ran.out + ran.err),
+    ran,
+  );
   const after = await tried();
-  assert("all three tokens are refused at once", after.every((status) => status === 401), after);
+  assert(
+    "all three tokens are refused at once",
+    after.every((status) => status === 401),
+    after,
+  );
   command("stint request deploy-prod");
   const again = await world.job(shopJob(7), ["request", "deploy-prod"]);
   show(again.err, 4);

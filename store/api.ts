@@ -74,8 +74,20 @@ export interface OpenOrder {
 /** Refusals that only the store can find. */
 export type StoreRefusal = Extract<
   ErrorCode,
-  | "evidence_spent" | "locked" | "task_ended" | "limit_active" | "limit_rate" | "in_flight"
-  | "idempotency_mismatch" | "already_issued" | "clock_disagrees" | "on_hold" | "audit_unavailable" | "not_found" | "lease_ended" | "not_renewable"
+  | "evidence_spent"
+  | "locked"
+  | "task_ended"
+  | "limit_active"
+  | "limit_rate"
+  | "in_flight"
+  | "idempotency_mismatch"
+  | "already_issued"
+  | "clock_disagrees"
+  | "on_hold"
+  | "audit_unavailable"
+  | "not_found"
+  | "lease_ended"
+  | "not_renewable"
 >;
 export interface Refused {
   readonly outcome: "refused";
@@ -133,7 +145,10 @@ export interface LeaseEnding {
 export interface LeaseStore {
   open(order: OpenOrder): Promise<OpenReply>;
   /** pending -> active. `already_ended`: the task ended or the sweeper was faster; revoke what was made, answer as refused. */
-  activate(id: LeaseId, made: { readonly handle: string | undefined; readonly externalName: string | undefined }): Promise<"activated" | "already_ended">;
+  activate(
+    id: LeaseId,
+    made: { readonly handle: string | undefined; readonly externalName: string | undefined },
+  ): Promise<"activated" | "already_ended">;
   /** Notes which lease a credential's SHA-256 (hex) belongs to, for the lease's life. */
   noteCredential(id: LeaseId, sha256: string, expiresAt: number): Promise<void>;
   renew(order: {
@@ -154,13 +169,21 @@ export interface LeaseStore {
   /** Ends one lease: computing issuers at once, others become `revoking` and due. Ending twice is success. */
   end(id: LeaseId, by: EndedBy, audit: AuditFacts): Promise<Lease | undefined>;
   /** Up to `limit` due leases of a bucket: expiries that need no call are ended here, the rest are claimed for a minute. */
-  claimDue(bucket: number, limit: number, calls: "allowed" | "on_hold"): Promise<{ readonly expired: number; readonly claimed: readonly DueLease[]; readonly more: boolean }>;
+  claimDue(
+    bucket: number,
+    limit: number,
+    calls: "allowed" | "on_hold",
+  ): Promise<{ readonly expired: number; readonly claimed: readonly DueLease[]; readonly more: boolean }>;
   /** Buckets in which a lease or a task is due now; one pipeline over all buckets, whatever exists. */
   dueBuckets(): Promise<{ readonly leases: readonly number[]; readonly tasks: readonly number[] }>;
   /** One lease, claimed now (for completing and releasing, which try at once). Undefined when there is nothing to do. */
   claim(id: LeaseId): Promise<DueLease | undefined>;
   settle(id: LeaseId, epoch: number, how: "revoked" | "already_gone"): Promise<"settled" | "superseded">;
-  postpone(id: LeaseId, epoch: number, to: { readonly delayMs: number; readonly error: string; readonly stuck: boolean }): Promise<"postponed" | "superseded">;
+  postpone(
+    id: LeaseId,
+    epoch: number,
+    to: { readonly delayMs: number; readonly error: string; readonly stuck: boolean },
+  ): Promise<"postponed" | "superseded">;
   /** `forced`: one admin, a reason, listed for ever. */
   force(id: LeaseId, operator: string, reason: string): Promise<Lease | undefined>;
   /** Counts by state over all buckets, and the age of the oldest thing due. */
@@ -185,7 +208,11 @@ export interface OpenTaskOrder {
 export interface TaskStore {
   open(order: OpenTaskOrder): Promise<{ readonly outcome: "opened" | "joined" | "replayed"; readonly task: Task } | Refused>;
   get(id: TaskId): Promise<Task | undefined>;
-  list(filter: { readonly workload?: string | undefined; readonly state?: string | undefined }, cursor: string | undefined, limit: number): Promise<Page<Task>>;
+  list(
+    filter: { readonly workload?: string | undefined; readonly state?: string | undefined },
+    cursor: string | undefined,
+    limit: number,
+  ): Promise<Page<Task>>;
   heartbeat(id: TaskId): Promise<Task | undefined>;
   /**
    * Ends the task and its children: no lease can be opened under them from the first script on; their leases end in batches of a
@@ -207,7 +234,9 @@ export interface TaskStore {
 
 export const SELECTOR_KINDS = ["lease", "task", "workload", "grant", "issuer", "trust", "credential", "all"] as const;
 /** What a mark covers. `key` is a signing key. */
-export type MarkScope = { readonly kind: "workload" | "grant" | "issuer" | "trust" | "key"; readonly name: string } | { readonly kind: "all" };
+export type MarkScope =
+  | { readonly kind: "workload" | "grant" | "issuer" | "trust" | "key"; readonly name: string }
+  | { readonly kind: "all" };
 export type LockScope = { readonly kind: "workload" | "grant" | "issuer" | "trust"; readonly name: string } | { readonly kind: "all" };
 
 export interface Lock {
@@ -243,15 +272,36 @@ export interface RevocationStore {
   list(cursor: string | undefined, limit: number): Promise<Page<RevocationJob>>;
   /** Jobs that are not done, for whichever broker finds them. */
   unfinished(): Promise<readonly RevocationJob[]>;
-  progress(id: RevocationId, retentionMs: number, change: { readonly state?: RevocationJob["state"]; readonly matched?: number; readonly ended?: number; readonly inForceAt?: number; readonly endings?: readonly LeaseEnding[] }): Promise<void>;
+  progress(
+    id: RevocationId,
+    retentionMs: number,
+    change: {
+      readonly state?: RevocationJob["state"];
+      readonly matched?: number;
+      readonly ended?: number;
+      readonly inForceAt?: number;
+      readonly endings?: readonly LeaseEnding[];
+    },
+  ): Promise<void>;
   /** Writes the mark into one bucket; answers the instant it holds there, never earlier than `at`. */
   mark(bucket: number, scope: MarkScope, at: number, audit: AuditFacts): Promise<number>;
   /** For a job that goes on after a crash: a mark that stands since the job began is kept as it is. */
   markAgain(bucket: number, scope: MarkScope, at: number, audit: AuditFacts): Promise<number>;
   /** Ends up to `limit` leases of a bucket that the mark covers. */
-  endMarked(bucket: number, scope: MarkScope, at: number, audit: AuditFacts, limit: number, cursor: string | undefined): Promise<{ readonly endings: readonly LeaseEnding[]; readonly revoking: readonly LeaseId[]; readonly nextCursor: string | undefined }>;
+  endMarked(
+    bucket: number,
+    scope: MarkScope,
+    at: number,
+    audit: AuditFacts,
+    limit: number,
+    cursor: string | undefined,
+  ): Promise<{ readonly endings: readonly LeaseEnding[]; readonly revoking: readonly LeaseId[]; readonly nextCursor: string | undefined }>;
   /** How many live leases a scope covers now, and their classes; for dry runs. Bounded walk of one bucket. */
-  count(bucket: number, scope: MarkScope, cursor: string | undefined): Promise<{ readonly leases: readonly Lease[]; readonly nextCursor: string | undefined }>;
+  count(
+    bucket: number,
+    scope: MarkScope,
+    cursor: string | undefined,
+  ): Promise<{ readonly leases: readonly Lease[]; readonly nextCursor: string | undefined }>;
   /** In force when it returns: written into every bucket it concerns. For a workload give its subjects too. */
   addLock(lock: Lock, subjects: readonly string[], audit: AuditFacts): Promise<void>;
   removeLock(id: LockId, audit: AuditFacts): Promise<Lock | undefined>;
@@ -277,8 +327,12 @@ export interface AuditStream {
   /** Drops what has been exported, up to and including the sequence. */
   trim(bucket: number, uptoSeq: number): Promise<void>;
   /** Last sequence given out and, when any wait, the age of the oldest record not yet exported. */
-  state(bucket: number): Promise<{ readonly lastSeq: number; readonly firstWaiting: number | undefined; readonly oldestAt: number | undefined }>;
-  states(): Promise<readonly { readonly lastSeq: number; readonly firstWaiting: number | undefined; readonly oldestAt: number | undefined }[]>;
+  state(
+    bucket: number,
+  ): Promise<{ readonly lastSeq: number; readonly firstWaiting: number | undefined; readonly oldestAt: number | undefined }>;
+  states(): Promise<
+    readonly { readonly lastSeq: number; readonly firstWaiting: number | undefined; readonly oldestAt: number | undefined }[]
+  >;
   /** The exporter's lock; `fence` rises with every holder. Undefined when another holds it. */
   lock(holder: string, ttlMs: number): Promise<{ readonly fence: number } | undefined>;
   unlock(holder: string): Promise<void>;
@@ -322,11 +376,19 @@ export type FeedEntry =
 /** What has been revoked and is not yet over, bucket by bucket. A position is the number of a bucket's last entry read. */
 export interface FeedStore {
   /** Entries after a position, in order. `gap`: some were forgotten, or the store has gone back; take a snapshot. */
-  read(bucket: number, after: number, limit: number): Promise<{ readonly entries: readonly FeedEntry[]; readonly position: number; readonly gap: boolean }>;
+  read(
+    bucket: number,
+    after: number,
+    limit: number,
+  ): Promise<{ readonly entries: readonly FeedEntry[]; readonly position: number; readonly gap: boolean }>;
   /** Position of every bucket now; one pipeline. */
   positions(): Promise<readonly number[]>;
   /** Everything that holds in a bucket: marks, then leases a page at a time. What ends meanwhile comes after `position`. */
-  snapshot(bucket: number, cursor: string | undefined, limit: number): Promise<{ readonly entries: readonly FeedEntry[]; readonly position: number; readonly nextCursor: string | undefined }>;
+  snapshot(
+    bucket: number,
+    cursor: string | undefined,
+    limit: number,
+  ): Promise<{ readonly entries: readonly FeedEntry[]; readonly position: number; readonly nextCursor: string | undefined }>;
   /** Calls back with a bucket's number as soon as something was added to it; hints may be lost. Returns how to stop. */
   hints(listener: (bucket: number) => void): Promise<() => Promise<void>>;
 }

@@ -43,7 +43,10 @@ function readRecord(bucket: number, id: string, fields: readonly string[]): Audi
   return { ...said, ...found, bucket, seq: Number(id.split("-")[0]), at: toRfc3339(Number(fields[5])) };
 }
 
-async function states(runner: Runner, buckets: readonly number[]): Promise<{ lastSeq: number; firstWaiting: number | undefined; oldestAt: number | undefined }[]> {
+async function states(
+  runner: Runner,
+  buckets: readonly number[],
+): Promise<{ lastSeq: number; firstWaiting: number | undefined; oldestAt: number | undefined }[]> {
   const replies = await pipelined(runner, buckets, (pipe, bucket) => {
     pipe.hget(placeKey(bucket), "seq");
     pipe.xrange(streamKey(bucket), "-", "+", "COUNT", 1);

@@ -14,8 +14,14 @@ export function createDenialStore(runner: Runner): DenialStore {
   return {
     async record(denial, audit, retentionMs, evidence) {
       const reply = await runner.run("record-denial", bucketOfId(denial.id), {
-        denial: bare(denial.id), subject: denial.principal?.subject ?? "", denial_body: JSON.stringify(denial), said: JSON.stringify(audit),
-        retention: retentionMs, code: denial.view.code, message: denial.view.message, ...evidenceArgs(evidence, runner.clock.now()),
+        denial: bare(denial.id),
+        subject: denial.principal?.subject ?? "",
+        denial_body: JSON.stringify(denial),
+        said: JSON.stringify(audit),
+        retention: retentionMs,
+        code: denial.view.code,
+        message: denial.view.message,
+        ...evidenceArgs(evidence, runner.clock.now()),
       });
       return reply === "spent" ? "spent" : "recorded";
     },
@@ -26,7 +32,8 @@ export function createDenialStore(runner: Runner): DenialStore {
     async recordUnverified(batch, uncounted) {
       await runner.ask(async (client) => {
         const pipe = client.pipeline();
-        for (const denial of batch) pipe.xadd(UNVERIFIED, "MAXLEN", "~", UNVERIFIED_KEPT, "*", "id", denial.id, "d", JSON.stringify(denial));
+        for (const denial of batch)
+          pipe.xadd(UNVERIFIED, "MAXLEN", "~", UNVERIFIED_KEPT, "*", "id", denial.id, "d", JSON.stringify(denial));
         if (uncounted > 0) pipe.incrby(`${UNVERIFIED}:more`, uncounted);
         for (const [error] of (await pipe.exec()) ?? []) if (error !== null) throw error;
       });

@@ -34,7 +34,9 @@ export async function countLeases(
   for (const [counts, first] of replies) {
     const [made, ...states] = counts as (string | null)[];
     opened += Number(made ?? 0);
-    STATE_LETTERS.forEach((letter, index) => (byState[stateOfLetter(letter)] = (byState[stateOfLetter(letter)] ?? 0) + Number(states[index] ?? 0)));
+    STATE_LETTERS.forEach(
+      (letter, index) => (byState[stateOfLetter(letter)] = (byState[stateOfLetter(letter)] ?? 0) + Number(states[index] ?? 0)),
+    );
     const score = Number((first as string[])[1] ?? Number.POSITIVE_INFINITY);
     if (score < oldest) oldest = score;
   }

@@ -11,7 +11,7 @@ const ID_LENGTH = 26;
 
 /** What verifiers must hear of, as lua/lib.lua writes it: a short stream to follow, and a set by `exp` to start from. */
 export function createFeedStore(runner: Runner): FeedStore {
-  const { ask, clock } = runner;
+  const { clock } = runner;
   return {
     async read(bucket, after, limit) {
       const place = placeKey(bucket);
@@ -32,12 +32,17 @@ export function createFeedStore(runner: Runner): FeedStore {
     async snapshot(bucket, cursor, limit) {
       const place = placeKey(bucket);
       // The position first: what comes after it is read again from the stream, and hearing of it twice does no harm.
-      const position = Number((await ask((client) => client.hget(place, "feed"))) ?? 0);
-      const marks = cursor === undefined ? await ask((client) => client.hgetall(`${place}:marks`)) : {};
+      const position = Number((await runner.ask((client) => client.hget(place, "feed"))) ?? 0);
+      const marks = cursor === undefined ? await runner.ask((client) => client.hgetall(`${place}:marks`)) : {};
       const page = await walkByScore(runner, `${place}:rv`, cursor ?? `(${clock.now()}`, limit);
-      const scores = page.members.length === 0 ? [] : await ask((client) => client.zmscore(`${place}:rv`, ...page.members));
-      const leases = page.members.map((member, index): FeedEntry => leaseEntry(member.slice(0, ID_LENGTH), member.slice(ID_LENGTH), Number(scores[index] ?? 0)));
-      const entries = [...Object.entries(marks).map(([field, at]): FeedEntry => ({ kind: "mark", scope: scopeOf(field), at: Number(at) })), ...leases];
+      const scores = page.members.length === 0 ? [] : await runner.ask((client) => client.zmscore(`${place}:rv`, ...page.members));
+      const leases = page.members.map((member, index): FeedEntry =>
+        leaseEntry(member.slice(0, ID_LENGTH), member.slice(ID_LENGTH), Number(scores[index] ?? 0)),
+      );
+      const entries = [
+        ...Object.entries(marks).map(([field, at]): FeedEntry => ({ kind: "mark", scope: scopeOf(field), at: Number(at) })),
+        ...leases,
+      ];
       return { entries, position, nextCursor: page.next };
     },
     async hints(listener) {
@@ -58,7 +63,12 @@ export function createFeedStore(runner: Runner): FeedStore {
 
 const numberOf = (id: string): number => Number(id.split("-")[0]);
 
-const leaseEntry = (bareId: string, grant: string, expiresAt: number): FeedEntry => ({ kind: "lease", lease: `lease_${bareId}`, grant, expiresAt });
+const leaseEntry = (bareId: string, grant: string, expiresAt: number): FeedEntry => ({
+  kind: "lease",
+  lease: `lease_${bareId}`,
+  grant,
+  expiresAt,
+});
 
 /** `[kind, name, "t", instant, "g", grant]` */
 function readEntry([kind, name = "", , instant, , grant = ""]: readonly string[]): FeedEntry {

@@ -14,7 +14,8 @@ export function leaseHandles(runner: Runner): SealedRecords {
     async page(cursor) {
       const { bucket, at } = readCursor(cursor) ?? { bucket: 0, at: "" };
       const { members, next } = await walkByScore(runner, `${placeKey(bucket)}:due`, at, PAGE);
-      const rows = members.length === 0 ? [] : await runner.ask((client) => client.mget(...members.map((id) => `${placeKey(bucket)}:l:${id}`)));
+      const rows =
+        members.length === 0 ? [] : await runner.ask((client) => client.mget(...members.map((id) => `${placeKey(bucket)}:l:${id}`)));
       const items = rows.flatMap((text, index): SealedItem[] => {
         if (text === null) return [];
         const { lease, handle } = readLease(members[index] ?? "", text, false);
@@ -25,7 +26,9 @@ export function leaseHandles(runner: Runner): SealedRecords {
     },
     async replace(recordId, from, to) {
       if (!isId("lease", recordId)) return "changed";
-      return (await runner.run("replace-handle", bucketOfId(recordId), { id: bare(recordId), from, to })) === "replaced" ? "replaced" : "changed";
+      return (await runner.run("replace-handle", bucketOfId(recordId), { id: bare(recordId), from, to })) === "replaced"
+        ? "replaced"
+        : "changed";
     },
   };
 }

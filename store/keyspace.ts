@@ -13,7 +13,8 @@ export const neverKey = (place: Place): string => `${placeKey(place)}:never`;
 export const bare = (id: Id): string => id.slice(id.indexOf("_") + 1);
 
 /** The key of one record: `l` lease, `t` task, `d` denial, `r` revocation. */
-export const recordKey = (kind: "l" | "t" | "d" | "r" | "re" | "tl" | "tc", id: Id): string => `${placeKey(bucketOfId(id))}:${kind}:${bare(id)}`;
+export const recordKey = (kind: "l" | "t" | "d" | "r" | "re" | "tl" | "tc", id: Id): string =>
+  `${placeKey(bucketOfId(id))}:${kind}:${bare(id)}`;
 
 /** Which lease a credential belongs to, by the first half of its SHA-256 in hex; no bucket of a subject, so a look-up asks once. */
 export const credentialKey = (sha256: string): string => `stint:cred:${sha256.slice(0, 32)}`;

@@ -17,7 +17,14 @@ export async function listLeases(runner: Runner, filter: LeaseFilter, cursor: st
   if (filter.externalName !== undefined) return single(runner, filter, await named(runner, externalNameKey(filter.externalName)));
   if (filter.task !== undefined) return byTask(runner, filter, cursor, limit);
   if (filter.workload !== undefined) return byWorkload(runner, filter, filter.workload, cursor, limit);
-  if (filter.state === "forced") return bySets(runner, filter, ALL_BUCKETS.map((bucket) => [bucket, `${placeKey(bucket)}:forced`]), cursor, limit);
+  if (filter.state === "forced")
+    return bySets(
+      runner,
+      filter,
+      ALL_BUCKETS.map((bucket) => [bucket, `${placeKey(bucket)}:forced`]),
+      cursor,
+      limit,
+    );
   return byDueIndex(runner, filter, cursor, limit);
 }
 
@@ -54,14 +61,32 @@ async function byTask(runner: Runner, filter: LeaseFilter, cursor: string | unde
   return { items, nextCursor: next === "0" ? undefined : cursorOf({ bucket: 0, at: next }) };
 }
 
-async function byWorkload(runner: Runner, filter: LeaseFilter, workload: string, cursor: string | undefined, limit: number): Promise<Page<Lease>> {
+async function byWorkload(
+  runner: Runner,
+  filter: LeaseFilter,
+  workload: string,
+  cursor: string | undefined,
+  limit: number,
+): Promise<Page<Lease>> {
   const subjects = [...(await subjectsOf(runner, workload))].sort();
   const { workload: _all, ...rest } = filter;
-  return bySets(runner, rest, subjects.map((subject) => [bucketOfSubject(subject), `${placeKey(bucketOfSubject(subject))}:w:${subject}`]), cursor, limit);
+  return bySets(
+    runner,
+    rest,
+    subjects.map((subject) => [bucketOfSubject(subject), `${placeKey(bucketOfSubject(subject))}:w:${subject}`]),
+    cursor,
+    limit,
+  );
 }
 
 /** Along a list of sets, each in its bucket; the cursor remembers which set and how far. */
-async function bySets(runner: Runner, filter: LeaseFilter, sets: readonly (readonly [number, string])[], cursor: string | undefined, limit: number): Promise<Page<Lease>> {
+async function bySets(
+  runner: Runner,
+  filter: LeaseFilter,
+  sets: readonly (readonly [number, string])[],
+  cursor: string | undefined,
+  limit: number,
+): Promise<Page<Lease>> {
   const start = readCursor(cursor) ?? { bucket: 0, at: "0" };
   const items: Lease[] = [];
   let looked = 0;

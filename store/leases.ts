@@ -15,7 +15,6 @@ const HOUR_MS = 3_600_000;
 
 /** The lease half of the store: one method, one script. */
 export function createLeaseStore(runner: Runner): LeaseStore {
-  const { run } = runner;
   return {
     open: (order) => open(runner, order),
     async activate(id, made) {
@@ -25,7 +24,15 @@ export function createLeaseStore(runner: Runner): LeaseStore {
       }
       const said = JSON.stringify({ action: "lease.activated", principal: "broker" });
       const ended = JSON.stringify({ action: "lease.ending", principal: "broker", ended_by: "issue_failed" });
-      const reply = texts(await run("activate-lease", bucketOfId(id), { id: bare(id), handle: made.handle ?? "", name: made.externalName ?? "", said, ended }));
+      const reply = texts(
+        await runner.run("activate-lease", bucketOfId(id), {
+          id: bare(id),
+          handle: made.handle ?? "",
+          name: made.externalName ?? "",
+          said,
+          ended,
+        }),
+      );
       return reply[0] === "activated" ? "activated" : "already_ended";
     },
     async noteCredential(id, sha256, expiresAt) {
@@ -34,48 +41,55 @@ export function createLeaseStore(runner: Runner): LeaseStore {
     },
     async renew(order) {
       const reply = texts(
-        await run("renew-lease", bucketOfId(order.id), {
-          id: bare(order.id), task_id: bare(order.taskId), key: order.keyId ?? "", ttl: order.ttlMs, limited_by: order.limitedBy,
-          said: JSON.stringify(order.audit), ...denialArgs(order.denial, order.audit, order.retentionMs),
+        await runner.run("renew-lease", bucketOfId(order.id), {
+          id: bare(order.id),
+          task_id: bare(order.taskId),
+          key: order.keyId ?? "",
+          ttl: order.ttlMs,
+          limited_by: order.limitedBy,
+          said: JSON.stringify(order.audit),
+          ...denialArgs(order.denial, order.audit, order.retentionMs),
         }),
       );
       if (reply[0] !== "renewed") return refused(reply);
       return { outcome: "renewed", lease: readLease(bare(order.id), reply[1] ?? "", false).lease, limitedBy: reply[2] as LimitedBy };
     },
     async get(id) {
-      const reply = texts(await run("read-lease", bucketOfId(id), { id: bare(id) }));
+      const reply = texts(await runner.run("read-lease", bucketOfId(id), { id: bare(id) }));
       return reply[0] === "known" ? readLease(bare(id), reply[1] ?? "", reply[2] === "1").lease : undefined;
     },
     async isLive(id, keyId) {
-      return (await run("is-live", bucketOfId(id), { id: bare(id), key: keyId ?? "" })) === 1;
+      return (await runner.run("is-live", bucketOfId(id), { id: bare(id), key: keyId ?? "" })) === 1;
     },
     list: (filter, cursor, limit) => listLeases(runner, filter, cursor, limit),
     async end(id, by, audit) {
-      const reply = texts(await run("end-lease", bucketOfId(id), { id: bare(id), by, said: JSON.stringify(audit) }));
+      const reply = texts(await runner.run("end-lease", bucketOfId(id), { id: bare(id), by, said: JSON.stringify(audit) }));
       return reply[0] === "ended" ? readLease(bare(id), reply[1] ?? "", false).lease : undefined;
     },
     async claimDue(bucket, limit, calls) {
-      const reply = texts(await run("claim-due", bucket, { limit, calls: calls === "allowed" ? 1 : 0, hide: CLAIM_MS }));
+      const reply = texts(await runner.run("claim-due", bucket, { limit, calls: calls === "allowed" ? 1 : 0, hide: CLAIM_MS }));
       const claimed: DueLease[] = [];
       for (let at = 2; at + 1 < reply.length; at += 2) claimed.push(dueLease(reply[at] ?? "", reply[at + 1] ?? ""));
       return { expired: Number(reply[0]), claimed, more: Number(reply[1]) >= limit };
     },
     dueBuckets: () => dueBuckets(runner),
     async claim(id) {
-      const reply = texts(await run("claim-lease", bucketOfId(id), { id: bare(id), hide: CLAIM_MS }));
+      const reply = texts(await runner.run("claim-lease", bucketOfId(id), { id: bare(id), hide: CLAIM_MS }));
       return reply[0] === "claimed" ? dueLease(bare(id), reply[1] ?? "") : undefined;
     },
     async settle(id, epoch, how) {
-      return texts(await run("settle-lease", bucketOfId(id), { id: bare(id), epoch, how }))[0] === "settled" ? "settled" : "superseded";
+      return texts(await runner.run("settle-lease", bucketOfId(id), { id: bare(id), epoch, how }))[0] === "settled"
+        ? "settled"
+        : "superseded";
     },
     async postpone(id, epoch, to) {
       const reason = to.error.slice(0, 300);
       const args = { id: bare(id), epoch, delay: Math.ceil(to.delayMs), reason, stuck: to.stuck ? 1 : 0 };
-      return texts(await run("postpone-lease", bucketOfId(id), args))[0] === "postponed" ? "postponed" : "superseded";
+      return texts(await runner.run("postpone-lease", bucketOfId(id), args))[0] === "postponed" ? "postponed" : "superseded";
     },
     async force(id, operator, reason) {
       const said = JSON.stringify({ action: "lease.forced", principal: `operator:${operator}` });
-      const reply = texts(await run("force-lease", bucketOfId(id), { id: bare(id), reason: reason.slice(0, 300), said }));
+      const reply = texts(await runner.run("force-lease", bucketOfId(id), { id: bare(id), reason: reason.slice(0, 300), said }));
       return reply[0] === "ended" ? readLease(bare(id), reply[1] ?? "", false).lease : undefined;
     },
     counts: () => countLeases(runner, ALL_BUCKETS),
@@ -89,11 +103,30 @@ async function open(runner: Runner, order: OpenOrder): Promise<OpenReply> {
   const opened = instantOf(order.leaseId);
   const reply = texts(
     await runner.run("open-lease", bucket, {
-      id: bare(order.leaseId), subject: principal.subject, workload: principal.workload, trust: principal.trust, grant: order.grant, issuer: order.issuer,
-      key: order.keyId ?? "", state: order.state, class: classLetter(order.revocation), opened, ttl: order.ttlMs, limited_by: order.limitedBy,
-      max_ttl: order.maxTtlMs, ...taskArgs(order.task, order), task_ttl: order.implicitTaskTtlMs, purpose: order.purpose ?? "", terms: order.terms ?? "",
-      limit_active: order.limits.active ?? -1, limit_hour: order.limits.perHour ?? -1, ...evidenceArgs(principal.evidence, runner.clock.now()),
-      idem: order.idempotency?.key ?? "", idem_body: order.idempotency?.body ?? "", replay: order.replay ?? "", said: JSON.stringify(order.audit),
+      id: bare(order.leaseId),
+      subject: principal.subject,
+      workload: principal.workload,
+      trust: principal.trust,
+      grant: order.grant,
+      issuer: order.issuer,
+      key: order.keyId ?? "",
+      state: order.state,
+      class: classLetter(order.revocation),
+      opened,
+      ttl: order.ttlMs,
+      limited_by: order.limitedBy,
+      max_ttl: order.maxTtlMs,
+      ...taskArgs(order.task, order),
+      task_ttl: order.implicitTaskTtlMs,
+      purpose: order.purpose ?? "",
+      terms: order.terms ?? "",
+      limit_active: order.limits.active ?? -1,
+      limit_hour: order.limits.perHour ?? -1,
+      ...evidenceArgs(principal.evidence, runner.clock.now()),
+      idem: order.idempotency?.key ?? "",
+      idem_body: order.idempotency?.body ?? "",
+      replay: order.replay ?? "",
+      said: JSON.stringify(order.audit),
       task_said: JSON.stringify({ ...order.audit, action: "task.opened", grant: undefined, rule: undefined, issuer: undefined }),
       ...denialArgs(order.denial, order.audit, order.retentionMs),
     }),
@@ -109,7 +142,10 @@ async function open(runner: Runner, order: OpenOrder): Promise<OpenReply> {
   return { outcome: "opened", lease, task, limitedBy, taskOpened: reply[4] === "1" };
 }
 
-function taskArgs(ref: OpenOrder["task"], order: OpenOrder): { task_kind: string; task_ref: string; task_hash: string; task_value: string } {
+function taskArgs(
+  ref: OpenOrder["task"],
+  order: OpenOrder,
+): { task_kind: string; task_ref: string; task_hash: string; task_value: string } {
   const { subject, trust } = order.principal;
   if (ref.kind === "task") return { task_kind: "task", task_ref: bare(ref.id), task_hash: "", task_value: "" };
   const own = bare(newId("task", instantOf(order.leaseId), subjectBits(subject)));

@@ -9,7 +9,8 @@ export const scopeField = (scope: MarkScope): string => (scope.kind === "all" ? 
 /** A bucket's marks: field to the millisecond up to which everything is revoked. */
 export type Marks = Readonly<Record<string, string>>;
 
-export const readMarks = (runner: Runner, bucket: number): Promise<Marks> => runner.ask((client) => client.hgetall(`${placeKey(bucket)}:marks`));
+export const readMarks = (runner: Runner, bucket: number): Promise<Marks> =>
+  runner.ask((client) => client.hgetall(`${placeKey(bucket)}:marks`));
 
 /** Whether a mark covers the lease. (Marks on signing keys are judged where the token is at hand.) */
 export function coversLease(marks: Marks, lease: Lease): boolean {

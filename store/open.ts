@@ -59,7 +59,14 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
     const { id, firstStart } = await layOut(connection, clock);
     await pipelined(runner, ALL_BUCKETS, (pipe, bucket) => pipe.hsetnx(placeKey(bucket), "seq", "0"));
     sampled?.start(1000);
-    const minute = setInterval(() => void findFacts(connection).then((found) => (facts = found), () => undefined), 60_000); // old facts stand until new ones are there
+    const minute = setInterval(
+      () =>
+        void findFacts(connection).then(
+          (found) => (facts = found),
+          () => undefined,
+        ),
+      60_000,
+    ); // old facts stand until new ones are there
     minute.unref();
     return {
       id,
@@ -78,7 +85,8 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
       async ping() {
         const key = `${placeKey("meta")}:ping`;
         await runner.ask((client) => client.set(key, "1", "PX", 10_000));
-        if ((await runner.ask((client) => client.get(key))) !== "1") throw new StintError("store_unavailable", "Redis does not give back what was written");
+        if ((await runner.ask((client) => client.get(key))) !== "1")
+          throw new StintError("store_unavailable", "Redis does not give back what was written");
       },
       async close() {
         clearInterval(minute);
@@ -99,7 +107,11 @@ function refuseUnfit(facts: StoreFacts, requireAof: boolean): void {
     const help = "CONFIG SET maxmemory-policy noeviction, and in its configuration file";
     throw new StintError("store_unavailable", `this Redis may evict leases (maxmemory-policy is ${evictionPolicy}); run: ${help}`);
   }
-  if (requireAof && !aof) throw new StintError("store_unavailable", "STINT_REQUIRE_AOF is on and this Redis has no append-only file; run: CONFIG SET appendonly yes");
+  if (requireAof && !aof)
+    throw new StintError(
+      "store_unavailable",
+      "STINT_REQUIRE_AOF is on and this Redis has no append-only file; run: CONFIG SET appendonly yes",
+    );
 }
 
 /** Writes layout, bucket count and id at first start; refuses a store laid out otherwise. Two brokers starting at once agree. */
@@ -111,7 +123,10 @@ async function layOut(connection: Connection, clock: StoreClock): Promise<{ id: 
   if (firstStart) await client.hset(key, "layout", LAYOUT, "buckets", BUCKETS, "created", clock.now());
   const [id, layout, buckets] = await client.hmget(key, "id", "layout", "buckets");
   if (layout !== null && (Number(layout) !== LAYOUT || Number(buckets) !== BUCKETS)) {
-    throw new StintError("store_unavailable", `this store has layout ${layout} with ${buckets} buckets; this version knows layout ${LAYOUT} with ${BUCKETS}`);
+    throw new StintError(
+      "store_unavailable",
+      `this store has layout ${layout} with ${buckets} buckets; this version knows layout ${LAYOUT} with ${BUCKETS}`,
+    );
   }
   return { id: id ?? made, firstStart };
 }

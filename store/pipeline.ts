@@ -6,7 +6,11 @@ import type { Runner } from "./run.ts";
  * The same few commands on many places, in one trip (a Cluster: one trip a place, in parallel, because a pipeline goes to one node).
  * Answers the replies place by place; the first error fails the whole.
  */
-export async function pipelined<P extends Place>(runner: Runner, places: readonly P[], add: (pipe: ChainableCommander, place: P) => void): Promise<unknown[][]> {
+export async function pipelined<P extends Place>(
+  runner: Runner,
+  places: readonly P[],
+  add: (pipe: ChainableCommander, place: P) => void,
+): Promise<unknown[][]> {
   return runner.ask(async (client) => {
     if (client instanceof Cluster) return Promise.all(places.map(async (place) => resultsOf(await fill(client.pipeline(), place).exec())));
     const pipe = client.pipeline();

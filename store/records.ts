@@ -6,15 +6,37 @@ import type { LeaseEnding } from "./api.ts";
 
 // How lua/lib.lua writes a lease: a JSON array, its places in this order. Trailing places are left out while they are empty.
 const PLACES = [
-  "state", "subject", "workload", "trust", "grant", "issuer", "task", "openedAt", "expiresAt", "maxExpiresAt", "revocation", "computes", "keyId",
-  "terms", "attempts", "lastError", "epoch", "endedAt", "endedBy", "handle", "externalName", "settledAt", "how",
+  "state",
+  "subject",
+  "workload",
+  "trust",
+  "grant",
+  "issuer",
+  "task",
+  "openedAt",
+  "expiresAt",
+  "maxExpiresAt",
+  "revocation",
+  "computes",
+  "keyId",
+  "terms",
+  "attempts",
+  "lastError",
+  "epoch",
+  "endedAt",
+  "endedBy",
+  "handle",
+  "externalName",
+  "settledAt",
+  "how",
 ] as const;
 /** The 1-based place of a member in the array, as Lua counts. */
 export const placeOf = (member: (typeof PLACES)[number]): number => PLACES.indexOf(member) + 1;
 
 const STATES: Readonly<Record<string, LeaseState>> = { p: "pending", a: "active", r: "revoking", s: "stuck", d: "revoked", f: "forced" };
 const CLASSES: Readonly<Record<string, RevocationClass>> = { i: "immediate", v: "verifier_checked", e: "expiry_only" };
-export const classLetter = (revocation: RevocationClass): string => ({ immediate: "i", verifier_checked: "v", expiry_only: "e" })[revocation];
+export const classLetter = (revocation: RevocationClass): string =>
+  ({ immediate: "i", verifier_checked: "v", expiry_only: "e" })[revocation];
 export const STATE_LETTERS = Object.keys(STATES);
 export const stateOfLetter = (letter: string): LeaseState => STATES[letter] ?? "stuck";
 
@@ -107,7 +129,15 @@ export function readTask(bareId: string, text: string): Task {
 /** How a lease that still has its record stands in a receipt. */
 export function endingOf({ lease, settledAt, how }: StoredLease): LeaseEnding {
   const outcome: LeaseOutcome =
-    lease.state === "stuck" ? "stuck" : lease.state === "forced" ? "forced" : lease.state === "revoked" ? (how === "already_gone" ? "already_gone" : "revoked") : "revoking";
+    lease.state === "stuck"
+      ? "stuck"
+      : lease.state === "forced"
+        ? "forced"
+        : lease.state === "revoked"
+          ? how === "already_gone"
+            ? "already_gone"
+            : "revoked"
+          : "revoking";
   return {
     leaseId: lease.id,
     issuer: lease.issuer,
@@ -127,7 +157,16 @@ export function readEnding(leaseId: LeaseId, text: string): LeaseEnding {
   const [issuer, how, letter, endedAt, expiresAt, tookMs, reason] = row as [string, string, string, number, number, number, string?];
   const revocation = CLASSES[letter] ?? REVOCATIONS[2];
   const outcome: LeaseOutcome = how === "already_gone" || how === "forced" ? how : "revoked";
-  return { leaseId, issuer, outcome, revocation, endedAt, expiresAt, tookMs, reason: reason === undefined || reason === "" ? undefined : reason };
+  return {
+    leaseId,
+    issuer,
+    outcome,
+    revocation,
+    endedAt,
+    expiresAt,
+    tookMs,
+    reason: reason === undefined || reason === "" ? undefined : reason,
+  };
 }
 
 function parse(text: string): unknown {

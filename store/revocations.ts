@@ -32,8 +32,15 @@ export function createRevocationStore(runner: Runner): RevocationStore {
     },
     async progress(id, retentionMs, change) {
       await runner.run("append-revocation", bucketOfId(id), {
-        id: bare(id), state: change.state ?? "", matched: change.matched ?? -1, ended: change.ended ?? -1, in_force_at: change.inForceAt ?? 0,
-        endings: change.endings === undefined || change.endings.length === 0 ? "" : JSON.stringify(change.endings.map((ending) => JSON.stringify(ending))),
+        id: bare(id),
+        state: change.state ?? "",
+        matched: change.matched ?? -1,
+        ended: change.ended ?? -1,
+        in_force_at: change.inForceAt ?? 0,
+        endings:
+          change.endings === undefined || change.endings.length === 0
+            ? ""
+            : JSON.stringify(change.endings.map((ending) => JSON.stringify(ending))),
         retention: retentionMs,
       });
     },
@@ -89,10 +96,22 @@ function placeOfScope(scope: MarkScope): { place: number; name: string; subject:
 }
 
 async function endMarked(
-  runner: Runner, bucket: number, scope: MarkScope, at: number, audit: AuditFacts, limit: number, cursor: string | undefined,
+  runner: Runner,
+  bucket: number,
+  scope: MarkScope,
+  at: number,
+  audit: AuditFacts,
+  limit: number,
+  cursor: string | undefined,
 ): Promise<{ endings: LeaseEnding[]; revoking: LeaseId[]; nextCursor: string | undefined }> {
   const reply = texts(
-    await runner.run("end-marked", bucket, { ...placeOfScope(scope), mark: at, limit: Math.min(limit, 100), cursor: cursor ?? "", said: JSON.stringify(audit) }),
+    await runner.run("end-marked", bucket, {
+      ...placeOfScope(scope),
+      mark: at,
+      limit: Math.min(limit, 100),
+      cursor: cursor ?? "",
+      said: JSON.stringify(audit),
+    }),
   );
   const endings: LeaseEnding[] = [];
   const revoking: LeaseId[] = [];
@@ -104,9 +123,20 @@ async function endMarked(
   return { endings, revoking, nextCursor: reply[0] === "" ? undefined : reply[0] };
 }
 
-async function count(runner: Runner, bucket: number, scope: MarkScope, cursor: string | undefined): Promise<{ leases: Lease[]; nextCursor: string | undefined }> {
+async function count(
+  runner: Runner,
+  bucket: number,
+  scope: MarkScope,
+  cursor: string | undefined,
+): Promise<{ leases: Lease[]; nextCursor: string | undefined }> {
   const live = (leases: readonly Lease[]): Lease[] =>
-    leases.filter((lease) => lease.state !== "revoked" && lease.state !== "forced" && (scope.kind === "all" || (scope.kind === "workload" ? lease.subject === scope.name : scope.kind === "key" || lease[scope.kind] === scope.name)));
+    leases.filter(
+      (lease) =>
+        lease.state !== "revoked" &&
+        lease.state !== "forced" &&
+        (scope.kind === "all" ||
+          (scope.kind === "workload" ? lease.subject === scope.name : scope.kind === "key" || lease[scope.kind] === scope.name)),
+    );
   if (scope.kind === "workload") {
     const [next, ids] = await runner.ask((client) => client.sscan(`${placeKey(bucket)}:w:${scope.name}`, cursor ?? "0", "COUNT", 500));
     return { leases: live(await readMany(runner, bucket, ids)), nextCursor: next === "0" ? undefined : next };
@@ -139,7 +169,9 @@ async function removeLock(runner: Runner, id: LockId, audit: AuditFacts): Promis
   const found = (await registry(runner)).find(({ lock }) => lock.id === id);
   if (found === undefined) return undefined;
   await Promise.all(
-    found.fields.map(([bucket, scope], index) => runner.run("remove-lock", bucket, { scope, id, said: index === 0 ? JSON.stringify(audit) : "" })),
+    found.fields.map(([bucket, scope], index) =>
+      runner.run("remove-lock", bucket, { scope, id, said: index === 0 ? JSON.stringify(audit) : "" }),
+    ),
   );
   await runner.ask((client) => client.hdel(REGISTRY, id));
   return found.lock;

@@ -20,7 +20,8 @@ const PATIENCE_MS = 1800;
 const ATTEMPTS = 6;
 
 // What another try may heal: lost connections, a failover or a slot on the move. Anything else is a fault of ours or of the data.
-const PASSING = /^(?:Connection is closed|Stream isn't writeable|Command timed out|connect E|read E|write E|This socket|LOADING|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|READONLY|UNBLOCKED|ASK|MOVED|Failed to refresh slots|None of startup nodes|Cluster isn't ready|All sentinels|Reached the max retries|Too many Cluster redirections)/i;
+const PASSING =
+  /^(?:Connection is closed|Stream isn't writeable|Command timed out|connect E|read E|write E|This socket|LOADING|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|READONLY|UNBLOCKED|ASK|MOVED|Failed to refresh slots|None of startup nodes|Cluster isn't ready|All sentinels|Reached the max retries|Too many Cluster redirections)/i;
 
 /** A runner over one connection; its scripts are read once. */
 export function createRunner(client: RedisClient, clock: StoreClock): Runner {

@@ -36,11 +36,22 @@ async function open(runner: Runner, order: OpenTaskOrder): Promise<{ outcome: "o
   if (entered === "ended") return refuseUnder(runner, order);
   const reply = texts(
     await runner.run("open-task", bucketOfSubject(principal.subject), {
-      id: bare(order.taskId), subject: principal.subject, workload: principal.workload, trust: principal.trust, ttl: implicit?.ttlMs ?? order.ttlMs,
-      deadline: entered ?? 0, heartbeat: order.heartbeatMs ?? 0, purpose: order.purpose ?? "", parent: order.parent ?? "", value: implicit?.value.slice(0, 256) ?? "",
+      id: bare(order.taskId),
+      subject: principal.subject,
+      workload: principal.workload,
+      trust: principal.trust,
+      ttl: implicit?.ttlMs ?? order.ttlMs,
+      deadline: entered ?? 0,
+      heartbeat: order.heartbeatMs ?? 0,
+      purpose: order.purpose ?? "",
+      parent: order.parent ?? "",
+      value: implicit?.value.slice(0, 256) ?? "",
       value_hash: implicit === undefined ? "" : valueHash(principal.subject, principal.trust, implicit.value),
-      ...evidenceArgs(principal.evidence, runner.clock.now()), ...idempotencyArgs(order.idempotency), said: JSON.stringify(order.audit),
-      joined_said: JSON.stringify({ ...order.audit, action: "task.joined" }), ...denialArgs(order.denial, order.audit, order.retentionMs),
+      ...evidenceArgs(principal.evidence, runner.clock.now()),
+      ...idempotencyArgs(order.idempotency),
+      said: JSON.stringify(order.audit),
+      joined_said: JSON.stringify({ ...order.audit, action: "task.joined" }),
+      ...denialArgs(order.denial, order.audit, order.retentionMs),
     }),
   );
   const [outcome, id = "", text = ""] = reply;
@@ -48,7 +59,15 @@ async function open(runner: Runner, order: OpenTaskOrder): Promise<{ outcome: "o
   const task = readTask(id, text);
   // Once more, now that it exists: the parent may have ended in between, and a task that was joined is not the one entered before.
   if (order.parent !== undefined && (await enter(runner, order.parent, task.id)) === "ended") {
-    if (task.parent === order.parent) await end(runner, task.id, "revoked", undefined, { action: "task.ended", principal: "broker", parent: order.parent }, order.retentionMs);
+    if (task.parent === order.parent)
+      await end(
+        runner,
+        task.id,
+        "revoked",
+        undefined,
+        { action: "task.ended", principal: "broker", parent: order.parent },
+        order.retentionMs,
+      );
     return refuseUnder(runner, order);
   }
   return { outcome: outcome === "joined" || outcome === "replayed" ? outcome : "opened", task };
@@ -63,13 +82,28 @@ async function enter(runner: Runner, parent: TaskId, child: TaskId): Promise<num
 async function refuseUnder(runner: Runner, order: OpenTaskOrder): Promise<Refused> {
   const { denied: said, ...denial } = denialArgs(order.denial, order.audit, order.retentionMs);
   const { subject, evidence } = order.principal;
-  await runner.run("record-denial", bucketOfId(order.denial.id), { ...denial, subject, said, code: "task_ended", message: "", ...evidenceArgs(evidence, runner.clock.now()) });
+  await runner.run("record-denial", bucketOfId(order.denial.id), {
+    ...denial,
+    subject,
+    said,
+    code: "task_ended",
+    message: "",
+    ...evidenceArgs(evidence, runner.clock.now()),
+  });
   return { outcome: "refused", code: "task_ended" };
 }
 
 type Ended = { task: Task; children: readonly TaskId[]; revoking: readonly LeaseId[] } | undefined;
 
-async function end(runner: Runner, id: TaskId, by: EndedBy, outcome: TaskOutcome | undefined, audit: AuditFacts, retentionMs: number, met: Set<TaskId> = new Set()): Promise<Ended> {
+async function end(
+  runner: Runner,
+  id: TaskId,
+  by: EndedBy,
+  outcome: TaskOutcome | undefined,
+  audit: AuditFacts,
+  retentionMs: number,
+  met: Set<TaskId> = new Set(),
+): Promise<Ended> {
   const bucket = bucketOfId(id);
   const withParent = met.size > 0 ? 1 : 0;
   met.add(id);
@@ -78,7 +112,15 @@ async function end(runner: Runner, id: TaskId, by: EndedBy, outcome: TaskOutcome
   let task: Task;
   do {
     const reply = texts(
-      await runner.run("end-task", bucket, { id: bare(id), by, outcome: outcome ?? "", cursor, with_parent: withParent, retention: retentionMs, said: JSON.stringify(audit) }),
+      await runner.run("end-task", bucket, {
+        id: bare(id),
+        by,
+        outcome: outcome ?? "",
+        cursor,
+        with_parent: withParent,
+        retention: retentionMs,
+        said: JSON.stringify(audit),
+      }),
     );
     if (reply[0] === "unknown") return undefined;
     task = readTask(bare(id), reply[1] ?? "");
@@ -114,7 +156,8 @@ async function endings(runner: Runner, id: TaskId): Promise<LeaseEnding[]> {
   const bucket = bucketOfId(id);
   const rows = Object.entries(await runner.ask((client) => client.hgetall(recordKey("tl", id))));
   const alive = rows.filter(([, text]) => text === "").map(([lease]) => lease);
-  const records = alive.length === 0 ? [] : await runner.ask((client) => client.mget(...alive.map((lease) => `${placeKey(bucket)}:l:${lease}`)));
+  const records =
+    alive.length === 0 ? [] : await runner.ask((client) => client.mget(...alive.map((lease) => `${placeKey(bucket)}:l:${lease}`)));
   const marks = alive.length === 0 ? {} : await readMarks(runner, bucket);
   const standing = new Map(alive.map((lease, index) => [lease, records[index] ?? ""]));
   return rows.flatMap(([lease, text]) => {
@@ -127,7 +170,12 @@ async function endings(runner: Runner, id: TaskId): Promise<LeaseEnding[]> {
 }
 
 /** Open tasks by what is due first, then ended ones by when they ended. */
-async function list(runner: Runner, filter: { workload?: string | undefined; state?: string | undefined }, cursor: string | undefined, limit: number): Promise<Page<Task>> {
+async function list(
+  runner: Runner,
+  filter: { workload?: string | undefined; state?: string | undefined },
+  cursor: string | undefined,
+  limit: number,
+): Promise<Page<Task>> {
   const indexes = filter.state === "open" ? ["tdue"] : filter.state === "ended" ? ["tended"] : ["tdue", "tended"];
   const walks = indexes.flatMap((index) => ALL_BUCKETS.map((bucket) => ({ index, bucket })));
   const start = readCursor(cursor) ?? { bucket: 0, at: "" };

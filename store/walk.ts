@@ -18,10 +18,17 @@ export function readCursor(text: string | undefined): Cursor | undefined {
 }
 
 /** A page of a sorted set by score; `next` is `score:offset` among equals, undefined at its end. Stable while members come and go. */
-export async function walkByScore(runner: Runner, key: string, at: string, limit: number): Promise<{ members: string[]; next: string | undefined }> {
+export async function walkByScore(
+  runner: Runner,
+  key: string,
+  at: string,
+  limit: number,
+): Promise<{ members: string[]; next: string | undefined }> {
   const [from = "", offset = "0"] = at.split(":");
   const skip = Number(offset);
-  const rows = await runner.ask((client) => client.zrangebyscore(key, from === "" ? "-inf" : from, "+inf", "WITHSCORES", "LIMIT", skip, limit));
+  const rows = await runner.ask((client) =>
+    client.zrangebyscore(key, from === "" ? "-inf" : from, "+inf", "WITHSCORES", "LIMIT", skip, limit),
+  );
   const members = rows.filter((_, index) => index % 2 === 0);
   if (members.length < limit) return { members, next: undefined };
   const last = rows.at(-1) ?? "";

@@ -102,10 +102,9 @@ function get(url: URL, options: RequestOptions & { readonly ca?: Buffer }): Prom
     const send = url.protocol === "https:" ? requestHttps : requestHttp;
     // A connection of its own: a kept one would outlive the check of its address.
     const request = send(url, { ...options, method: "GET", agent: false, maxHeaderSize: 16_384 }, (response) => {
-      readBody(response).then(resolve, (error: unknown) => {
-        request.destroy();
-        reject(error);
-      });
+      readBody(response)
+        .finally(() => request.destroy())
+        .then(resolve, reject);
     });
     request.on("error", reject);
     request.end();

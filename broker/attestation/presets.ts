@@ -5,8 +5,17 @@ import { AZURE, GENERIC, GOOGLE, KUBERNETES, SPIFFE } from "./presets-platform.t
 
 /** Every algorithm a trust may name: asymmetric only; `none` and HS* have no place here. `EdDSA` is the old name of `Ed25519`. */
 export const ALLOWED_ALGORITHMS: readonly string[] = [
-  ...["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
-  ...["ES256", "ES384", "ES512", "Ed25519", "EdDSA"],
+  "RS256",
+  "RS384",
+  "RS512",
+  "PS256",
+  "PS384",
+  "PS512",
+  "ES256",
+  "ES384",
+  "ES512",
+  "Ed25519",
+  "EdDSA",
 ];
 
 /** Uses of one token where its platform hands it out more than once. */

@@ -27,7 +27,10 @@ export function show(output: string, most = 14): void {
 
 /** A line of the story that must be true. */
 export function assert(claim: string, truth: boolean, found?: unknown): void {
-  if (!truth) throw new Untrue(`not so: ${claim}${found === undefined ? "" : `\n   found: ${typeof found === "string" ? found : JSON.stringify(found)}`}`);
+  if (!truth)
+    throw new Untrue(
+      `not so: ${claim}${found === undefined ? "" : `\n   found: ${typeof found === "string" ? found : JSON.stringify(found)}`}`,
+    );
   told += 1;
   say(`   ${paint("green", "✓")} ${claim}`);
 }

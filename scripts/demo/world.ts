@@ -72,11 +72,19 @@ export async function buildWorld(): Promise<World> {
     const stint = (args: readonly string[], env: Readonly<Record<string, string>>): Promise<Ran> =>
       run(process.execPath, [join(dist, "client/cli/main.js"), ...args], { STINT_URL: url, ...env }, folder);
     return {
-      url, folder, api, idp, adminToken,
+      url,
+      folder,
+      api,
+      idp,
+      adminToken,
       auditDir: join(folder, "data", "audit"),
       job: (claims, args, more = {}) => {
         idp.runner.claims = claims;
-        const runner = { GITHUB_ACTIONS: "true", ACTIONS_ID_TOKEN_REQUEST_URL: idp.runner.requestUrl, ACTIONS_ID_TOKEN_REQUEST_TOKEN: idp.runner.requestToken };
+        const runner = {
+          GITHUB_ACTIONS: "true",
+          ACTIONS_ID_TOKEN_REQUEST_URL: idp.runner.requestUrl,
+          ACTIONS_ID_TOKEN_REQUEST_TOKEN: idp.runner.requestToken,
+        };
         return stint(args, { ...runner, ...more });
       },
       operator: (args) => stint(args, { STINT_OPERATOR_TOKEN: responderToken }),
@@ -142,12 +150,17 @@ checks: introspection
 async function startBroker(folder: string, url: string): Promise<ChildProcess> {
   const env = {
     ...plainEnvironment(),
-    STINT_URL: url, STINT_CONFIG: join(folder, "stint"), STINT_DATA_DIR: join(folder, "data"), STINT_OPERATOR_TOKENS_FILE: join(folder, "operators"),
-    STINT_METRICS_LISTEN: "off", STINT_LOG_FORMAT: "json",
+    STINT_URL: url,
+    STINT_CONFIG: join(folder, "stint"),
+    STINT_DATA_DIR: join(folder, "data"),
+    STINT_OPERATOR_TOKENS_FILE: join(folder, "operators"),
+    STINT_METRICS_LISTEN: "off",
+    STINT_LOG_FORMAT: "json",
   };
   const broker = spawn(process.execPath, [join(dist, "broker/main.js")], { env, stdio: ["ignore", "pipe", "pipe"] });
   let log = "";
-  for (const stream of [broker.stdout, broker.stderr]) stream?.on("data", (chunk: Buffer) => (log = (log + chunk.toString()).slice(-20_000)));
+  for (const stream of [broker.stdout, broker.stderr])
+    stream?.on("data", (chunk: Buffer) => (log = (log + chunk.toString()).slice(-20_000)));
   for (let wait = 0; wait < 400; wait++) {
     if (broker.exitCode !== null) throw new Error(`the broker stopped with ${broker.exitCode}:\n${log}`);
     const ready = await fetch(`${url}/readyz`).catch(() => undefined);
@@ -169,7 +182,9 @@ async function end(child: ChildProcess): Promise<void> {
 
 /** Our own variables and a real CI's must not leak into the story. */
 function plainEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(?:STINT_|ACTIONS_|GITHUB_|GITLAB_|CI$|CI_|BUILDKITE|CIRCLE)/.test(name)));
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(?:STINT_|ACTIONS_|GITHUB_|GITLAB_|CI$|CI_|BUILDKITE|CIRCLE)/.test(name)),
+  );
 }
 
 async function run(file: string, args: readonly string[], env: Readonly<Record<string, string>>, cwd: string): Promise<Ran> {

@@ -54,11 +54,23 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
       it("records an active lease, its task and its audit in one step", async () => {
         const subject = aSubject();
         const reply = opened(await store.leases.open(openOrder(clock, subject)));
-        expect(reply.lease).toMatchObject({ state: "active", subject, grant: "deploy", openedAt: clock(), expiresAt: clock() + 600_000, endedAt: undefined });
+        expect(reply.lease).toMatchObject({
+          state: "active",
+          subject,
+          grant: "deploy",
+          openedAt: clock(),
+          expiresAt: clock() + 600_000,
+          endedAt: undefined,
+        });
         expect(reply).toMatchObject({ limitedBy: "grant", taskOpened: true, task: { state: "open", subject } });
         expect(await store.leases.isLive(reply.lease.id, "key-1")).toBe(true);
         const rows = await store.audit.read(bucketOf(subject), 0, 1000);
-        expect(rows.find((row) => row.lease === reply.lease.id)).toMatchObject({ action: "lease.issued", task: reply.task.id, limited_by: "grant", decision: "allow" });
+        expect(rows.find((row) => row.lease === reply.lease.id)).toMatchObject({
+          action: "lease.issued",
+          task: reply.task.id,
+          limited_by: "grant",
+          decision: "allow",
+        });
         expect(rows.find((row) => row.task === reply.task.id)).toMatchObject({ action: "task.opened" });
       });
       it("answers the same when it is sent twice because a reply was lost", async () => {
@@ -72,7 +84,10 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         const full = openOrder(clock, subject, { principal, limits: { active: 0, perHour: undefined } });
         expect(await store.leases.open(full)).toMatchObject({ outcome: "refused", code: "limit_active", live: 0 });
         await obtain(subject, { principal });
-        expect(await store.leases.open(openOrder(clock, subject, { principal }))).toMatchObject({ outcome: "refused", code: "evidence_spent" });
+        expect(await store.leases.open(openOrder(clock, subject, { principal }))).toMatchObject({
+          outcome: "refused",
+          code: "evidence_spent",
+        });
       });
       it("gives exactly one of twenty callers with the same evidence a lease", async () => {
         const subject = aSubject();
@@ -85,10 +100,13 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         const evidence = freshEvidence(clock(), 100);
         const audit = { action: "request.denied", principal: subject } as const;
         const replies: string[] = [];
-        for (let count = 0; count < 21; count++) replies.push(await store.denials.record(denialOf(clock(), subject), audit, RETENTION, evidence));
+        for (let count = 0; count < 21; count++)
+          replies.push(await store.denials.record(denialOf(clock(), subject), audit, RETENTION, evidence));
         expect(replies.filter((reply) => reply === "recorded")).toHaveLength(20);
         expect(replies.at(-1)).toBe("spent");
-        expect(await store.leases.open(openOrder(clock, subject, { principal: principalOf(subject, evidence) }))).toMatchObject({ code: "evidence_spent" });
+        expect(await store.leases.open(openOrder(clock, subject, { principal: principalOf(subject, evidence) }))).toMatchObject({
+          code: "evidence_spent",
+        });
       });
       it("holds the budget of live leases under concurrency", async () => {
         const subject = aSubject();
@@ -106,7 +124,10 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         await obtain(subject, { limits });
         clock.advance({ minutes: 30 });
         await obtain(subject, { limits });
-        expect(await store.leases.open(openOrder(clock, subject, { limits }))).toMatchObject({ code: "limit_rate", retryAfterMs: 1_800_000 });
+        expect(await store.leases.open(openOrder(clock, subject, { limits }))).toMatchObject({
+          code: "limit_rate",
+          retryAfterMs: 1_800_000,
+        });
         clock.advance({ minutes: 30 });
         await obtain(subject, { limits });
       });
@@ -134,12 +155,18 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
     describe("a repeated request with an idempotency key", () => {
       const idempotency = { key: "k1", body: "b1" };
       // In the store the key already carries subject and route.
-      const of = (subject: string): { idempotency: { key: string; body: string } } => ({ idempotency: { ...idempotency, key: `k1-${subject}` } });
+      const of = (subject: string): { idempotency: { key: string; body: string } } => ({
+        idempotency: { ...idempotency, key: `k1-${subject}` },
+      });
       it("brings back the same lease and what is needed to sign it again", async () => {
         const subject = aSubject();
         const first = await obtain(subject, { ...of(subject), replay: '{"a":1}' });
         clock.advance({ seconds: 1 });
-        expect(await store.leases.open(openOrder(clock, subject, of(subject)))).toMatchObject({ outcome: "replayed", lease: { id: first }, replay: '{"a":1}' });
+        expect(await store.leases.open(openOrder(clock, subject, of(subject)))).toMatchObject({
+          outcome: "replayed",
+          lease: { id: first },
+          replay: '{"a":1}',
+        });
       });
       it("is refused with another body", async () => {
         const subject = aSubject();
@@ -150,9 +177,15 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
       it("does not issue again what an outside target has made", async () => {
         const subject = aSubject();
         const lease = await obtain(subject, { ...of(subject), ...OUTSIDE });
-        expect(await store.leases.open(openOrder(clock, subject, { ...of(subject), ...OUTSIDE }))).toMatchObject({ code: "in_flight", leaseId: lease });
+        expect(await store.leases.open(openOrder(clock, subject, { ...of(subject), ...OUTSIDE }))).toMatchObject({
+          code: "in_flight",
+          leaseId: lease,
+        });
         expect(await store.leases.activate(lease, { handle: "sealed", externalName: undefined })).toBe("activated");
-        expect(await store.leases.open(openOrder(clock, subject, { ...of(subject), ...OUTSIDE }))).toMatchObject({ code: "already_issued", leaseId: lease });
+        expect(await store.leases.open(openOrder(clock, subject, { ...of(subject), ...OUTSIDE }))).toMatchObject({
+          code: "already_issued",
+          leaseId: lease,
+        });
       });
       it("does not bring back a lease that has ended", async () => {
         const subject = aSubject();
@@ -203,7 +236,9 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         await store.leases.activate(id, { handle: "sealed-handle", externalName: undefined });
         await store.leases.end(id, "revoked", ENDED);
         const claim = await store.leases.claim(id);
-        expect(await store.leases.postpone(id, claim?.epoch ?? 0, { delayMs: 5000, error: "target is down", stuck: true })).toBe("postponed");
+        expect(await store.leases.postpone(id, claim?.epoch ?? 0, { delayMs: 5000, error: "target is down", stuck: true })).toBe(
+          "postponed",
+        );
         expect(await store.leases.get(id)).toMatchObject({ state: "stuck", attempts: 1, lastError: "target is down" });
         clock.advance({ seconds: 6 });
         const due = await store.leases.claimDue(bucketOf(subject), 100, "allowed");
@@ -237,19 +272,35 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
 
     describe("renewing", () => {
       const renewal = (id: LeaseId, taskId: TaskId, ttlMs: number): Parameters<OpenedStore["leases"]["renew"]>[0] => ({
-        id, taskId, keyId: "key-2", ttlMs, limitedBy: "asked", audit: { action: "lease.renewed", principal: "test" }, denial: denialOf(clock(), "github:0"), retentionMs: RETENTION,
+        id,
+        taskId,
+        keyId: "key-2",
+        ttlMs,
+        limitedBy: "asked",
+        audit: { action: "lease.renewed", principal: "test" },
+        denial: denialOf(clock(), "github:0"),
+        retentionMs: RETENTION,
       });
       it("moves the end later, and at most to opened + max_ttl", async () => {
         const { lease } = opened(await store.leases.open(openOrder(clock, aSubject())));
         clock.advance({ minutes: 9 });
-        expect(await store.leases.renew(renewal(lease.id, lease.task, 600_000))).toMatchObject({ outcome: "renewed", limitedBy: "asked", lease: { expiresAt: clock() + 600_000 } });
+        expect(await store.leases.renew(renewal(lease.id, lease.task, 600_000))).toMatchObject({
+          outcome: "renewed",
+          limitedBy: "asked",
+          lease: { expiresAt: clock() + 600_000 },
+        });
         clock.advance({ minutes: 9 });
-        expect(await store.leases.renew(renewal(lease.id, lease.task, 7_200_000))).toMatchObject({ limitedBy: "grant", lease: { expiresAt: lease.maxExpiresAt } });
+        expect(await store.leases.renew(renewal(lease.id, lease.task, 7_200_000))).toMatchObject({
+          limitedBy: "grant",
+          lease: { expiresAt: lease.maxExpiresAt },
+        });
       });
       it("refuses an expired lease, an ended one, and another task", async () => {
         const subject = aSubject();
         const { lease } = opened(await store.leases.open(openOrder(clock, subject)));
-        expect(await store.leases.renew(renewal(lease.id, newId("task", clock(), subjectBits(subject)), 1000))).toMatchObject({ code: "not_found" });
+        expect(await store.leases.renew(renewal(lease.id, newId("task", clock(), subjectBits(subject)), 1000))).toMatchObject({
+          code: "not_found",
+        });
         clock.advance({ minutes: 10 });
         expect(await store.leases.renew(renewal(lease.id, lease.task, 1000))).toMatchObject({ code: "lease_ended" });
         const other = opened(await store.leases.open(openOrder(clock, subject)));
@@ -271,7 +322,9 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         expect(done?.task).toMatchObject({ state: "ended", endedBy: "complete", outcome: "success" });
         expect(await store.leases.get(first.lease.id)).toMatchObject({ state: "revoked", endedBy: "complete" });
         expect(await store.leases.open(openOrder(clock, subject, { task }))).toMatchObject({ code: "task_ended" });
-        expect(await store.tasks.open(taskOrder(clock, subject, { implicit: { value: "run-1", ttlMs: 1000 } }))).toMatchObject({ code: "task_ended" });
+        expect(await store.tasks.open(taskOrder(clock, subject, { implicit: { value: "run-1", ttlMs: 1000 } }))).toMatchObject({
+          code: "task_ended",
+        });
         clock.advance({ hours: 6 });
         expect(opened(await store.leases.open(openOrder(clock, subject, { task }))).task.id).not.toBe(first.task.id);
       });
@@ -283,7 +336,10 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         const again = await store.tasks.end(made.task.id, "complete", "success", TASK_ENDED, RETENTION);
         expect(again).toMatchObject({ task: { endedBy: "exit", outcome: "failure" }, revoking: [pending] });
         const endings = await store.tasks.endings(made.task.id);
-        expect(Object.fromEntries(endings.map((ending) => [ending.leaseId, ending.outcome]))).toEqual({ [made.lease.id]: "revoked", [pending]: "revoking" });
+        expect(Object.fromEntries(endings.map((ending) => [ending.leaseId, ending.outcome]))).toEqual({
+          [made.lease.id]: "revoked",
+          [pending]: "revoking",
+        });
       });
       it("with many leases ends all of them", async () => {
         const subject = aSubject();
@@ -316,12 +372,15 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
       });
       it("belongs to one workload", async () => {
         const task = await openTask(aSubject());
-        expect(await store.leases.open(openOrder(clock, aSubject(), { task: { kind: "task", id: task.id } }))).toMatchObject({ code: "task_ended" });
+        expect(await store.leases.open(openOrder(clock, aSubject(), { task: { kind: "task", id: task.id } }))).toMatchObject({
+          code: "task_ended",
+        });
       });
       it("is listed while it is open and when it has ended", async () => {
         const subject = aSubject();
         const task = await openTask(subject);
-        const ids = async (state: string): Promise<string[]> => (await store.tasks.list({ workload: subject, state }, undefined, 100)).items.map(({ id }) => id);
+        const ids = async (state: string): Promise<string[]> =>
+          (await store.tasks.list({ workload: subject, state }, undefined, 100)).items.map(({ id }) => id);
         expect(await ids("open")).toEqual([task.id]);
         await store.tasks.end(task.id, "complete", "success", TASK_ENDED, RETENTION);
         expect([await ids("open"), await ids("ended")]).toEqual([[], [task.id]]);
@@ -355,7 +414,11 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         expect(await store.revocations.markAgain(bucketOf(subject), scope, began, MARKED)).toBe(first);
         expect([await store.leases.isLive(before, undefined), await store.leases.isLive(since, undefined)]).toEqual([false, true]);
       });
-      it.each([["grant", "grant-of-its-own"], ["issuer", "issuer-of-its-own"], ["key", "key-of-its-own"]] as const)("cover a %s", async (kind, name) => {
+      it.each([
+        ["grant", "grant-of-its-own"],
+        ["issuer", "issuer-of-its-own"],
+        ["key", "key-of-its-own"],
+      ] as const)("cover a %s", async (kind, name) => {
         const subject = aSubject();
         const change = kind === "grant" ? { grant: name } : kind === "issuer" ? { issuer: name } : { keyId: name };
         const covered = await obtain(subject, change);
@@ -375,7 +438,13 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         expect(new Set(done)).toEqual(new Set([...leases, ...outside]));
         for (const id of outside) expect(await store.leases.get(id)).toMatchObject({ state: "revoking" });
       });
-      const ended = async (bucket: number, kind: "grant" | "issuer" | "key", name: string, mark: number, limit: number): Promise<string[]> => {
+      const ended = async (
+        bucket: number,
+        kind: "grant" | "issuer" | "key",
+        name: string,
+        mark: number,
+        limit: number,
+      ): Promise<string[]> => {
         const ids: string[] = [];
         let cursor: string | undefined;
         do {
@@ -389,9 +458,21 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         const subject = aSubject();
         const lease = await obtain(subject);
         const id: LockId = newId("lock", clock());
-        const lock = { id, scope: { kind: "workload", name: subject }, until: clock() + 60_000, reason: "INC-1", message: "call security", by: "ann", at: clock() } as const;
+        const lock = {
+          id,
+          scope: { kind: "workload", name: subject },
+          until: clock() + 60_000,
+          reason: "INC-1",
+          message: "call security",
+          by: "ann",
+          at: clock(),
+        } as const;
         await store.revocations.addLock(lock, [subject], { action: "lock.added", principal: "operator:ann" });
-        expect(await store.leases.open(openOrder(clock, subject))).toMatchObject({ code: "locked", message: "call security", retryAfterMs: 60_000 });
+        expect(await store.leases.open(openOrder(clock, subject))).toMatchObject({
+          code: "locked",
+          message: "call security",
+          retryAfterMs: 60_000,
+        });
         expect((await store.leases.end(lease, "released", ENDED))?.state).toBe("revoked");
         expect((await store.revocations.locks()).map((held) => held.id)).toContain(id);
         expect((await store.revocations.removeLock(id, { action: "lock.removed", principal: "operator:ann" }))?.id).toBe(id);
@@ -400,11 +481,21 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
       it("by display name cover every subject that bore it, and those to come", async () => {
         const [one, two, three] = [aSubject(), aSubject(), aSubject()];
         const name = "github/acme/shop";
-        const named = (subject: string): Parameters<typeof openOrder>[2] => ({ principal: { ...principalOf(subject, freshEvidence(clock())), workload: name } });
+        const named = (subject: string): Parameters<typeof openOrder>[2] => ({
+          principal: { ...principalOf(subject, freshEvidence(clock())), workload: name },
+        });
         await obtain(one, named(one));
         await obtain(two, named(two));
         expect([...(await store.revocations.subjectsOf(name))].sort()).toEqual([one, two].sort());
-        const lock = { id: newId("lock", clock()), scope: { kind: "workload", name }, until: clock() + 60_000, reason: "x", message: undefined, by: "ann", at: clock() } as const;
+        const lock = {
+          id: newId("lock", clock()),
+          scope: { kind: "workload", name },
+          until: clock() + 60_000,
+          reason: "x",
+          message: undefined,
+          by: "ann",
+          at: clock(),
+        } as const;
         await store.revocations.addLock(lock, [one, two], { action: "lock.added", principal: "operator:ann" });
         expect(await store.leases.open(openOrder(clock, one))).toMatchObject({ code: "locked" });
         expect(await store.leases.open(openOrder(clock, three, named(three)))).toMatchObject({ code: "locked" });
@@ -414,7 +505,19 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
       });
       it("keep a job's progress until somebody has finished it", async () => {
         const id: RevocationId = newId("rev", clock());
-        const job = { id, state: "marking", selector: { all: true }, reason: "x", by: "ann", at: clock(), matched: 0, ended: 0, inForceAt: undefined, lockId: undefined, endings: [] } as const;
+        const job = {
+          id,
+          state: "marking",
+          selector: { all: true },
+          reason: "x",
+          by: "ann",
+          at: clock(),
+          matched: 0,
+          ended: 0,
+          inForceAt: undefined,
+          lockId: undefined,
+          endings: [],
+        } as const;
         await store.revocations.create(job, RETENTION);
         expect((await store.revocations.unfinished()).map((found) => found.id)).toContain(id);
         await store.revocations.progress(id, RETENTION, { state: "done", matched: 3, ended: 3, inForceAt: clock() });
@@ -473,17 +576,26 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         const before = (await store.feed.positions())[bucket] ?? 0;
         const at = await store.revocations.mark(bucket, scope, clock(), MARKED);
         await store.revocations.endMarked(bucket, scope, at, ENDED, 100, undefined);
-        expect(await store.feed.read(bucket, before, 100)).toEqual({ entries: [{ kind: "mark", scope, at }], position: before + 1, gap: false });
+        expect(await store.feed.read(bucket, before, 100)).toEqual({
+          entries: [{ kind: "mark", scope, at }],
+          position: before + 1,
+          gap: false,
+        });
         expect((await store.feed.snapshot(bucket, undefined, 1000)).entries).toContainEqual({ kind: "mark", scope, at });
       });
       it("forgets what has expired, says when it has forgotten what was asked for, and hints at what is new", async () => {
         const subject = aSubject();
         const bucket = bucketOf(subject);
-        const hinted = new Promise<number>((resolve) => void store.feed.hints((seen) => (seen === bucket ? resolve(seen) : undefined)).then(async (stop) => {
-          await store.leases.end(await obtain(subject), "released", ENDED);
-          await hinted;
-          await stop();
-        }));
+        const hinted = new Promise<number>(
+          (resolve) =>
+            void store.feed
+              .hints((seen) => (seen === bucket ? resolve(seen) : undefined))
+              .then(async (stop) => {
+                await store.leases.end(await obtain(subject), "released", ENDED);
+                await hinted;
+                await stop();
+              }),
+        );
         expect(await hinted).toBe(bucket);
         clock.advance({ minutes: 20 });
         expect((await store.feed.snapshot(bucket, undefined, 1000)).entries.filter(({ kind }) => kind === "lease")).toEqual([]);

@@ -30,20 +30,35 @@ interface Known {
   seen: LeaseState;
 }
 
+/** The clock of broker and store, and whether they agree. */
+interface Clocks {
+  readonly broker: FakeClock;
+  agree: boolean;
+}
+
 class World {
-  readonly clock: FakeClock = fakeClock();
+  readonly store: OpenedStore;
+  readonly clock: FakeClock;
+  readonly #clocks: Clocks;
   readonly leases: Known[] = [];
   readonly claims: DueLease[] = [];
   readonly tasks = new Set<TaskId>();
   readonly marks: { readonly scope: string; readonly bucket: number; readonly at: number }[] = [];
   /** The latest time each bucket was told by a script that opened or renewed something there. */
   readonly told = new Map<number, number>();
-  agreed = true;
   /** The latest time any bucket may have heard of. */
-  highest = this.clock();
-  readonly store: OpenedStore;
-  constructor(store: OpenedStore) {
+  highest: number;
+  constructor(store: OpenedStore, clocks: Clocks) {
     this.store = store;
+    this.#clocks = clocks;
+    this.clock = clocks.broker;
+    this.highest = clocks.broker();
+  }
+  get agreed(): boolean {
+    return this.#clocks.agree;
+  }
+  set agreed(agree: boolean) {
+    this.#clocks.agree = agree;
   }
   heard(): void {
     if (this.agreed) this.highest = Math.max(this.highest, this.clock());
@@ -56,7 +71,10 @@ class World {
   dead(known: Known): boolean {
     const home = bucketOfSubject(known.subject);
     const now = Math.max(this.clock(), this.told.get(home) ?? 0);
-    const marked = this.marks.some(({ scope, bucket, at }) => bucket === home && instantOf(known.id) <= at && (scope === "all" || scope === known.subject || scope === known.grant));
+    const marked = this.marks.some(
+      ({ scope, bucket, at }) =>
+        bucket === home && instantOf(known.id) <= at && (scope === "all" || scope === known.subject || scope === known.grant),
+    );
     return !known.active || known.ended || known.expiresAt <= now || marked;
   }
 }
@@ -64,56 +82,70 @@ class World {
 type Step = (world: World) => Promise<void>;
 const pick = <T>(list: readonly T[], index: number): T | undefined => (list.length === 0 ? undefined : list[index % list.length]);
 
-const open = (subject: string, grant: string, outside: boolean, ttlMs: number, joins: boolean, twice: boolean): Step => async (world) => {
-  const order = openOrder(world.clock, subject, {
-    grant,
-    ttlMs,
-    maxTtlMs: ttlMs * 2,
-    limits: { active: 4, perHour: undefined },
-    task: joins ? { kind: "implicit", value: "run" } : { kind: "own" },
-    ...(outside ? { state: "pending", issuer: "database", revocation: "immediate" } : {}),
-  });
-  const first = await world.store.leases.open(order);
-  if (first.outcome !== "opened") return;
-  expect(world.agreed).toBe(true);
-  const reply = twice ? await world.store.leases.open(order) : first; // the first reply was lost
-  if (reply.outcome !== "opened") throw new Error("a repeated open answered otherwise");
-  expect(reply.lease.expiresAt).toBeLessThanOrEqual(reply.task.expiresAt);
-  const { id, expiresAt, state } = reply.lease;
-  world.tasks.add(reply.task.id);
-  world.tell(subject);
-  world.leases.push({ id, subject, grant, task: reply.task.id, active: !outside, ended: false, expiresAt, seen: state });
-};
+const open =
+  (subject: string, grant: string, outside: boolean, ttlMs: number, joins: boolean, twice: boolean): Step =>
+  async (world) => {
+    const order = openOrder(world.clock, subject, {
+      grant,
+      ttlMs,
+      maxTtlMs: ttlMs * 2,
+      limits: { active: 4, perHour: undefined },
+      task: joins ? { kind: "implicit", value: "run" } : { kind: "own" },
+      ...(outside ? { state: "pending", issuer: "database", revocation: "immediate" } : {}),
+    });
+    const first = await world.store.leases.open(order);
+    if (first.outcome !== "opened") return;
+    expect(world.agreed).toBe(true);
+    const reply = twice ? await world.store.leases.open(order) : first; // the first reply was lost
+    if (reply.outcome !== "opened") throw new Error("a repeated open answered otherwise");
+    expect(reply.lease.expiresAt).toBeLessThanOrEqual(reply.task.expiresAt);
+    const { id, expiresAt, state } = reply.lease;
+    world.tasks.add(reply.task.id);
+    world.tell(subject);
+    world.leases.push({ id, subject, grant, task: reply.task.id, active: !outside, ended: false, expiresAt, seen: state });
+  };
 
-const activate = (index: number): Step => async (world) => {
-  const known = pick(world.leases, index);
-  if (known === undefined) return;
-  const done = await world.store.leases.activate(known.id, { handle: "sealed", externalName: undefined });
-  if (done === "activated") known.active = true;
-  else known.ended = true;
-};
+const activate =
+  (index: number): Step =>
+  async (world) => {
+    const known = pick(world.leases, index);
+    if (known === undefined) return;
+    const done = await world.store.leases.activate(known.id, { handle: "sealed", externalName: undefined });
+    if (done === "activated") known.active = true;
+    else known.ended = true;
+  };
 
-const renew = (index: number, ttlMs: number): Step => async (world) => {
-  const known = pick(world.leases, index);
-  if (known === undefined) return;
-  const before = await world.store.leases.get(known.id);
-  const reply = await world.store.leases.renew({
-    id: known.id, taskId: known.task, keyId: "key-2", ttlMs, limitedBy: "asked", audit: { action: "lease.renewed", principal: known.subject },
-    denial: denialOf(world.clock(), known.subject), retentionMs: RETENTION,
-  });
-  if (reply.outcome !== "renewed") return;
-  expect(world.dead(known)).toBe(false);
-  world.tell(known.subject);
-  expect(reply.lease.expiresAt).toBeGreaterThanOrEqual(before?.expiresAt ?? 0);
-  known.expiresAt = reply.lease.expiresAt;
-};
+const renew =
+  (index: number, ttlMs: number): Step =>
+  async (world) => {
+    const known = pick(world.leases, index);
+    if (known === undefined) return;
+    const before = await world.store.leases.get(known.id);
+    const reply = await world.store.leases.renew({
+      id: known.id,
+      taskId: known.task,
+      keyId: "key-2",
+      ttlMs,
+      limitedBy: "asked",
+      audit: { action: "lease.renewed", principal: known.subject },
+      denial: denialOf(world.clock(), known.subject),
+      retentionMs: RETENTION,
+    });
+    if (reply.outcome !== "renewed") return;
+    expect(world.dead(known)).toBe(false);
+    world.tell(known.subject);
+    expect(reply.lease.expiresAt).toBeGreaterThanOrEqual(before?.expiresAt ?? 0);
+    known.expiresAt = reply.lease.expiresAt;
+  };
 
-const release = (index: number): Step => async (world) => {
-  const known = pick(world.leases, index);
-  if (known === undefined) return;
-  await world.store.leases.end(known.id, "released", { action: "lease.ended", principal: known.subject });
-  known.ended = true;
-};
+const release =
+  (index: number): Step =>
+  async (world) => {
+    const known = pick(world.leases, index);
+    if (known === undefined) return;
+    await world.store.leases.end(known.id, "released", { action: "lease.ended", principal: known.subject });
+    known.ended = true;
+  };
 
 async function taskEnded(world: World, id: TaskId, by: "complete" | "deadline" | "heartbeat"): Promise<void> {
   const done = await world.store.tasks.end(id, by, undefined, { action: "task.ended", principal: "test" }, RETENTION);
@@ -122,48 +154,65 @@ async function taskEnded(world: World, id: TaskId, by: "complete" | "deadline" |
   for (const known of world.leases) if (family.has(known.task)) known.ended = true;
 }
 
-const endTask = (index: number): Step => async (world) => {
-  const task = pick([...world.tasks], index);
-  if (task !== undefined) await taskEnded(world, task, "complete");
-};
+const endTask =
+  (index: number): Step =>
+  async (world) => {
+    const task = pick([...world.tasks], index);
+    if (task !== undefined) await taskEnded(world, task, "complete");
+  };
 
-const openTask = (subject: string, heartbeat: boolean): Step => async (world) => {
-  const reply = await world.store.tasks.open(taskOrder(world.clock, subject, { heartbeatMs: heartbeat ? 30_000 : undefined, parent: pick([...world.tasks], 0) }));
-  if (reply.outcome !== "refused") world.tasks.add(reply.task.id);
-};
+const openTask =
+  (subject: string, heartbeat: boolean): Step =>
+  async (world) => {
+    const reply = await world.store.tasks.open(
+      taskOrder(world.clock, subject, { heartbeatMs: heartbeat ? 30_000 : undefined, parent: pick([...world.tasks], 0) }),
+    );
+    if (reply.outcome !== "refused") world.tasks.add(reply.task.id);
+  };
 
-const mark = (kind: "workload" | "grant" | "all", subject: string, grant: string): Step => async (world) => {
-  const name = kind === "workload" ? subject : grant;
-  const buckets = kind === "workload" ? [bucketOfSubject(subject)] : PLACES;
-  for (const bucket of buckets) {
-    // It holds from the bucket's own time on, which never goes back.
-    const at = await world.store.revocations.mark(bucket, kind === "all" ? { kind } : { kind, name }, world.clock(), { action: "revocation.started", principal: "test" });
-    expect(at).toBeGreaterThanOrEqual(world.clock());
-    world.marks.push({ scope: kind === "all" ? "all" : name, bucket, at });
-  }
-};
+const mark =
+  (kind: "workload" | "grant" | "all", subject: string, grant: string): Step =>
+  async (world) => {
+    const name = kind === "workload" ? subject : grant;
+    const buckets = kind === "workload" ? [bucketOfSubject(subject)] : PLACES;
+    for (const bucket of buckets) {
+      // It holds from the bucket's own time on, which never goes back.
+      const at = await world.store.revocations.mark(bucket, kind === "all" ? { kind } : { kind, name }, world.clock(), {
+        action: "revocation.started",
+        principal: "test",
+      });
+      expect(at).toBeGreaterThanOrEqual(world.clock());
+      world.marks.push({ scope: kind === "all" ? "all" : name, bucket, at });
+    }
+  };
 
 /** A sweeper that may die after claiming, fail at the target, or wake up late with old claims. */
-const sweep = (how: "works" | "dies" | "fails" | "late"): Step => async (world) => {
-  for (const bucket of PLACES) {
-    for (const { id, by } of await world.store.tasks.due(bucket, 20)) await taskEnded(world, id, by === "heartbeat" || by === "complete" ? by : "deadline");
-    const { claimed } = await world.store.leases.claimDue(bucket, 100, "allowed");
-    if (how === "dies") world.claims.push(...claimed);
-    else for (const claim of claimed) await finish(world, claim, how);
-  }
-  if (how === "late") for (const claim of world.claims.splice(0)) await finish(world, claim, "works");
-};
+const sweep =
+  (how: "works" | "dies" | "fails" | "late"): Step =>
+  async (world) => {
+    for (const bucket of PLACES) {
+      for (const { id, by } of await world.store.tasks.due(bucket, 20))
+        await taskEnded(world, id, by === "heartbeat" || by === "complete" ? by : "deadline");
+      const { claimed } = await world.store.leases.claimDue(bucket, 100, "allowed");
+      if (how === "dies") world.claims.push(...claimed);
+      else for (const claim of claimed) await finish(world, claim, how);
+    }
+    if (how === "late") for (const claim of world.claims.splice(0)) await finish(world, claim, "works");
+  };
 
 async function finish(world: World, { lease, epoch }: DueLease, how: "works" | "fails" | "late"): Promise<void> {
-  if (how === "fails") await world.store.leases.postpone(lease.id, epoch, { delayMs: 5000, error: "target is down", stuck: lease.attempts > 2 });
+  if (how === "fails")
+    await world.store.leases.postpone(lease.id, epoch, { delayMs: 5000, error: "target is down", stuck: lease.attempts > 2 });
   else await world.store.leases.settle(lease.id, epoch, "revoked");
 }
 
-const jump = (ms: number): Step => (world) => {
-  world.clock.advance({ ms });
-  world.heard();
-  return Promise.resolve();
-};
+const jump =
+  (ms: number): Step =>
+  (world) => {
+    world.clock.advance({ ms });
+    world.heard();
+    return Promise.resolve();
+  };
 
 const part = (): Step => (world) => {
   world.agreed = !world.agreed;
@@ -179,14 +228,29 @@ const HOUR = 3_600_000;
 type Named = readonly [name: string, run: Step];
 const named = ([name, run]: Named): Named => Object.assign([name, run] as const, { [fc.toStringMethod]: () => name });
 const step: fc.Arbitrary<Named> = fc.oneof(
-  { weight: 6, arbitrary: fc.tuple(subject, grant, fc.boolean(), fc.integer({ min: 5000, max: 900_000 }), fc.boolean(), fc.boolean()).map((a): Named => [`open ${a.join()}`, open(...a)]) },
+  {
+    weight: 6,
+    arbitrary: fc
+      .tuple(subject, grant, fc.boolean(), fc.integer({ min: 5000, max: 900_000 }), fc.boolean(), fc.boolean())
+      .map((a): Named => [`open ${a.join()}`, open(...a)]),
+  },
   { weight: 4, arbitrary: index.map((i): Named => [`activate ${i}`, activate(i)]) },
   { weight: 2, arbitrary: fc.tuple(index, fc.integer({ min: 1000, max: HOUR })).map((a): Named => [`renew ${a.join()}`, renew(...a)]) },
   { weight: 2, arbitrary: index.map((i): Named => [`release ${i}`, release(i)]) },
   { weight: 2, arbitrary: index.map((i): Named => [`end task ${i}`, endTask(i)]) },
   { weight: 1, arbitrary: fc.tuple(subject, fc.boolean()).map((a): Named => [`open task ${a.join()}`, openTask(...a)]) },
-  { weight: 1, arbitrary: fc.tuple(fc.constantFrom("workload" as const, "grant" as const, "all" as const), subject, grant).map((a): Named => [`mark ${a.join()}`, mark(...a)]) },
-  { weight: 4, arbitrary: fc.constantFrom("works" as const, "dies" as const, "fails" as const, "late" as const).map((how): Named => [`sweep ${how}`, sweep(how)]) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(fc.constantFrom("workload" as const, "grant" as const, "all" as const), subject, grant)
+      .map((a): Named => [`mark ${a.join()}`, mark(...a)]),
+  },
+  {
+    weight: 4,
+    arbitrary: fc
+      .constantFrom("works" as const, "dies" as const, "fails" as const, "late" as const)
+      .map((how): Named => [`sweep ${how}`, sweep(how)]),
+  },
   { weight: 3, arbitrary: fc.integer({ min: 1, max: 700_000 }).map((ms): Named => [`advance ${ms}`, jump(ms)]) },
   { weight: 1, arbitrary: fc.constantFrom(HOUR, -HOUR, 24 * HOUR, -24 * HOUR).map((ms): Named => [`jump ${ms}`, jump(ms)]) },
   { weight: 1, arbitrary: fc.constant<Named>(["clocks part or agree", part()]) },
@@ -205,10 +269,9 @@ describe("the life of a lease", () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step.map(named), { minLength: 5, maxLength: 40 }), async (steps) => {
         await client.flushdb();
-        let world: World | undefined;
-        const time = { now: (): number => world?.clock() ?? 0, agreed: (): boolean => world?.agreed ?? true };
-        const store = await openStore({ url: redis.url, clock: storeClock(time.now, time.agreed) });
-        world = new World(store);
+        const clocks = { broker: fakeClock(), agree: true };
+        const store = await openStore({ url: redis.url, clock: storeClock(clocks.broker, () => clocks.agree) });
+        const world = new World(store, clocks);
         try {
           for (const [, run] of steps) {
             await run(world);
@@ -238,7 +301,8 @@ describe("the life of a lease", () => {
     }
     for (const name of SUBJECTS) {
       const budget = await client.hgetall(`${placeKey(bucketOfSubject(name))}:b:${name}`);
-      for (const of of GRANTS) expect({ name, of, live: Number(budget[of] ?? 0) }).toEqual({ name, of, live: alive.get(`${name}|${of}`) ?? 0 });
+      for (const of of GRANTS)
+        expect({ name, of, live: Number(budget[of] ?? 0) }).toEqual({ name, of, live: alive.get(`${name}|${of}`) ?? 0 });
     }
     const { byState, opened } = await world.store.leases.counts();
     expect(Object.values(byState).reduce((sum, count) => sum + count, 0)).toBe(opened);
@@ -251,7 +315,10 @@ describe("the life of a lease", () => {
     const bareId = known.id.slice("lease_".length);
     const record = JSON.parse((await client.get(`${place}:l:${bareId}`)) ?? "[]") as string[];
     const over = record[0] === "d" || record[0] === "f";
-    const found = { due: (await client.zscore(`${place}:due`, bareId)) !== null, listed: (await client.sismember(`${place}:w:${known.subject}`, bareId)) === 1 };
+    const found = {
+      due: (await client.zscore(`${place}:due`, bareId)) !== null,
+      listed: (await client.sismember(`${place}:w:${known.subject}`, bareId)) === 1,
+    };
     expect({ id: known.id, over, ...found }).toEqual({ id: known.id, over, due: !over, listed: !over });
     return !over;
   }

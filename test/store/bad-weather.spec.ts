@@ -35,7 +35,9 @@ describe("a store whose Redis misbehaves", () => {
     const through = await openStore({ url: `redis://127.0.0.1:${proxy.port}`, clock: storeClock(clock) });
     for (let round = 0; round < 10; round++) {
       proxy.loseNextReply();
-      expect(await through.leases.open(openOrder(clock, "github:1", { limits: { active: 100, perHour: 100 } }))).toMatchObject({ outcome: "opened" });
+      expect(await through.leases.open(openOrder(clock, "github:1", { limits: { active: 100, perHour: 100 } }))).toMatchObject({
+        outcome: "opened",
+      });
     }
     expect(await through.leases.counts()).toMatchObject({ opened: 10, byState: { active: 10 } });
     await through.close();
@@ -75,10 +77,15 @@ describe("a store whose Redis misbehaves", () => {
   it("still ends, marks and audits when memory is full, and opens nothing", async () => {
     const id = await obtain();
     await redis.client().config("SET", "maxmemory", "1mb");
-    await expect(store.leases.open(openOrder(clock))).rejects.toMatchObject({ code: "store_unavailable", message: expect.stringContaining("out of memory") });
+    await expect(store.leases.open(openOrder(clock))).rejects.toMatchObject({
+      code: "store_unavailable",
+      message: expect.stringContaining("out of memory"),
+    });
     expect(await store.leases.isLive(id, undefined)).toBe(true);
     expect((await store.leases.end(id, "revoked", ENDED))?.state).toBe("revoked");
-    expect(await store.revocations.mark(0, { kind: "all" }, clock(), { action: "revocation.started", principal: "test" })).toBeGreaterThan(0);
+    expect(await store.revocations.mark(0, { kind: "all" }, clock(), { action: "revocation.started", principal: "test" })).toBeGreaterThan(
+      0,
+    );
     const counts = await store.leases.counts();
     expect([counts.opened, counts.byState["revoked"]]).toEqual([1, 1]);
   });
@@ -105,12 +112,17 @@ describe("a store whose Redis misbehaves", () => {
     ["has another layout", ["HSET", "stint:{meta}", "layout", "99"], "layout 99"],
   ])("refuses a Redis that %s", async (_what, [command = "", ...args], message) => {
     await redis.client().call(command, ...args);
-    await expect(openStore({ url: redis.url, clock: storeClock(clock) })).rejects.toMatchObject({ code: "store_unavailable", message: expect.stringContaining(message) });
+    await expect(openStore({ url: redis.url, clock: storeClock(clock) })).rejects.toMatchObject({
+      code: "store_unavailable",
+      message: expect.stringContaining(message),
+    });
   });
 
   it("refuses a Redis without an append-only file when one is required", async () => {
     await redis.client().config("SET", "appendonly", "no");
-    await expect(openStore({ url: redis.url, clock: storeClock(clock), requireAof: true })).rejects.toMatchObject({ message: expect.stringContaining("appendonly yes") });
+    await expect(openStore({ url: redis.url, clock: storeClock(clock), requireAof: true })).rejects.toMatchObject({
+      message: expect.stringContaining("appendonly yes"),
+    });
     const without = await openStore({ url: redis.url, clock: storeClock(clock) });
     expect(without.facts()).toMatchObject({ aof: false });
     await without.close();
@@ -118,7 +130,9 @@ describe("a store whose Redis misbehaves", () => {
 
   it("says that nothing answers when nothing answers", async () => {
     await redis.kill9();
-    await expect(openStore({ url: "redis://127.0.0.1:1", clock: storeClock(clock), patienceMs: 300 })).rejects.toMatchObject({ code: "store_unavailable" });
+    await expect(openStore({ url: "redis://127.0.0.1:1", clock: storeClock(clock), patienceMs: 300 })).rejects.toMatchObject({
+      code: "store_unavailable",
+    });
     await redis.restart();
   });
 });
@@ -131,7 +145,9 @@ describe("a store behind Sentinel", () => {
     expect(store.facts().mode).toBe("sentinel");
     expect((await store.leases.open(openOrder(clock))).outcome).toBe("opened");
     await sentinel.primary.kill("SIGKILL");
-    expect(await eventually("the replica is promoted", async () => (await store.leases.open(openOrder(clock))).outcome === "opened", 20_000)).toBe(true);
+    expect(
+      await eventually("the replica is promoted", async () => (await store.leases.open(openOrder(clock))).outcome === "opened", 20_000),
+    ).toBe(true);
     await store.close();
   }, 60_000);
 });

@@ -111,7 +111,12 @@ describe("a child task", () => {
     const parent = await open({ ttlMs: 20 });
     const late = await openStore({ url: redis.url, clock: { now: () => clock.advance({ ms: 7 }), agreed: () => true, offsetMs: () => 0 } });
     const subject = aSubject();
-    const order = taskOrder(clock, subject, { parent: parent.id, principal: principalOf(subject, freshEvidence(clock())), implicit: { value: "v", ttlMs: 3_600_000 }, taskId: newId("task", clock(), subjectBits(subject)) });
+    const order = taskOrder(clock, subject, {
+      parent: parent.id,
+      principal: principalOf(subject, freshEvidence(clock())),
+      implicit: { value: "v", ttlMs: 3_600_000 },
+      taskId: newId("task", clock(), subjectBits(subject)),
+    });
     expect(await late.tasks.open(order)).toMatchObject({ outcome: "refused", code: "task_ended" });
     await late.close();
   });

@@ -40,7 +40,10 @@ describe("a script that runs again because its reply was lost", () => {
     const subject = aSubject();
     const order = openOrder(clock, subject);
     await store.leases.open(order);
-    await store.revocations.mark(bucketOf(subject), { kind: "workload", name: subject }, clock(), { action: "revocation.started", principal: "test" });
+    await store.revocations.mark(bucketOf(subject), { kind: "workload", name: subject }, clock(), {
+      action: "revocation.started",
+      principal: "test",
+    });
     expect(await store.leases.open(order)).toMatchObject({ outcome: "refused", code: "lease_ended" });
   });
 
@@ -85,9 +88,30 @@ describe("a script that runs again because its reply was lost", () => {
   });
 
   it("lists an ending once", async () => {
-    const job = { id: newId("rev", clock()), state: "marking", selector: {}, reason: "test", by: "test", at: clock(), matched: 0, ended: 0, inForceAt: undefined, lockId: undefined, endings: [] } as const;
+    const job = {
+      id: newId("rev", clock()),
+      state: "marking",
+      selector: {},
+      reason: "test",
+      by: "test",
+      at: clock(),
+      matched: 0,
+      ended: 0,
+      inForceAt: undefined,
+      lockId: undefined,
+      endings: [],
+    } as const;
     await store.revocations.create(job, RETENTION);
-    const ending = { leaseId: newId("lease", clock()), issuer: "jwt", outcome: "revoked", revocation: "expiry_only", endedAt: clock(), expiresAt: clock(), tookMs: 1, reason: undefined } as const;
+    const ending = {
+      leaseId: newId("lease", clock()),
+      issuer: "jwt",
+      outcome: "revoked",
+      revocation: "expiry_only",
+      endedAt: clock(),
+      expiresAt: clock(),
+      tookMs: 1,
+      reason: undefined,
+    } as const;
     await store.revocations.progress(job.id, RETENTION, { matched: 1 });
     proxy.loseNextReply();
     await store.revocations.progress(job.id, RETENTION, { matched: 1, ended: 1, endings: [ending] });

@@ -15,7 +15,13 @@ describe("names and locks", () => {
   let subjects = 0;
   const aSubject = (): string => `github:${(subjects += 1)}`;
   const lockOn = (grant: string, minutes: number): Lock => ({
-    id: newId("lock", clock()) as LockId, scope: { kind: "grant", name: grant }, until: clock() + minutes * 60_000, reason: "test", message: `${minutes} minutes`, by: "operator:ann", at: clock(),
+    id: newId("lock", clock()) as LockId,
+    scope: { kind: "grant", name: grant },
+    until: clock() + minutes * 60_000,
+    reason: "test",
+    message: `${minutes} minutes`,
+    by: "operator:ann",
+    at: clock(),
   });
   const ask = (grant: string) => store.leases.open(openOrder(clock, aSubject(), { grant }));
 
@@ -33,7 +39,9 @@ describe("names and locks", () => {
     const victim = aSubject();
     await store.leases.open(openOrder(clock, victim));
     const mallory = "generic:mallory";
-    await store.leases.open(openOrder(clock, mallory, { principal: { ...principalOf(mallory, freshEvidence(clock())), trust: "generic", workload: victim } }));
+    await store.leases.open(
+      openOrder(clock, mallory, { principal: { ...principalOf(mallory, freshEvidence(clock())), trust: "generic", workload: victim } }),
+    );
     expect([...(await store.revocations.subjectsOf(victim))].sort()).toEqual([mallory, victim].sort());
     expect((await store.leases.list({ workload: victim }, undefined, 10)).items.map(({ subject }) => subject)).toContain(victim);
   });
@@ -62,7 +70,12 @@ describe("names and locks", () => {
 
   it("do not sign a token again for an idempotency key while a lock stands", async () => {
     const subject = aSubject();
-    const change = { grant: "replayed", principal: principalOf(subject, freshEvidence(clock())), idempotency: { key: "k", body: "b" }, replay: "{}" };
+    const change = {
+      grant: "replayed",
+      principal: principalOf(subject, freshEvidence(clock())),
+      idempotency: { key: "k", body: "b" },
+      replay: "{}",
+    };
     expect(await store.leases.open(openOrder(clock, subject, change))).toMatchObject({ outcome: "opened" });
     const lock = lockOn("replayed", 60);
     await store.revocations.addLock(lock, [], LOCKED);

@@ -21,7 +21,9 @@ describe("rotating the master key", () => {
       startBroker({ clock, redis, url, masterKeys, documents: shopDocuments(idp, url) + DATABASE, issuers: [target.issuer] });
 
     const first = await withKeys(old);
-    const evidence = new Secret(await idp.token(presetClaims("github", { iss: idp.issuer, aud: url, repository_id: "456789", ref: "refs/heads/main" })));
+    const evidence = new Secret(
+      await idp.token(presetClaims("github", { iss: idp.issuer, aud: url, repository_id: "456789", ref: "refs/heads/main" })),
+    );
     const issued = await first.services.requests.exchange({ ...request("database"), evidence });
     const kids = (await first.services.keys.jwks()).keys.map((key) => key["kid"]);
     await first[Symbol.asyncDispose]();

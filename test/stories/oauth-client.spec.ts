@@ -17,17 +17,32 @@ describe("an independent OAuth client", () => {
   afterAll(async () => shop[Symbol.asyncDispose]());
 
   const asWorkload = (algorithm: "oidc" | "oauth2"): Promise<client.Configuration> =>
-    client.discovery(new URL(shop.broker.url), "a-ci-job", undefined, client.None(), { execute: [client.allowInsecureRequests], algorithm });
+    client.discovery(new URL(shop.broker.url), "a-ci-job", undefined, client.None(), {
+      execute: [client.allowInsecureRequests],
+      algorithm,
+    });
   const asVerifier = (): Promise<client.Configuration> =>
-    client.discovery(new URL(shop.broker.url), "deploy-api", undefined, client.ClientSecretBasic(DEPLOY_KEY), { execute: [client.allowInsecureRequests], algorithm: "oauth2" });
+    client.discovery(new URL(shop.broker.url), "deploy-api", undefined, client.ClientSecretBasic(DEPLOY_KEY), {
+      execute: [client.allowInsecureRequests],
+      algorithm: "oauth2",
+    });
   const exchange = async (more: Record<string, string> = {}): Promise<client.TokenEndpointResponse & { lease_id?: unknown }> => {
     const subject = (await shop.evidence()).reveal();
-    return client.genericGrantRequest(await asWorkload("oauth2"), EXCHANGE, { subject_token: subject, subject_token_type: ID_TOKEN, audience: DEPLOY, ...more });
+    return client.genericGrantRequest(await asWorkload("oauth2"), EXCHANGE, {
+      subject_token: subject,
+      subject_token_type: ID_TOKEN,
+      audience: DEPLOY,
+      ...more,
+    });
   };
 
   it.each(["oidc", "oauth2"] as const)("discovers the broker by its %s metadata", async (algorithm) => {
     const metadata = (await asWorkload(algorithm)).serverMetadata();
-    expect(metadata).toMatchObject({ issuer: shop.broker.url, grant_types_supported: [EXCHANGE], token_endpoint: `${shop.broker.url}/oauth2/token` });
+    expect(metadata).toMatchObject({
+      issuer: shop.broker.url,
+      grant_types_supported: [EXCHANGE],
+      token_endpoint: `${shop.broker.url}/oauth2/token`,
+    });
     expect(metadata.response_types_supported).not.toEqual([]);
   });
 
@@ -52,7 +67,11 @@ describe("an independent OAuth client", () => {
     );
     const claims = await oauth.validateJwtAccessToken(as, request, DEPLOY, { [oauth.allowInsecureRequests]: true });
     expect(claims).toMatchObject({ iss: shop.broker.url, sub: "github:456789", client_id: "github:456789" });
-    const { protectedHeader } = await jwtVerify(access_token, createRemoteJWKSet(new URL(`${shop.broker.url}/.well-known/jwks.json`)), { issuer: shop.broker.url, audience: DEPLOY, typ: "at+jwt" });
+    const { protectedHeader } = await jwtVerify(access_token, createRemoteJWKSet(new URL(`${shop.broker.url}/.well-known/jwks.json`)), {
+      issuer: shop.broker.url,
+      audience: DEPLOY,
+      typ: "at+jwt",
+    });
     expect(protectedHeader).toMatchObject({ alg: "ES256", typ: "at+jwt" });
   });
 
@@ -67,19 +86,28 @@ describe("an independent OAuth client", () => {
 
   it("is told errors as RFC 6749 and RFC 8693 name them", async () => {
     const config = await asWorkload("oauth2");
-    const failing = (parameters: Record<string, string>, grant = EXCHANGE): Promise<unknown> => client.genericGrantRequest(config, grant, parameters).catch((error: unknown) => error);
+    const failing = (parameters: Record<string, string>, grant = EXCHANGE): Promise<unknown> =>
+      client.genericGrantRequest(config, grant, parameters).catch((error: unknown) => error);
     const subject = (await shop.evidence()).reveal();
     const good = { subject_token: subject, subject_token_type: ID_TOKEN };
     expect(await failing({ ...good, audience: "https://nobody.test" })).toMatchObject({ error: "invalid_target", status: 400 });
     expect(await failing({ ...good, audience: DEPLOY, scope: "deploy:admin" })).toMatchObject({ error: "invalid_scope", status: 400 });
-    expect(await failing({ ...good, subject_token: "e30.e30.e30", audience: DEPLOY })).toMatchObject({ error: "invalid_request", status: 400 });
+    expect(await failing({ ...good, subject_token: "e30.e30.e30", audience: DEPLOY })).toMatchObject({
+      error: "invalid_request",
+      status: 400,
+    });
     expect(await failing({ ...good, actor_token_type: ID_TOKEN, audience: DEPLOY })).toMatchObject({ error: "invalid_request" });
     expect(await failing({}, "client_credentials")).toMatchObject({ error: "unsupported_grant_type" });
-    expect(await failing({ assertion: subject }, "urn:ietf:params:oauth:grant-type:jwt-bearer")).toMatchObject({ error: "unsupported_grant_type" });
+    expect(await failing({ assertion: subject }, "urn:ietf:params:oauth:grant-type:jwt-bearer")).toMatchObject({
+      error: "unsupported_grant_type",
+    });
   });
 
   it("must say who it is to introspect", async () => {
-    const stranger = await client.discovery(new URL(shop.broker.url), "deploy-api", undefined, client.ClientSecretBasic("wrong"), { execute: [client.allowInsecureRequests], algorithm: "oauth2" });
+    const stranger = await client.discovery(new URL(shop.broker.url), "deploy-api", undefined, client.ClientSecretBasic("wrong"), {
+      execute: [client.allowInsecureRequests],
+      algorithm: "oauth2",
+    });
     const { access_token } = await exchange();
     await expect(client.tokenIntrospection(stranger, access_token)).rejects.toMatchObject({ status: 401 });
   });

@@ -24,7 +24,14 @@ describe("two brokers on one Redis", () => {
     const url = `http://127.0.0.1:${await freePort()}`;
     one = await startBroker({ clock, redis, url, documents: shopDocuments(idp, url) + DATABASE, issuers: [target.issuer] });
     const second = `http://127.0.0.1:${await freePort()}`;
-    two = await startBroker({ clock, redis, url: second, masterKey: one.masterKey, documents: shopDocuments(idp, url) + DATABASE, issuers: [target.issuer] });
+    two = await startBroker({
+      clock,
+      redis,
+      url: second,
+      masterKey: one.masterKey,
+      documents: shopDocuments(idp, url) + DATABASE,
+      issuers: [target.issuer],
+    });
   });
   afterAll(async () => {
     await two[Symbol.asyncDispose]();
@@ -35,7 +42,11 @@ describe("two brokers on one Redis", () => {
   });
 
   const evidence = async (claims: Readonly<Record<string, unknown>> = {}): Promise<Secret> =>
-    new Secret(await idp.token(presetClaims("github", { iss: idp.issuer, aud: one.url, repository_id: "456789", ref: "refs/heads/main", ...claims })));
+    new Secret(
+      await idp.token(
+        presetClaims("github", { iss: idp.issuer, aud: one.url, repository_id: "456789", ref: "refs/heads/main", ...claims }),
+      ),
+    );
   const ask = async (broker: TestBroker, grant: string, token?: Secret): ReturnType<TestBroker["services"]["requests"]["exchange"]> =>
     broker.services.requests.exchange({ ...request(grant), evidence: token ?? (await evidence()) });
   const viewer = { kind: "operator", operator: { name: "viewer", role: "viewer" } } as const;
@@ -56,7 +67,13 @@ describe("two brokers on one Redis", () => {
     const verifier = two.services.verifiers.authenticate("deploy-api", new Secret(DEPLOY_KEY));
     if (verifier === undefined) throw new Error("no verifier");
     expect(await two.services.leases.get(issued.lease.id, viewer, origin())).toMatchObject({ state: "active" });
-    await two.services.revocations.start({ selector: { kind: "lease", name: issued.lease.id }, reason: "INC-1", lockMs: undefined, operator: { name: "ann", role: "responder" }, origin: origin() });
+    await two.services.revocations.start({
+      selector: { kind: "lease", name: issued.lease.id },
+      reason: "INC-1",
+      lockMs: undefined,
+      operator: { name: "ann", role: "responder" },
+      origin: origin(),
+    });
     const own = one.services.verifiers.authenticate("deploy-api", new Secret(DEPLOY_KEY));
     if (own === undefined) throw new Error("no verifier");
     expect(await one.services.introspection.check(issued.credential.token, own)).toEqual({ active: false });

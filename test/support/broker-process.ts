@@ -24,7 +24,10 @@ export const newMasterKey = (): string => randomBytes(32).toString("base64");
 
 /** Starts a whole broker in a process of its own, with timers, real time and the test issuer; ready when it resolves. Kill it as you like. */
 export async function startBrokerProcess(options: BrokerProcessOptions): Promise<ChildProcess> {
-  const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(options)], { execArgv: [], stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(options)], {
+    execArgv: [],
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+  });
   const [word] = (await Promise.race([once(child, "message"), once(child, "exit").then(([code]) => [`exited with ${code}`])])) as [string];
   if (word !== "ready") throw new Error(`the broker process ${word}`);
   return child;

@@ -92,7 +92,7 @@ export async function idpKey(algorithm: string, kid: string = randomUUID()): Pro
 /** A compact JWS over exactly these texts, valid JSON or not. */
 export function signCompact(header: string, payload: string, key: IdpKey): string {
   const input = `${Buffer.from(header).toString("base64url")}.${Buffer.from(payload).toString("base64url")}`;
-  const digest = /^Ed/.test(key.algorithm) ? null : `sha${key.algorithm.slice(-3)}`;
+  const digest = key.algorithm.startsWith("Ed") ? null : `sha${key.algorithm.slice(-3)}`;
   const how = key.algorithm.startsWith("PS") ? { padding: 6, saltLength: -1 } : { dsaEncoding: "ieee-p1363" as const };
   return `${input}.${sign(digest, Buffer.from(input), { key: key.privateKey, ...how }).toString("base64url")}`;
 }

@@ -49,19 +49,41 @@ export async function killStorm(kills: number, say: (line: string) => void = () 
   await using target = await testTarget();
   const folder = await mkdtemp(join(tmpdir(), "stint-storm-"));
   const url = `http://127.0.0.1:${await freePort()}`;
-  await writeFile(join(folder, "policy.yaml"), (shopDocuments(idp, url) + DATABASE).replaceAll("ttl: 10m", "ttl: 20s").replaceAll("max_ttl: 30m", "max_ttl: 20s"));
+  await writeFile(
+    join(folder, "policy.yaml"),
+    (shopDocuments(idp, url) + DATABASE).replaceAll("ttl: 10m", "ttl: 20s").replaceAll("max_ttl: 30m", "max_ttl: 20s"),
+  );
   const operator = newOperatorToken("responder", "responder");
-  const options = { redisUrl: redis.url, url, policyPath: folder, masterKey: newMasterKey(), target: target.file, operators: operator.line };
+  const options = {
+    redisUrl: redis.url,
+    url,
+    policyPath: folder,
+    masterKey: newMasterKey(),
+    target: target.file,
+    operators: operator.line,
+  };
   const held: Held[] = [];
   const ended: Held[] = [];
   let run = 0;
 
   const post = async (path: string, body: URLSearchParams | string, headers: Record<string, string> = {}): Promise<Response> =>
-    fetch(`${url}${path}`, { method: "POST", body, headers: { ...(typeof body === "string" ? { "content-type": "application/json" } : {}), ...headers }, signal: AbortSignal.timeout(5000) });
+    fetch(`${url}${path}`, {
+      method: "POST",
+      body,
+      headers: { ...(typeof body === "string" ? { "content-type": "application/json" } : {}), ...headers },
+      signal: AbortSignal.timeout(5000),
+    });
   const ask = async (grant: string): Promise<void> => {
     run += 1;
-    const token = await idp.token(presetClaims("github", { iss: idp.issuer, aud: url, repository_id: "456789", ref: "refs/heads/main", run_id: `${run}` }));
-    const form = new URLSearchParams({ grant_type: "urn:ietf:params:oauth:grant-type:token-exchange", subject_token: token, subject_token_type: "urn:ietf:params:oauth:token-type:id_token", scope: `grant:${grant}` });
+    const token = await idp.token(
+      presetClaims("github", { iss: idp.issuer, aud: url, repository_id: "456789", ref: "refs/heads/main", run_id: `${run}` }),
+    );
+    const form = new URLSearchParams({
+      grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+      subject_token: token,
+      subject_token_type: "urn:ietf:params:oauth:token-type:id_token",
+      scope: `grant:${grant}`,
+    });
     const answer = await post("/oauth2/token", form);
     if (!answer.ok) return;
     const body = (await answer.json()) as { lease_id: LeaseId; access_token: string; task_token: string };
@@ -70,14 +92,16 @@ export async function killStorm(kills: number, say: (line: string) => void = () 
   const finish = async (): Promise<void> => {
     const one = held[Math.floor(Math.random() * held.length)];
     if (one === undefined) return;
-    const answer = Math.random() < 0.5
-      ? await post(`/v1/leases/${one.lease}/release`, "{}", { authorization: `Bearer ${one.taskToken}` })
-      : await post("/oauth2/revoke", new URLSearchParams({ token: one.taskToken }));
+    const answer =
+      Math.random() < 0.5
+        ? await post(`/v1/leases/${one.lease}/release`, "{}", { authorization: `Bearer ${one.taskToken}` })
+        : await post("/oauth2/revoke", new URLSearchParams({ token: one.taskToken }));
     if (answer.ok) ended.push(one);
   };
   const work = async (signal: AbortSignal): Promise<void> => {
     // Only a dead broker stops a worker; what failed was cut off, and that is the point.
-    while (!signal.aborted) await (Math.random() < 0.75 ? ask(Math.random() < 0.7 ? "database" : "deploy") : finish()).catch(() => pause(5));
+    while (!signal.aborted)
+      await (Math.random() < 0.75 ? ask(Math.random() < 0.7 ? "database" : "deploy") : finish()).catch(() => pause(5));
   };
 
   try {
@@ -94,7 +118,14 @@ export async function killStorm(kills: number, say: (line: string) => void = () 
     say("the last one lives, some minutes later; everything must come to its end");
     // Time jumps instead of passing: a claim of a dead broker is hidden for a minute.
     const later = fakeClock(Date.now());
-    await using survivor = await startBroker({ clock: later, redis, url, policyDir: folder, masterKey: Buffer.from(options.masterKey, "base64"), issuers: [target.issuer] });
+    await using survivor = await startBroker({
+      clock: later,
+      redis,
+      url,
+      policyDir: folder,
+      masterKey: Buffer.from(options.masterKey, "base64"),
+      issuers: [target.issuer],
+    });
     const revived = (await Promise.all(ended.map((one) => introspect(url, one.token)))).filter(Boolean).length;
     for (let round = 0; round < 20 && (await alive(survivor.store)) > 0; round++) {
       later.advance({ minutes: 2 });

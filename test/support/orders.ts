@@ -18,7 +18,16 @@ export function principalOf(subject: string, evidence: EvidenceUse): Principal {
 
 export function denialOf(now: number, subject: string, code: DenialRecord["view"]["code"] = "not_permitted"): DenialRecord {
   const id: DenialId = newId("den", now, subjectBits(subject));
-  return { id, at: now, view: { code, message: "refused" }, principal: undefined, grant: "deploy", trace: undefined, route: "test", traceId: "0" };
+  return {
+    id,
+    at: now,
+    view: { code, message: "refused" },
+    principal: undefined,
+    grant: "deploy",
+    trace: undefined,
+    route: "test",
+    traceId: "0",
+  };
 }
 
 /** An order for a computing issuer (`active`) that every check allows; override what the test is about. */
@@ -26,10 +35,25 @@ export function openOrder(clock: Clock, subject = "github:1", change: Partial<Op
   const now = clock();
   const leaseId: LeaseId = newId("lease", now, subjectBits(subject));
   return {
-    leaseId, principal: principalOf(subject, freshEvidence(now)), grant: "deploy", issuer: "jwt", keyId: "key-1", state: "active", revocation: "expiry_only",
-    ttlMs: 600_000, limitedBy: "grant", maxTtlMs: 1_800_000, task: { kind: "own" }, implicitTaskTtlMs: 6 * 3_600_000,
-    limits: { active: undefined, perHour: undefined }, idempotency: undefined, replay: undefined, purpose: undefined,
-    audit: { action: "lease.issued", principal: subject, decision: "allow", grant: "deploy" }, denial: denialOf(now, subject), retentionMs: 604_800_000,
+    leaseId,
+    principal: principalOf(subject, freshEvidence(now)),
+    grant: "deploy",
+    issuer: "jwt",
+    keyId: "key-1",
+    state: "active",
+    revocation: "expiry_only",
+    ttlMs: 600_000,
+    limitedBy: "grant",
+    maxTtlMs: 1_800_000,
+    task: { kind: "own" },
+    implicitTaskTtlMs: 6 * 3_600_000,
+    limits: { active: undefined, perHour: undefined },
+    idempotency: undefined,
+    replay: undefined,
+    purpose: undefined,
+    audit: { action: "lease.issued", principal: subject, decision: "allow", grant: "deploy" },
+    denial: denialOf(now, subject),
+    retentionMs: 604_800_000,
     ...change,
   };
 }
@@ -38,8 +62,17 @@ export function taskOrder(clock: Clock, subject = "github:1", change: Partial<Op
   const now = clock();
   const taskId: TaskId = newId("task", now, subjectBits(subject));
   return {
-    taskId, principal: principalOf(subject, freshEvidence(now)), ttlMs: 3_600_000, heartbeatMs: undefined, purpose: undefined, parent: undefined,
-    implicit: undefined, idempotency: undefined, audit: { action: "task.opened", principal: subject }, denial: denialOf(now, subject), retentionMs: 604_800_000,
+    taskId,
+    principal: principalOf(subject, freshEvidence(now)),
+    ttlMs: 3_600_000,
+    heartbeatMs: undefined,
+    purpose: undefined,
+    parent: undefined,
+    implicit: undefined,
+    idempotency: undefined,
+    audit: { action: "task.opened", principal: subject },
+    denial: denialOf(now, subject),
+    retentionMs: 604_800_000,
     ...change,
   };
 }
