@@ -232,7 +232,6 @@ export interface TaskStore {
   endings(id: TaskId): Promise<readonly LeaseEnding[]>;
 }
 
-export const SELECTOR_KINDS = ["lease", "task", "workload", "grant", "issuer", "trust", "credential", "all"] as const;
 /** What a mark covers. `key` is a signing key. */
 export type MarkScope =
   | { readonly kind: "workload" | "grant" | "issuer" | "trust" | "key"; readonly name: string }
