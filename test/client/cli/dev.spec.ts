@@ -54,7 +54,7 @@ describe("a broker to play with", () => {
       const task = /task_\w{26}/.exec(ran.err)?.[0] ?? "";
       const record = async (): Promise<string> => (await callCli(["audit", "query", "--action", "task.ended", "--field", "task"], env)).out;
       while (!(await record()).includes(task)) await new Promise((resolve) => setTimeout(resolve, 100));
-      expect((await callCli(["audit", "verify", join(folder, "data", "audit")], env)).code).toBe(0);
+      expect((await runCli(["audit", "verify", join(folder, "data", "audit")], env)).code).toBe(0);
     } finally {
       dev.kill("SIGINT");
       const ended = await dev.done;
