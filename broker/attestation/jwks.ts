@@ -1,3 +1,4 @@
+import { KeyObject } from "node:crypto";
 import { type CryptoKey, type JWK, importJWK } from "jose";
 import { RefusedJson } from "../../domain/json.ts";
 import { type JsonObject, isJsonObject, parseJsonObject } from "./json-object.ts";
@@ -8,6 +9,8 @@ export interface VerifyKey {
   /** The only algorithm it is used with (RFC 8725 section 3.1: one key, one algorithm). */
   readonly algorithm: string;
   readonly key: CryptoKey;
+  /** The same key for `node:crypto`, which checks the two commonest algorithms at once. */
+  readonly publicKey: KeyObject;
 }
 
 /** The usable keys of one trust, and of no other. */
@@ -72,7 +75,7 @@ async function readKey(entry: unknown, algorithms: readonly string[], spiffe: bo
   const algorithm = algorithmOf(entry, algorithms);
   if (algorithm === undefined) return undefined;
   const key = await importPublic(entry, algorithm);
-  return key && { kid, algorithm, key };
+  return key && { kid, algorithm, key, publicKey: KeyObject.from(key) };
 }
 
 function algorithmOf(entry: JsonObject, algorithms: readonly string[]): string | undefined {

@@ -18,7 +18,7 @@ export interface BenchOptions {
   readonly fsync: "always" | "everysec" | "no" | "off";
   /** Live leases for what is measured on the store alone. */
   readonly leases: number;
-  /** A CPU profile of the broker is left here. */
+  /** CPU profiles of floor and broker are left here. */
   readonly profile: string | undefined;
   /** Told what is going on. */
   readonly say: (text: string) => void;
@@ -38,7 +38,7 @@ export const USAGE = `npm run bench -- [--only issue,sweep] [--rounds 5] [--seco
   --connections  requests in flight
   --fsync        durability of the Redis beneath: always, everysec, no, off
   --full         1,000,000 live leases for sweep, memory and mark instead of 100,000
-  --profile      a folder for a CPU profile of the broker
+  --profile      a folder for CPU profiles of floor and broker
   --json         print the report as JSON
   --out          where the JSON is written; bench-report.json unless told otherwise`;
 

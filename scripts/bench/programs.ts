@@ -20,11 +20,11 @@ const dist = join(import.meta.dirname, "../..");
 /** Starting a broker on an empty store takes well under a second on a quiet machine. */
 const PATIENCE_MS = 30_000;
 
-export async function startFloor(scenario: Scenario, redisUrl: string): Promise<Program> {
+export async function startFloor(scenario: Scenario, redisUrl: string, profile: string | undefined): Promise<Program> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const settings: FloorSettings = { url, port, redisUrl, trusts: scenario.trusts, rules: scenario.rules, audience: AUDIENCE, basic: BASIC };
-  const child = startNode(join(dist, "scripts/bench/floor.js"), [JSON.stringify(settings)], { core: SERVER_CORE });
+  const child = startNode(join(dist, "scripts/bench/floor.js"), [JSON.stringify(settings)], { core: SERVER_CORE, nodeArgs: profiling("floor", profile) });
   return ready({ name: "floor", url, port, child, log: undefined });
 }
 
@@ -48,11 +48,14 @@ export async function startBroker(scenario: Scenario, redisUrl: string, folder: 
     STINT_METRICS_LISTEN: "off",
     STINT_LOG_FORMAT: "json",
   };
-  const nodeArgs = profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", profile, "--cpu-prof-interval", "500"];
-  const child = startNode(join(dist, "broker/main.js"), [], { core: SERVER_CORE, env, stderr: fd, nodeArgs });
+  const child = startNode(join(dist, "broker/main.js"), [], { core: SERVER_CORE, env, stderr: fd, nodeArgs: profiling("broker", profile) });
   closeSync(fd);
   return ready({ name: "broker", url, port, child, log });
 }
+
+/** Sampling each half millisecond costs little; the file is written when the program ends. */
+const profiling = (name: string, folder: string | undefined): readonly string[] =>
+  folder === undefined ? [] : ["--cpu-prof", "--cpu-prof-interval", "500", "--cpu-prof-dir", folder, "--cpu-prof-name", `${name}.cpuprofile`];
 
 interface Starting {
   readonly name: Program["name"];

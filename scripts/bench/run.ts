@@ -42,7 +42,7 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
       redisVersion = redis.version;
       const scenario = await createScenario();
       await using loader = await startLoader();
-      await using floor = await startFloor(scenario, redis.url);
+      await using floor = await startFloor(scenario, redis.url, options.profile);
       await using broker = await startBroker(scenario, redis.url, folder, options.profile);
       for (const program of [floor, broker]) await checkAnswers(program, scenario);
       options.say("both programs answer correctly");

@@ -70,10 +70,12 @@ describe("the keys of a trust", () => {
     expect(performance.now() - started).toBeLessThan(1000);
     expect(await storm).toEqual({ identity_keys_unavailable: 2000 });
     expect(at.idp.calls.discovery + at.idp.calls.jwks).toBeLessThanOrEqual(3); // two to begin with, one for the storm
+    // a busy machine may give the storm's call up before it was sent
+    const before = at.idp.calls.discovery + at.idp.calls.jwks;
     at.idp.fault = {};
     at.clock.advance({ seconds: 31 });
     expect(await settledCodes(strangers.slice(0, 50).map((jwt) => at.attestor.attest(jwt)))).toEqual({ invalid_identity: 50 });
-    expect(at.idp.calls.discovery + at.idp.calls.jwks).toBe(4);
+    expect(at.idp.calls.discovery + at.idp.calls.jwks).toBe(before + 1);
   });
 
   it("are asked for once in thirty seconds while the provider is down", async () => {
