@@ -35,18 +35,23 @@ export interface Hold extends HoldService {
   examine(): Promise<void>;
 }
 
-type HoldParts = Pick<Parts, "store" | "now" | "log" | "events" | "issuers">;
+export type HoldParts = Pick<Parts, "store" | "now" | "log" | "events" | "issuers">;
 
 export function createHold(parts: HoldParts, files: WitnessFiles): Hold {
   let held = true;
   let aheadMs = 0;
   let since: number | undefined;
   let reason: string | undefined;
+  /** Every bucket has its mark, as far as this process has seen to it itself. */
+  let inForce = false;
 
   async function refresh(): Promise<void> {
     const seen = await parts.store.hold.show();
     if (seen.onHold && !held) since ??= parts.now();
-    if (!seen.onHold) since = reason = undefined;
+    if (!seen.onHold) {
+      since = reason = undefined;
+      inForce = false;
+    }
     held = seen.onHold;
     aheadMs = seen.aheadMs;
   }
@@ -55,12 +60,15 @@ export function createHold(parts: HoldParts, files: WitnessFiles): Hold {
     const witness = await files.witness();
     if (witness === undefined) return;
     const why = goneBack(await current(parts), witness);
-    if (why === undefined || (held && reason !== undefined)) return;
-    reason = why;
+    if (held && inForce) return;
+    // A hold that another broker, or this one before it failed, may have set half-way is set again: its own records may have let the
+    // store catch up with the files, and then nothing else tells that buckets are without their mark.
+    if (why === undefined && !(await parts.store.hold.show()).onHold) return;
+    reason = why ?? reason;
     since ??= parts.now();
     held = true;
-    parts.log.error({ reason: why }, "the store has gone back: on hold until an admin clears it");
-    const audit = { action: "hold.set" as const, principal: "broker", reason: why };
+    if (why !== undefined) parts.log.error({ reason: why }, "the store has gone back: on hold until an admin clears it");
+    const audit = { action: "hold.set" as const, principal: "broker", reason: reason ?? "on hold already; set again" };
     await parts.store.hold.set(audit);
     // Whatever the store lost was live once: nothing issued before this moment is honoured.
     await inParallel(
@@ -68,7 +76,8 @@ export function createHold(parts: HoldParts, files: WitnessFiles): Hold {
       16,
       async (bucket) => void (await parts.store.revocations.mark(bucket, { kind: "all" }, parts.now(), audit)),
     );
-    parts.events.publish("hold.set", { reason: why });
+    inForce = true;
+    if (why !== undefined) parts.events.publish("hold.set", { reason: why });
   }
 
   async function show(): Promise<HoldView> {

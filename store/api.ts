@@ -318,6 +318,15 @@ export interface DenialStore {
   recordUnverified(batch: readonly DenialRecord[], uncounted: number): Promise<void>;
 }
 
+/** Where a bucket's records stand. */
+export interface StreamState {
+  readonly lastSeq: number;
+  readonly firstWaiting: number | undefined;
+  readonly oldestAt: number | undefined;
+  /** On hold the store may have gone back: its numbers may stand for other records than those exported. */
+  readonly onHold: boolean;
+}
+
 export interface AuditStream {
   /** Appends a record that belongs to no other script. */
   append(bucket: number, facts: AuditFacts): Promise<void>;
@@ -326,12 +335,8 @@ export interface AuditStream {
   /** Drops what has been exported, up to and including the sequence. */
   trim(bucket: number, uptoSeq: number): Promise<void>;
   /** Last sequence given out and, when any wait, the age of the oldest record not yet exported. */
-  state(
-    bucket: number,
-  ): Promise<{ readonly lastSeq: number; readonly firstWaiting: number | undefined; readonly oldestAt: number | undefined }>;
-  states(): Promise<
-    readonly { readonly lastSeq: number; readonly firstWaiting: number | undefined; readonly oldestAt: number | undefined }[]
-  >;
+  state(bucket: number): Promise<StreamState>;
+  states(): Promise<readonly StreamState[]>;
   /** The exporter's lock; `fence` rises with every holder. Undefined when another holds it. */
   lock(holder: string, ttlMs: number): Promise<{ readonly fence: number } | undefined>;
   unlock(holder: string): Promise<void>;

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { AuditFacts, AuditRecord } from "../domain/audit-event.ts";
 import { toRfc3339 } from "../domain/time.ts";
-import type { AuditStream } from "./api.ts";
+import type { AuditStream, StreamState } from "./api.ts";
 import { ALL_BUCKETS, placeKey } from "./keyspace.ts";
 import { pipelined } from "./pipeline.ts";
 import type { Runner } from "./run.ts";
@@ -23,7 +23,7 @@ export function createAuditStream(runner: Runner): AuditStream {
     },
     async state(bucket) {
       const [state] = await states(runner, [bucket]);
-      return state ?? { lastSeq: 0, firstWaiting: undefined, oldestAt: undefined };
+      return state ?? { lastSeq: 0, firstWaiting: undefined, oldestAt: undefined, onHold: false };
     },
     states: () => states(runner, ALL_BUCKETS),
     async lock(holder, ttlMs) {
@@ -43,20 +43,19 @@ function readRecord(bucket: number, id: string, fields: readonly string[]): Audi
   return { ...said, ...found, bucket, seq: Number(id.split("-")[0]), at: toRfc3339(Number(fields[5])) };
 }
 
-async function states(
-  runner: Runner,
-  buckets: readonly number[],
-): Promise<{ lastSeq: number; firstWaiting: number | undefined; oldestAt: number | undefined }[]> {
+async function states(runner: Runner, buckets: readonly number[]): Promise<StreamState[]> {
   const replies = await pipelined(runner, buckets, (pipe, bucket) => {
-    pipe.hget(placeKey(bucket), "seq");
+    pipe.hmget(placeKey(bucket), "seq", "hold");
     pipe.xrange(streamKey(bucket), "-", "+", "COUNT", 1);
   });
-  return replies.map(([seq, rows]) => {
+  return replies.map(([facts, rows]) => {
+    const [seq, hold] = facts as (string | null)[];
     const first = (rows as [string, string[]][])[0];
     return {
       lastSeq: Number(seq ?? 0),
       firstWaiting: first === undefined ? undefined : Number(first[0].split("-")[0]),
       oldestAt: first === undefined ? undefined : Number(first[1][5]),
+      onHold: hold === "1",
     };
   });
 }

@@ -21,8 +21,12 @@ export async function collect(stream: AuditStream, states: StreamStates, tail: T
   return dated.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)).map(({ record }) => record);
 }
 
-/** A store behind its own files has gone back: its next records would carry sequences that are taken. Nothing is exported over them. */
+/**
+ * A store behind its own files has gone back: its next records would carry sequences that are taken. Nothing is exported over them,
+ * and on hold nothing at all: by its own records the store may have caught up with the files meanwhile.
+ */
 export function requireForward(states: StreamStates, tail: Tail): void {
+  if (states.some(({ onHold }) => onHold)) throw new StintError("audit_unavailable", "The store is on hold: nothing is exported until an admin clears it.");
   const bucket = states.findIndex(({ lastSeq }, index) => lastSeq < (tail.sequences[index] ?? 0));
   if (bucket < 0) return;
   throw new StintError(

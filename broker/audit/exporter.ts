@@ -107,6 +107,7 @@ export class AuditExporter {
     const sequences = states.map(({ firstWaiting, lastSeq }) => (firstWaiting === undefined ? lastSeq : firstWaiting - 1));
     await files.acceptStore({ accepted_store: storeId, at: toRfc3339(clock()), principal: by, reason, sequences }, clock());
     await this.#checkpoints.sign(files.tail, files.segment, clock());
+    this.#retryAt = -Infinity; // what the last rounds stumbled over is settled
   }
 
   /** The duty: exports what waits, if it is this broker's turn. Never throws; `status` tells. Returns how many records it exported. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
-import { goneBack } from "../../broker/hold.ts";
+import { createHold, goneBack, type HoldParts } from "../../broker/hold.ts";
 import { origin, startBroker } from "../support/broker.ts";
 import { fakeClock } from "../support/clock.ts";
 import { DATABASE, openShop, shopDocuments } from "../support/shop.ts";
@@ -48,6 +48,39 @@ describe("a store that has gone back", () => {
     expect(await shop.exchange()).toMatchObject({ grant: "deploy" });
     await broker.duties.runOnce();
     expect(broker.services.readiness().ready).toBe(true);
+  });
+});
+
+describe("a hold that failed half-way", () => {
+  it("is set again until every bucket has its mark, though the marks themselves let the store catch up with its files", async () => {
+    const clock = fakeClock();
+    await using shop = await openShop({ clock });
+    const { store } = shop.broker;
+    const records = await store.audit.states();
+    const witness = { storeId: store.id, sequences: records.map(({ lastSeq }) => lastSeq + 1) };
+    let failures = 1;
+    const marked = new Set<number>();
+    const failing = {
+      ...store,
+      revocations: {
+        ...store.revocations,
+        mark: async (...args: Parameters<typeof store.revocations.mark>) => {
+          if (args[0] === 40 && failures-- > 0) throw new Error("the store went away");
+          marked.add(args[0]);
+          return store.revocations.mark(...args);
+        },
+      },
+    };
+    const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
+    const events = { publish: () => undefined } as unknown as HoldParts["events"];
+    const hold = createHold({ store: failing, now: clock, log: quiet, events, issuers: new Map() }, { witness: async () => witness, accept: async () => undefined });
+    await expect(hold.examine()).rejects.toThrow("went away");
+    await hold.refresh();
+    await hold.examine();
+    expect(marked.size).toBe(64);
+    marked.clear();
+    await hold.examine();
+    expect(marked.size).toBe(0);
   });
 });
 
