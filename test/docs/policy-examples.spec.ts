@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { z } from "zod";
@@ -34,6 +34,7 @@ describe("YAML in the documentation", () => {
     const folder = mkdtempSync(join(tmpdir(), "stint-docs-"));
     writeFileSync(join(folder, "policy.yaml"), block.text);
     const { policy, problems, results } = await runPolicyTests(folder, context);
+    rmSync(folder, { recursive: true });
     expect(problems).toEqual([]);
     expect(policy?.grants.size).toBeGreaterThan(0);
     expect(results.length).toBeGreaterThan(1);
