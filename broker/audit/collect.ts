@@ -26,7 +26,8 @@ export async function collect(stream: AuditStream, states: StreamStates, tail: T
  * and on hold nothing at all: by its own records the store may have caught up with the files meanwhile.
  */
 export function requireForward(states: StreamStates, tail: Tail): void {
-  if (states.some(({ onHold }) => onHold)) throw new StintError("audit_unavailable", "The store is on hold: nothing is exported until an admin clears it.");
+  if (states.some(({ onHold }) => onHold))
+    throw new StintError("audit_unavailable", "The store is on hold: nothing is exported until an admin clears it.");
   const bucket = states.findIndex(({ lastSeq }, index) => lastSeq < (tail.sequences[index] ?? 0));
   if (bucket < 0) return;
   throw new StintError(

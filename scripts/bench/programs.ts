@@ -24,7 +24,10 @@ export async function startFloor(scenario: Scenario, redisUrl: string, profile: 
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const settings: FloorSettings = { url, port, redisUrl, trusts: scenario.trusts, rules: scenario.rules, audience: AUDIENCE, basic: BASIC };
-  const child = startNode(join(dist, "scripts/bench/floor.js"), [JSON.stringify(settings)], { core: SERVER_CORE, nodeArgs: profiling("floor", profile) });
+  const child = startNode(join(dist, "scripts/bench/floor.js"), [JSON.stringify(settings)], {
+    core: SERVER_CORE,
+    nodeArgs: profiling("floor", profile),
+  });
   return ready({ name: "floor", url, port, child, log: undefined });
 }
 
@@ -55,7 +58,9 @@ export async function startBroker(scenario: Scenario, redisUrl: string, folder: 
 
 /** Sampling each half millisecond costs little; the file is written when the program ends. */
 const profiling = (name: string, folder: string | undefined): readonly string[] =>
-  folder === undefined ? [] : ["--cpu-prof", "--cpu-prof-interval", "500", "--cpu-prof-dir", folder, "--cpu-prof-name", `${name}.cpuprofile`];
+  folder === undefined
+    ? []
+    : ["--cpu-prof", "--cpu-prof-interval", "500", "--cpu-prof-dir", folder, "--cpu-prof-name", `${name}.cpuprofile`];
 
 interface Starting {
   readonly name: Program["name"];

@@ -1,0 +1,96 @@
+/** What is remembered beside leases and tasks: refusals, the audit stream, time, holds, and what verifiers must hear. */
+import type { AuditFacts, AuditRecord } from "../domain/audit-event.ts";
+import type { DenialId, LeaseId } from "../domain/ids.ts";
+import type { EvidenceUse } from "../domain/principal.ts";
+import type { DenialRecord } from "./api-leases.ts";
+import type { MarkScope } from "./api-revocations.ts";
+
+export interface DenialStore {
+  /**
+   * A refusal that the decision made: its record and its audit record, one script. `spent`: twenty refusals or a use have spent the
+   * evidence, so the caller is told `evidence_spent` and nothing more.
+   */
+  record(denial: DenialRecord, audit: AuditFacts, retentionMs: number, evidence: EvidenceUse | undefined): Promise<"recorded" | "spent">;
+  get(id: DenialId): Promise<DenialRecord | undefined>;
+  /** Refusals of unverified evidence, in batches into one capped stream; beyond 1,000 a second only counted. */
+  recordUnverified(batch: readonly DenialRecord[], uncounted: number): Promise<void>;
+}
+
+/** Where a bucket's records stand. */
+export interface StreamState {
+  readonly lastSeq: number;
+  readonly firstWaiting: number | undefined;
+  readonly oldestAt: number | undefined;
+  /** On hold the store may have gone back: its numbers may stand for other records than those exported. */
+  readonly onHold: boolean;
+}
+
+export interface AuditStream {
+  /** Appends a record that belongs to no other script. */
+  append(bucket: number, facts: AuditFacts): Promise<void>;
+  /** Records of a bucket after a sequence, in order. */
+  read(bucket: number, afterSeq: number, limit: number): Promise<readonly AuditRecord[]>;
+  /** Drops what has been exported, up to and including the sequence. */
+  trim(bucket: number, uptoSeq: number): Promise<void>;
+  /** Last sequence given out and, when any wait, the age of the oldest record not yet exported. */
+  state(bucket: number): Promise<StreamState>;
+  states(): Promise<readonly StreamState[]>;
+  /** The exporter's lock; `fence` rises with every holder. Undefined when another holds it. */
+  lock(holder: string, ttlMs: number): Promise<{ readonly fence: number } | undefined>;
+  unlock(holder: string): Promise<void>;
+}
+
+/** The time that scripts are given. */
+export interface StoreClock {
+  /** The broker's estimate of Redis TIME, milliseconds. */
+  now(): number;
+  /** False while the broker's clock and Redis's differ by more than two seconds, or have not been compared lately. */
+  agreed(): boolean;
+  /** How far the broker's clock is from Redis's, milliseconds. */
+  offsetMs(): number;
+}
+
+/** What the store found out about its Redis. */
+export interface StoreFacts {
+  readonly version: string;
+  readonly mode: "single" | "sentinel" | "cluster";
+  readonly aof: boolean;
+  readonly fsync: string;
+  /** Anything but `noeviction` is refused at start and stops issuing at run time. */
+  readonly evictionPolicy: string;
+}
+
+export interface HoldStore {
+  /** Puts every bucket on hold: nothing is issued or renewed. */
+  set(audit: AuditFacts): Promise<void>;
+  /** Takes every bucket off hold and lets go of time marks ahead of the clock. */
+  clear(audit: AuditFacts): Promise<void>;
+  show(): Promise<{ readonly onHold: boolean; readonly buckets: readonly number[]; readonly aheadMs: number }>;
+}
+
+/** One thing that verifiers must hear of. */
+export type FeedEntry =
+  /** A lease that ended before its `exp`; nothing need be remembered of it after `expiresAt`. */
+  | { readonly kind: "lease"; readonly lease: LeaseId; readonly grant: string; readonly expiresAt: number }
+  /** Every lease opened at or before `at` that the scope covers. */
+  | { readonly kind: "mark"; readonly scope: MarkScope; readonly at: number };
+
+/** What has been revoked and is not yet over, bucket by bucket. A position is the number of a bucket's last entry read. */
+export interface FeedStore {
+  /** Entries after a position, in order. `gap`: some were forgotten, or the store has gone back; take a snapshot. */
+  read(
+    bucket: number,
+    after: number,
+    limit: number,
+  ): Promise<{ readonly entries: readonly FeedEntry[]; readonly position: number; readonly gap: boolean }>;
+  /** Position of every bucket now; one pipeline. */
+  positions(): Promise<readonly number[]>;
+  /** Everything that holds in a bucket: marks, then leases a page at a time. What ends meanwhile comes after `position`. */
+  snapshot(
+    bucket: number,
+    cursor: string | undefined,
+    limit: number,
+  ): Promise<{ readonly entries: readonly FeedEntry[]; readonly position: number; readonly nextCursor: string | undefined }>;
+  /** Calls back with a bucket's number as soon as something was added to it; hints may be lost. Returns how to stop. */
+  hints(listener: (bucket: number) => void): Promise<() => Promise<void>>;
+}

@@ -1,0 +1,80 @@
+/** Marks, locks and the jobs that clean up behind a mark. */
+import type { AuditFacts } from "../domain/audit-event.ts";
+import type { LeaseId, LockId, RevocationId } from "../domain/ids.ts";
+import type { Lease } from "../domain/lease.ts";
+import type { LeaseEnding, Page } from "./api-leases.ts";
+
+/** What a mark covers. `key` is a signing key. */
+export type MarkScope =
+  | { readonly kind: "workload" | "grant" | "issuer" | "trust" | "key"; readonly name: string }
+  | { readonly kind: "all" };
+export type LockScope = { readonly kind: "workload" | "grant" | "issuer" | "trust"; readonly name: string } | { readonly kind: "all" };
+
+export interface Lock {
+  readonly id: LockId;
+  readonly scope: LockScope;
+  readonly until: number;
+  readonly reason: string;
+  readonly message: string | undefined;
+  readonly by: string;
+  readonly at: number;
+}
+
+export interface RevocationJob {
+  readonly id: RevocationId;
+  readonly state: "marking" | "cleaning" | "done";
+  /** As asked for, `{workload: "github/acme/shop"}`. */
+  readonly selector: Readonly<Record<string, unknown>>;
+  readonly reason: string;
+  readonly by: string;
+  readonly at: number;
+  readonly matched: number;
+  readonly ended: number;
+  readonly inForceAt: number | undefined;
+  readonly lockId: LockId | undefined;
+  readonly endings: readonly LeaseEnding[];
+}
+
+export interface RevocationStore {
+  /** Subjects a workload selector stands for: itself if it is a subject, else every subject that bore the display name. */
+  subjectsOf(workload: string): Promise<readonly string[]>;
+  create(job: RevocationJob, retentionMs: number): Promise<void>;
+  get(id: RevocationId): Promise<RevocationJob | undefined>;
+  list(cursor: string | undefined, limit: number): Promise<Page<RevocationJob>>;
+  /** Jobs that are not done, for whichever broker finds them. */
+  unfinished(): Promise<readonly RevocationJob[]>;
+  progress(
+    id: RevocationId,
+    retentionMs: number,
+    change: {
+      readonly state?: RevocationJob["state"];
+      readonly matched?: number;
+      readonly ended?: number;
+      readonly inForceAt?: number;
+      readonly endings?: readonly LeaseEnding[];
+    },
+  ): Promise<void>;
+  /** Writes the mark into one bucket; answers the instant it holds there, never earlier than `at`. */
+  mark(bucket: number, scope: MarkScope, at: number, audit: AuditFacts): Promise<number>;
+  /** For a job that goes on after a crash: a mark that stands since the job began is kept as it is. */
+  markAgain(bucket: number, scope: MarkScope, at: number, audit: AuditFacts): Promise<number>;
+  /** Ends up to `limit` leases of a bucket that the mark covers. */
+  endMarked(
+    bucket: number,
+    scope: MarkScope,
+    at: number,
+    audit: AuditFacts,
+    limit: number,
+    cursor: string | undefined,
+  ): Promise<{ readonly endings: readonly LeaseEnding[]; readonly revoking: readonly LeaseId[]; readonly nextCursor: string | undefined }>;
+  /** How many live leases a scope covers now, and their classes; for dry runs. Bounded walk of one bucket. */
+  count(
+    bucket: number,
+    scope: MarkScope,
+    cursor: string | undefined,
+  ): Promise<{ readonly leases: readonly Lease[]; readonly nextCursor: string | undefined }>;
+  /** In force when it returns: written into every bucket it concerns. For a workload give its subjects too. */
+  addLock(lock: Lock, subjects: readonly string[], audit: AuditFacts): Promise<void>;
+  removeLock(id: LockId, audit: AuditFacts): Promise<Lock | undefined>;
+  locks(): Promise<readonly Lock[]>;
+}
