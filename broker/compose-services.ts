@@ -86,6 +86,7 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
         list: () => keys.list(),
         jwks: () => keys.jwks(),
         announceNext: (order) => rotation.announceNext(order),
+        activateNext: (order) => rotation.activateNext(order),
         withdraw: (kid, by, reason) => rotation.withdraw(kid, by, reason),
         reseal: foundations.reseal,
       },

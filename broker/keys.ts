@@ -3,15 +3,18 @@ import { resolveKey } from "./revocations/selector.ts";
 import type { Revocations } from "./revocations/service.ts";
 import type { KeyService, KeyView } from "./services.ts";
 
+interface KeyOrder {
+  readonly alg: string | undefined;
+  readonly by: string;
+  readonly reason: string | undefined;
+}
+
 /** Signing keys as the store's rotation offers them. */
 export interface KeyParts {
   readonly list: () => Promise<readonly KeyView[]>;
   readonly jwks: () => Promise<{ readonly keys: readonly Readonly<Record<string, unknown>>[] }>;
-  readonly announceNext: (order: {
-    readonly alg: string | undefined;
-    readonly by: string;
-    readonly reason: string | undefined;
-  }) => Promise<readonly KeyView[]>;
+  readonly announceNext: (order: KeyOrder) => Promise<readonly KeyView[]>;
+  readonly activateNext: (order: KeyOrder) => Promise<readonly KeyView[]>;
   readonly withdraw: (kid: string, by: string, reason: string) => Promise<readonly KeyView[]>;
   /** Seals private keys under the first master key; how many were under another. */
   readonly reseal: (by: string) => Promise<number>;
@@ -22,8 +25,9 @@ export function createKeys(parts: Pick<Parts, "events">, keys: KeyParts, revocat
   return {
     list: keys.list,
     jwks: keys.jwks,
-    async rotate({ alg, reason, operator }) {
-      const views = await keys.announceNext({ alg, reason, by: `operator:${operator.name}` });
+    async rotate({ alg, when, reason, operator }) {
+      const order = { alg, reason, by: `operator:${operator.name}` };
+      const views = await (when === "now" ? keys.activateNext(order) : keys.announceNext(order));
       parts.events.publish("key.added", { by: operator.name });
       return views;
     },

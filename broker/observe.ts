@@ -5,6 +5,7 @@ import type { Schedule } from "./sweeper/schedule.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import { ENDED_BY, type EndedBy } from "../domain/lease.ts";
 import { ERROR_CODES, type ErrorCode } from "../domain/errors.ts";
+import { KEY_TIMES } from "../store/key-set.ts";
 
 /** Counting leases walks every bucket: often enough for a dashboard. */
 const COUNT_EVERY_MS = 10_000;
@@ -54,6 +55,17 @@ async function stood({ store, services }: Broker, metrics: Metrics): Promise<voi
     const { byState, oldestDueMs } = await store.leases.counts();
     metrics.leases(byState);
     metrics.oldestDue(oldestDueMs / 1000);
+    for (const { alg, state, activeAt, retiredAt } of await services.keys.list()) {
+      if (state === "active" && activeAt !== undefined) metrics.signingKey(alg, (retiredAt ?? activeAt + KEY_TIMES.activeMs) / 1000);
+    }
+    const waiting = (await store.audit.states()).flatMap(({ lastSeq, firstWaiting, oldestAt }) =>
+      firstWaiting === undefined ? [] : [{ records: lastSeq - firstWaiting + 1, at: oldestAt ?? store.clock.now() }],
+    );
+    const oldest = Math.min(store.clock.now(), ...waiting.map(({ at }) => at));
+    metrics.auditLag(
+      waiting.reduce((sum, { records }) => sum + records, 0),
+      (store.clock.now() - oldest) / 1000,
+    );
     metrics.redisUp(true);
   } catch (error) {
     metrics.redisUp(false);

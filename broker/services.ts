@@ -301,9 +301,10 @@ export interface KeyView {
 
 export interface KeyService {
   list(): Promise<readonly KeyView[]>;
-  /** Announces a successor of this algorithm; it signs once every verifier had time to learn of it. */
+  /** Announces a successor of this algorithm. It signs once every verifier had time to learn of it (`known`), or as soon as all brokers have it (`now`). */
   rotate(request: {
     readonly alg: string | undefined;
+    readonly when: "known" | "now";
     readonly reason: string | undefined;
     readonly operator: Operator;
     readonly origin: Origin;

@@ -47,7 +47,9 @@ export const houseRoutes = [
     async handle({ operator, body, origin }, { services: { keys } }) {
       switch (body.action) {
         case "rotate":
-          return changed(await keys.rotate({ alg: body.alg, reason: body.reason, operator, origin }));
+          return changed(
+            await keys.rotate({ alg: body.alg, when: body.immediately === true ? "now" : "known", reason: body.reason, operator, origin }),
+          );
         case "withdraw": {
           const done = await keys.withdraw(body.kid, operator, body.reason, origin);
           return changed(done.keys, done.revocation);

@@ -88,7 +88,15 @@ export type KeyPage = z.infer<typeof KeyPage>;
 /** POST /v1/keys: rotate announces a successor, withdraw kills a leaked key at once, reseal follows a new master key. */
 export const KeyBody = z
   .discriminatedUnion("action", [
-    z.strictObject({ action: z.literal("rotate"), alg: z.enum(["ES256", "RS256"]).optional(), reason: WireReason.optional() }),
+    z.strictObject({
+      action: z.literal("rotate"),
+      alg: z.enum(["ES256", "RS256"]).optional(),
+      reason: WireReason.optional(),
+      immediately: z
+        .boolean()
+        .optional()
+        .meta({ description: "Sign with the announced key at once instead of when all verifiers know it." }),
+    }),
     z.strictObject({
       action: z.literal("withdraw"),
       kid: z.string().regex(/^[A-Za-z0-9_-]{43}$/, "expected a key id"),

@@ -109,7 +109,10 @@ export async function killStorm(kills: number, say: (line: string) => void = () 
       const broker = await startBrokerProcess(options);
       const over = new AbortController();
       const workers = Array.from({ length: 8 }, () => work(over.signal));
-      await pause(20 + Math.random() * 150);
+      // First something must be under way, however slow the machine is; then at any moment.
+      const before = held.length;
+      for (let wait = 0; wait < 400 && held.length < before + 2; wait++) await pause(10);
+      await pause(Math.random() * 120);
       await die(broker);
       over.abort();
       await Promise.all(workers);

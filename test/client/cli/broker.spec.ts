@@ -301,5 +301,6 @@ describe("stint policy explain, keys and hold", () => {
     expect(ran.err).toContain(`${kid} is withdrawn`);
     expect(await isActive(token)).toBe(false);
     expect((await operator(["hold", "show"], "viewer")).out).toBe("hold\tno\n");
+    expect((await operator(["keys", "rotate", "--now"])).code).toBe(0);
   });
 });
