@@ -3,6 +3,7 @@ import { Secret } from "../../domain/secret.ts";
 import { toRfc3339 } from "../../domain/time.ts";
 import { TOKEN_EXCHANGE, TOKEN_TYPES, TokenForm, TokenView } from "../../domain/wire.ts";
 import type { ExchangeRequest, IssuedCredential } from "../services.ts";
+import { looksLikeTaskToken } from "../tasks/token.ts";
 import { msOf } from "./input.ts";
 import { type Answer, type Call, route } from "./route.ts";
 
@@ -63,6 +64,8 @@ function evidenceOf(form: TokenForm): Secret {
       `subject_token_type may be ${TOKEN_TYPES.jwt} or ${TOKEN_TYPES.idToken}: an identity token is no access token`,
     );
   }
+  if (form.subject_token_type === TOKEN_TYPES.idToken && looksLikeTaskToken(form.subject_token))
+    throw new StintError("invalid_request", `a task token is no identity token: its subject_token_type is ${TOKEN_TYPES.jwt}`);
   return new Secret(form.subject_token);
 }
 
