@@ -13,8 +13,8 @@ export interface OpenTaskOrder {
   readonly heartbeatMs: number | undefined;
   readonly purpose: string | undefined;
   readonly parent: TaskId | undefined;
-  /** When set, an implicit task of this value is joined or opened. */
-  readonly implicit: { readonly value: string; readonly ttlMs: number } | undefined;
+  /** When set, an implicit task of this value is joined or opened; for `heldMs` from its opening the value stands for no other one. */
+  readonly implicit: { readonly value: string; readonly ttlMs: number; readonly heldMs?: number } | undefined;
   readonly idempotency: Idempotency | undefined;
   readonly audit: AuditFacts;
   readonly denial: DenialRecord;

@@ -78,6 +78,7 @@ export const SCRIPTS = {
       parent: "text",
       value: "text",
       value_hash: "text",
+      value_held: "number",
       ...EVIDENCE,
       idem: "text",
       idem_body: "text",

@@ -47,6 +47,7 @@ async function open(runner: Runner, order: OpenTaskOrder): Promise<{ outcome: "o
       parent: order.parent ?? "",
       value: implicit?.value.slice(0, 256) ?? "",
       value_hash: implicit === undefined ? "" : valueHash(principal.subject, principal.trust, implicit.value),
+      value_held: implicit?.heldMs ?? 0,
       ...evidenceArgs(principal.evidence, runner.clock.now()),
       ...idempotencyArgs(order.idempotency),
       said: JSON.stringify(order.audit),

@@ -85,7 +85,11 @@ async function openTask(parts: Parts, identify: Identify, tokens: TaskTokens, re
     implicit:
       principal.taskValue === undefined
         ? undefined
-        : { value: principal.taskValue, ttlMs: request.ttlMs === undefined ? policy.settings.implicitTaskTtlMs : clampTtl(request.ttlMs) },
+        : {
+            value: principal.taskValue,
+            ttlMs: request.ttlMs === undefined ? policy.settings.implicitTaskTtlMs : clampTtl(request.ttlMs),
+            heldMs: policy.settings.implicitTaskTtlMs,
+          },
     idempotency: idempotencyOf({ idempotency: request.idempotency, principal, origin: request.origin }),
     audit: openedFacts(principal, policy.version, request),
     denial,

@@ -49,8 +49,8 @@ if task_kind == "implicit" then
   local joined = redis.call("GET", P .. ":tk:" .. task_hash)
   if joined then
     local found = read_task(joined)
-    if found and found.expiresAt > at then
-      if found.state ~= "open" then return refuse("task_ended", nil, 0, joined) end
+    if found and at < math.max(found.expiresAt, found.openedAt + task_ttl) then
+      if found.state ~= "open" or found.expiresAt <= at then return refuse("task_ended", nil, 0, joined) end
       task, task_id = found, joined
     end
   end

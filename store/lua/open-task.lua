@@ -31,8 +31,8 @@ if lock then return refuse("locked", lock.message, lock["until"] - at) end
 if value_hash ~= "" then
   local joined = redis.call("GET", P .. ":tk:" .. value_hash)
   local found = joined and read_task(joined)
-  if found and found.expiresAt > at then
-    if found.state ~= "open" then return refuse("task_ended", nil, 0, joined) end
+  if found and at < math.max(found.expiresAt, found.openedAt + value_held) then
+    if found.state ~= "open" or found.expiresAt <= at then return refuse("task_ended", nil, 0, joined) end
     if not evidence_left(evidence, evidence_max) then return refuse("evidence_spent") end
     spend(evidence, evidence_max, evidence_ttl)
     if heartbeat > 0 and not found.heartbeatMs then
@@ -67,7 +67,7 @@ end
 local packed = cjson.encode(task)
 redis.call("SET", task_key(id), packed)
 watch_task(id, task)
-if value_hash ~= "" then redis.call("SET", P .. ":tk:" .. value_hash, id, "PX", expires - now) end
+if value_hash ~= "" then redis.call("SET", P .. ":tk:" .. value_hash, id, "PX", math.max(expires - now, value_held)) end
 if idem ~= "" then redis.call("SET", P .. ":i:" .. idem, cjson.encode({ body = idem_body, task = id }), "PX", 86400000) end
 local names = P .. ":wn:" .. workload
 redis.call("SADD", names, subject)

@@ -124,6 +124,17 @@ describe("a task", () => {
     await expect(open({ parent: parent.task.id })).rejects.toMatchObject({ code: "task_ended" });
   });
 
+  it("that was asked to be short and has ended does not come back for the same run", async () => {
+    const claims = { run_id: "777", check_run_id: "9" };
+    const { task, taskToken } = await open({ ttlMs: 5_000, claims });
+    await complete(task, taskToken);
+    clock.advance({ seconds: 6 });
+    await expect(open({ claims })).rejects.toMatchObject({ code: "task_ended" });
+    await expect(shop.exchange({ evidence: await shop.evidence(claims) })).rejects.toMatchObject({ code: "task_ended" });
+    clock.advance({ hours: 6 });
+    expect((await open({ claims })).task.id).not.toBe(task.id);
+  });
+
   it("that misses a heartbeat is ended by the sweeper, as that", async () => {
     const { task, taskToken } = await open({ heartbeatMs: 30_000 });
     const issued = await credential(task, taskToken);
