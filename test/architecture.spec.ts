@@ -9,19 +9,20 @@ import { dirname, join, normalize } from "node:path";
  */
 const LAYERS: Readonly<Record<string, { readonly may: readonly string[]; readonly libraries?: readonly string[] }>> = {
   domain: { may: [], libraries: ["zod"] },
+  actions: { may: ["domain"], libraries: ["@marcbachmann/cel-js", "re2js"] },
   issuers: { may: ["domain"] },
   store: { may: ["domain"] },
-  broker: { may: ["domain", "issuers", "store"] },
-  client: { may: ["domain"] },
+  broker: { may: ["domain", "actions", "issuers", "store"] },
+  client: { may: ["domain", "actions"] },
   "client/verify": { may: [], libraries: ["jose"] },
-  scripts: { may: ["domain", "issuers", "store", "broker", "client", "test/support"] },
-  test: { may: ["domain", "issuers", "store", "broker", "client", "scripts"] },
+  scripts: { may: ["domain", "actions", "issuers", "store", "broker", "client", "test/support"] },
+  test: { may: ["domain", "actions", "issuers", "store", "broker", "client", "scripts"] },
 };
 
 /** The only places in the product that may import a library. */
 const DOORS: Readonly<Record<string, readonly string[]>> = {
   "@clack/prompts": ["client/cli"],
-  "@marcbachmann/cel-js": ["broker/policy/cel.ts"],
+  "@marcbachmann/cel-js": ["actions/cel.ts"],
   "cli-table3": ["client/cli/table.ts"],
   commander: ["client/cli"],
   express: ["broker/app.ts", "broker/http", "client/verify/express"],
@@ -32,7 +33,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   picocolors: ["client/cli/screen.ts"],
   pino: ["broker/telemetry/logger.ts"],
   "prom-client": ["broker/telemetry/metrics.ts"],
-  re2js: ["broker/policy/regex.ts"],
+  re2js: ["actions/regex.ts"],
   yaml: ["broker/policy/yaml.ts", "client/cli"],
   zod: ["domain", "broker", "issuers", "store"],
   "zod-openapi": ["broker/http/openapi.ts"],
@@ -56,7 +57,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
 };
 
 const root = join(import.meta.dirname, "../..");
-const PRODUCT = ["domain", "issuers", "store", "broker", "client"];
+const PRODUCT = ["domain", "actions", "issuers", "store", "broker", "client"];
 const SKIPPED = new Set([".git", "node_modules", "dist", "coverage"]);
 
 /** Files of the checkout, as paths from its root; hidden folders but `.ci` and `.github` are nobody's. */

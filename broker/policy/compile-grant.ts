@@ -1,7 +1,8 @@
 import type { z } from "zod";
 import { parseDuration } from "../../domain/time.ts";
 import { foldsCase, isAnchor } from "../attestation/presets.ts";
-import { compileWhen, type When } from "./cel.ts";
+import type { When } from "../../actions/cel.ts";
+import { compileWhen } from "./when.ts";
 import { claimKey, compileCondition, type Condition } from "./conditions.ts";
 import { DEFAULT_TTL_MS, type GrantDocument, type RuleDocument, type TargetDocument } from "./document.ts";
 import { suggestion } from "./nearest.ts";

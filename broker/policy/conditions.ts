@@ -1,7 +1,7 @@
 import type { Claims } from "../../domain/principal.ts";
 import type { Condition as ConditionDocument, Scalar } from "./document.ts";
-import { compileGlob, literalPrefix, PATTERN_INPUT_MAX } from "./glob.ts";
-import { compileRegex, regexPrefix } from "./regex.ts";
+import { compileGlob, literalPrefix, PATTERN_INPUT_MAX } from "../../actions/glob.ts";
+import { compileRegex, regexPrefix } from "../../actions/regex.ts";
 import { claimAt, claimPath } from "./template.ts";
 
 /** A condition on one claim, compiled. Nothing in it can throw, whatever the claim holds. */

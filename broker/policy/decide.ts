@@ -1,7 +1,8 @@
 import type { DecisionInput, DecisionTrace, DenialView } from "../../domain/decision.ts";
 import type { LimitedBy } from "../../domain/lease.ts";
 import type { Claims } from "../../domain/principal.ts";
-import { whenContext, type WhenContext } from "./cel.ts";
+import type { WhenContext } from "../../actions/cel.ts";
+import { whenContext } from "./when.ts";
 import { CompiledPolicy } from "./compile.ts";
 import { valueOf } from "./conditions.ts";
 import { claimsDenied, conditionNotMet, NOT_PERMITTED, scopeTooWide, targetAmbiguous } from "./denial.ts";

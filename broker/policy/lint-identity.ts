@@ -1,10 +1,10 @@
 import { isAnchored } from "../attestation/presets.ts";
 import { pinsSomething } from "./conditions.ts";
 import type { Condition } from "./document.ts";
-import { literalPrefix } from "./glob.ts";
+import { literalPrefix } from "../../actions/glob.ts";
 import type { RuleView } from "./lint-grant.ts";
 import type { Report } from "./lint.ts";
-import { regexPrefix } from "./regex.ts";
+import { regexPrefix } from "../../actions/regex.ts";
 
 /** Whose runs a rule lets in: bound to one owner by what nobody else can have, and by patterns that end where names end. */
 export function lintIdentity(view: RuleView, report: Report): void {

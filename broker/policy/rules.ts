@@ -1,5 +1,5 @@
 import type { Condition } from "./conditions.ts";
-import type { When } from "./cel.ts";
+import type { When } from "../../actions/cel.ts";
 import type { Grant } from "./policy.ts";
 
 /** One entry of `allow` or `deny`, compiled for one trust (whose preset says how claims compare). */

@@ -1,5 +1,6 @@
 import type { ConditionTrace, DecisionInput, DecisionTrace, RuleTrace } from "../../domain/decision.ts";
-import { whenContext, type WhenContext } from "./cel.ts";
+import type { WhenContext } from "../../actions/cel.ts";
+import { whenContext } from "./when.ts";
 import { CompiledPolicy } from "./compile.ts";
 import { valueOf } from "./conditions.ts";
 import type { Policy } from "./policy.ts";

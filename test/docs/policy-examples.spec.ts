@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { z } from "zod";
-import { compileWhen } from "../../broker/policy/cel.ts";
+import { compileWhen } from "../../broker/policy/when.ts";
 import { LINT_RULES } from "../../broker/policy/lint.ts";
 import { loadDocuments, runPolicyTests } from "../../broker/policy/load.ts";
 import { issuerCatalog } from "../../issuers/catalog.ts";

@@ -2,8 +2,8 @@ import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { compileCondition, valueOf, type Condition } from "../../../broker/policy/conditions.ts";
 import type { Condition as ConditionDocument } from "../../../broker/policy/document.ts";
-import { compileGlob } from "../../../broker/policy/glob.ts";
-import { compileRegex, regexPrefix } from "../../../broker/policy/regex.ts";
+import { compileGlob } from "../../../actions/glob.ts";
+import { compileRegex, regexPrefix } from "../../../actions/regex.ts";
 
 const compiled = (document: ConditionDocument, name = "ref", how: Partial<Parameters<typeof compileCondition>[2]> = {}): Condition => {
   const condition = compileCondition(name, document, { foldCase: false, effect: "allow", anchor: false, ...how });

@@ -1,5 +1,4 @@
 import { Environment, type ASTNode, type ParseResult } from "@marcbachmann/cel-js";
-import type { DecisionInput } from "../../domain/decision.ts";
 import { PATTERN_INPUT_MAX } from "./glob.ts";
 import { compileRegex } from "./regex.ts";
 
@@ -9,7 +8,7 @@ export interface When {
   readonly holds: (context: WhenContext) => boolean | undefined;
 }
 
-/** What an expression sees (CONTRACT section 3). Whole numbers are bigint, as CEL has them. */
+/** The values of the inputs. Whole numbers are bigint, as CEL has them. */
 export type WhenContext = Readonly<Record<string, unknown>>;
 
 /** Where an expression is wrong: `offset` is a character of it. */
@@ -27,33 +26,43 @@ const MAX_TEXT = 1024;
 const MATCHES = "matchesInLinearTime";
 const patterns = new Map<string, (value: string) => boolean>();
 
+const OPEN_MAP = "map<string, dyn>";
 const LIMITS = { maxAstNodes: 512, maxDepth: 32, maxListElements: 256, maxMapEntries: 64, maxCallArguments: 8 };
 const matchesPattern = (value: string, source: string): boolean =>
   value.length <= PATTERN_INPUT_MAX && patterns.get(source)?.(value) === true;
 const environment = (): Environment =>
   new Environment({ limits: LIMITS }).registerFunction(`string.${MATCHES}(string): bool`, matchesPattern);
 
-/** The inputs' types, which expressions are checked against when they are loaded. */
-const INPUTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  request: { grant: "string", purpose: "string", scope: "list<string>", ttl: "int", resource: "string", environment: "string" },
-  grant: { name: "string", owner: "string", sensitivity: "string" },
-  task: { id: "string", parent: "string" },
-  workload: { subject: "string", name: "string", trust: "string" },
-  now: { hour: "int", minute: "int", weekday: "string", epoch: "int" },
-  network: { ip: "string" },
-};
-const typed = environment();
-/** Evaluates without those types: the library would wrap every input anew for every request, which costs more than the expression. */
-const untyped = environment();
-for (const [name, schema] of Object.entries(INPUTS)) {
-  typed.registerVariable({ name, schema });
-  untyped.registerVariable(name, "map<string, dyn>");
+/**
+ * What expressions of one kind see: records whose members have CEL types, plain variables with theirs, and open maps (`map<string,
+ * dyn>`), whose content is checked only as it is met.
+ */
+export interface WhenInputs {
+  readonly records: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  readonly variables?: Readonly<Record<string, string>>;
+  readonly maps: readonly string[];
 }
-for (const one of [typed, untyped])
-  one.registerVariable("claims", "map<string, dyn>").registerVariable("posture", "map<string, dyn>").registerVariable("risk", "double");
 
-/** Compiles and type-checks an expression; it must be a condition (bool). */
-export function compileWhen(source: string): When | WhenError {
+/** Compiles and type-checks one expression; it must be a condition (bool). */
+export type CompileWhen = (source: string) => When | WhenError;
+
+/** A compiler of expressions over these inputs. */
+export function whenCompiler(inputs: WhenInputs): CompileWhen {
+  const typed = environment();
+  // Evaluates without the records' types: the library would wrap every input anew each time, which costs more than the expression.
+  const untyped = environment();
+  for (const [name, schema] of Object.entries(inputs.records)) {
+    typed.registerVariable({ name, schema });
+    untyped.registerVariable(name, OPEN_MAP);
+  }
+  for (const one of [typed, untyped]) {
+    for (const [name, type] of Object.entries(inputs.variables ?? {})) one.registerVariable(name, type);
+    for (const name of inputs.maps) one.registerVariable(name, OPEN_MAP);
+  }
+  return (source) => compileWhen(source, typed, untyped, inputs.maps);
+}
+
+function compileWhen(source: string, typed: Environment, untyped: Environment, maps: readonly string[]): When | WhenError {
   const tally = { loops: 0 };
   const strict = parse(typed, source, tally);
   if ("error" in strict) return strict;
@@ -65,7 +74,7 @@ export function compileWhen(source: string): When | WhenError {
   const parsed = parse(untyped, source, { loops: 0 });
   if ("error" in parsed) return parsed;
   parsed.check();
-  return { source, holds: (context) => evaluate(parsed, context, loops) };
+  return { source, holds: (context) => evaluate(parsed, context, loops ? maps : []) };
 }
 
 function parse(environment: Environment, source: string, tally: { loops: number }): ParseResult | WhenError {
@@ -77,8 +86,8 @@ function parse(environment: Environment, source: string, tally: { loops: number 
   }
 }
 
-function evaluate(parsed: ParseResult, context: WhenContext, loops: boolean): boolean | undefined {
-  if (loops && !isSmall(context["claims"], 0)) return undefined;
+function evaluate(parsed: ParseResult, context: WhenContext, looped: readonly string[]): boolean | undefined {
+  for (const name of looped) if (!isSmall(context[name], 0)) return undefined;
   try {
     const result: unknown = parsed(context);
     return typeof result === "boolean" ? result : undefined;
@@ -142,41 +151,19 @@ function isSmall(value: unknown, depth: number): boolean {
 
 const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"] as const;
 
-/** The inputs of an expression. Scope and lifetime are those that would be given: what was asked for, else the grant's own. */
-export function whenContext(
-  input: DecisionInput,
-  grant: {
-    readonly name: string;
-    readonly owner: string | undefined;
-    readonly sensitivity: string;
-    readonly issue: { readonly scope: readonly string[]; readonly ttlMs: number };
-  },
-): WhenContext {
-  const { principal, request } = input;
-  const time = new Date(input.now);
+/** CEL types of `now`, as every kind of expression sees it. */
+export const NOW_INPUT = { hour: "int", minute: "int", weekday: "string", epoch: "int" } as const;
+
+/** `now` of an expression, UTC. `at` is milliseconds. */
+export function nowInput(at: number): WhenContext {
+  const time = new Date(at);
   return {
-    claims: principal.claims,
-    request: {
-      grant: grant.name,
-      purpose: request.purpose,
-      scope: request.scope.length === 0 ? grant.issue.scope : request.scope,
-      ttl: whole((request.ttlMs ?? grant.issue.ttlMs) / 1000),
-      resource: request.resource,
-      environment: request.environment,
-    },
-    grant: { name: grant.name, owner: grant.owner ?? "", sensitivity: grant.sensitivity },
-    task: { id: input.task.id, parent: input.task.parent },
-    workload: { subject: principal.subject, name: principal.workload, trust: principal.trust },
-    now: {
-      hour: whole(time.getUTCHours()),
-      minute: whole(time.getUTCMinutes()),
-      weekday: WEEKDAYS[time.getUTCDay()] ?? "",
-      epoch: whole(input.now / 1000),
-    },
-    network: { ip: input.network.ip },
-    posture: input.posture,
-    risk: input.risk,
+    hour: whole(time.getUTCHours()),
+    minute: whole(time.getUTCMinutes()),
+    weekday: WEEKDAYS[time.getUTCDay()] ?? "",
+    epoch: whole(at / 1000),
   };
 }
 
-const whole = (value: number): bigint => BigInt(Number.isFinite(value) ? Math.floor(value) : 0);
+/** A whole number as CEL has it; what is none is 0. */
+export const whole = (value: number): bigint => BigInt(Number.isFinite(value) ? Math.floor(value) : 0);
