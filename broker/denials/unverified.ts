@@ -45,7 +45,15 @@ export function createUnverified(parts: Pick<Parts, "store" | "now" | "log">): U
       const rest = uncounted;
       queued = [];
       uncounted = 0;
-      await parts.store.denials.recordUnverified(batch, rest);
+      try {
+        await parts.store.denials.recordUnverified(batch, rest);
+      } catch (error) {
+        // Their callers hold the ids already: they wait for the store, as many as a second may hold.
+        const all = [...batch, ...queued];
+        queued = all.slice(0, PER_SECOND);
+        uncounted += rest + all.length - queued.length;
+        throw error;
+      }
     },
   };
 }
