@@ -24,9 +24,9 @@ export interface Identify {
 }
 
 export function createIdentify(parts: Pick<Parts, "attest">, taskTokens: TaskTokens, unverified: Unverified): Identify {
-  async function outside(evidence: Secret, origin: Origin): Promise<Principal> {
+  async function attested(evidence: Secret, origin: Origin, isTaskToken: boolean): Promise<Principal> {
     try {
-      if (looksLikeTaskToken(evidence.reveal()))
+      if (isTaskToken)
         throw new StintError("invalid_identity", "a task token is no evidence here; present the identity token of the workload");
       const principal = await parts.attest(evidence);
       requireCarriable(principal.claims);
@@ -36,10 +36,10 @@ export function createIdentify(parts: Pick<Parts, "attest">, taskTokens: TaskTok
     }
   }
   return {
-    outside,
+    outside: (evidence, origin) => attested(evidence, origin, looksLikeTaskToken(evidence.reveal())),
     async any(evidence, origin) {
       if (!looksLikeTaskToken(evidence.reveal()))
-        return { principal: await outside(evidence, origin), evidenceEndsAt: undefined, parent: undefined };
+        return { principal: await attested(evidence, origin, false), evidenceEndsAt: undefined, parent: undefined };
       const holder = await taskTokens.verify(evidence);
       if (holder === undefined)
         throw unverified.refuse(new StintError("invalid_identity", "the task token is not valid, or its task is over"), origin);

@@ -33,10 +33,11 @@ export const pooledRandom: RandomBytes = (buffer) => {
   used += buffer.length;
 };
 
-/** First 12 bits of SHA-256(subject): they are `rand_a` of every id that belongs to the subject. */
+let hashed = { subject: "", bits: 0xe3b };
+/** First 12 bits of SHA-256(subject): they are `rand_a` of every id that belongs to the subject. A request asks several times for one. */
 export function subjectBits(subject: string): number {
-  const digest = hash("sha256", subject, "hex");
-  return Number.parseInt(digest.slice(0, 3), 16);
+  if (subject !== hashed.subject) hashed = { subject, bits: Number.parseInt(hash("sha256", subject, "hex").slice(0, 3), 16) };
+  return hashed.bits;
 }
 
 /** The bucket a subject's records live in. */
