@@ -12,7 +12,8 @@ export const cursorOf = ({ bucket, at }: Cursor): string => Buffer.from(`${bucke
 /** Reads a cursor of ours; anything else is the caller's mistake. */
 export function readCursor(text: string | undefined): Cursor | undefined {
   if (text === undefined) return undefined;
-  const match = text.length <= 200 ? /^(\d{1,7})\.((?:\d{1,20}(?::\d{1,9})?)?)$/.exec(Buffer.from(text, "base64url").toString("utf8")) : null;
+  const match =
+    text.length <= 200 ? /^(\d{1,7})\.((?:\d{1,20}(?::\d{1,9})?)?)$/.exec(Buffer.from(text, "base64url").toString("utf8")) : null;
   if (match === null) throw new StintError("invalid_request", "the cursor is not one of ours; start again without it");
   return { bucket: Number(match[1]), at: match[2] ?? "" };
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { newId, subjectBits, type LockId } from "../../domain/ids.ts";
+import { newId, subjectBits } from "../../domain/ids.ts";
 import type { Lock } from "../../store/api.ts";
 import { openStore, type OpenedStore } from "../../store/open.ts";
 import { fakeClock, type FakeClock } from "../support/clock.ts";
@@ -15,7 +15,7 @@ describe("names and locks", () => {
   let subjects = 0;
   const aSubject = (): string => `github:${(subjects += 1)}`;
   const lockOn = (grant: string, minutes: number): Lock => ({
-    id: newId("lock", clock()) as LockId,
+    id: newId("lock", clock()),
     scope: { kind: "grant", name: grant },
     until: clock() + minutes * 60_000,
     reason: "test",

@@ -13,7 +13,10 @@ describe("a cursor", () => {
     expect(readCursor(cursorOf(place))).toEqual(place);
   });
 
-  it.each(["0.e", "0.1:-", "0.-inf", "0.nan", "0.1:2:3", "0.1e9", "0.(1", "x.1", "1", ""])("that no list gave out is the caller's mistake, not the store's: %s", (text) => {
-    expect(() => readCursor(cursor(text))).toThrow("the cursor is not one of ours");
-  });
+  it.each(["0.e", "0.1:-", "0.-inf", "0.nan", "0.1:2:3", "0.1e9", "0.(1", "x.1", "1", ""])(
+    "that no list gave out is the caller's mistake, not the store's: %s",
+    (text) => {
+      expect(() => readCursor(cursor(text))).toThrow("the cursor is not one of ours");
+    },
+  );
 });

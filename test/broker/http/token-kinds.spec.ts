@@ -15,12 +15,21 @@ afterAll(async () => {
 });
 
 const form = (path: string, body: Record<string, string>, authorization?: string): Promise<Response> =>
-  fetch(shop.broker.url + path, { method: "POST", body: new URLSearchParams(body), headers: authorization === undefined ? {} : { authorization } });
+  fetch(shop.broker.url + path, {
+    method: "POST",
+    body: new URLSearchParams(body),
+    headers: authorization === undefined ? {} : { authorization },
+  });
 const exchange = (token: string, type: string): Promise<Response> =>
   form("/oauth2/token", { grant_type: TOKEN_EXCHANGE, scope: "grant:deploy", subject_token: token, subject_token_type: type });
-const get = (path: string, token: string): Promise<Response> => fetch(shop.broker.url + path, { headers: { authorization: `Bearer ${token}` } });
+const get = (path: string, token: string): Promise<Response> =>
+  fetch(shop.broker.url + path, { headers: { authorization: `Bearer ${token}` } });
 const post = (path: string, token: string, body: unknown): Promise<Response> =>
-  fetch(shop.broker.url + path, { method: "POST", body: JSON.stringify(body), headers: { authorization: `Bearer ${token}`, "content-type": "application/json" } });
+  fetch(shop.broker.url + path, {
+    method: "POST",
+    body: JSON.stringify(body),
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+  });
 
 async function holder(): Promise<Holder> {
   const issued = TokenView.parse(await (await exchange((await shop.evidence()).reveal(), TOKEN_TYPES.idToken)).json());
