@@ -42,7 +42,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
 /** The only places in the product that may say these words: everywhere else they arrive as arguments. */
 const WORDS: readonly { readonly word: RegExp; readonly doors: readonly string[] }[] = [
   { word: /\bprocess\.env\b/, doors: ["broker/commands", "broker/config.ts", "broker/main.ts", "client/cli/environment.ts"] },
-  { word: /\bDate\.now\b/, doors: ["domain/time.ts"] },
+  { word: /\bDate\.now\b/, doors: ["domain/time.ts", "client/verify/clock.ts"] },
   { word: /\bnew Date\(\)/, doors: [] },
   { word: /\bMath\.random\b/, doors: ["broker/compose.ts", "broker/main.ts", "client/call.ts"] },
 ];

@@ -1,0 +1,111 @@
+import type { VerifierClock } from "./clock.ts";
+import { type Fetch, HttpFailure, fetchText } from "./http.ts";
+import type { VerifierLog } from "./log.ts";
+
+/** That a token was used, or used after its end. */
+export interface Use {
+  readonly lease: string;
+  /** Milliseconds since 1970; of several alike, the last. */
+  readonly at: number;
+  readonly route?: string | undefined;
+  readonly source?: string | undefined;
+  /** Why it was refused, if it was. */
+  readonly refused?: string | undefined;
+}
+
+export interface ReportSettings {
+  readonly issuer: string;
+  readonly authorization: string;
+  readonly instance: string;
+  readonly fetch: Fetch;
+  readonly clock: VerifierClock;
+  readonly log: VerifierLog;
+}
+
+const EVERY_MS = 10_000;
+const AT_ONCE = 100;
+const MAX_WAITING = 1_000;
+/** A broker that takes no reports is asked again after this long. */
+const REFUSED_MS = 600_000;
+const MAX_TEXT = 256;
+
+/**
+ * Tells the broker which leases are used, so that it can say when one last was, or that one is used after its end. Uses that are
+ * alike are one; they are sent every ten seconds or a hundred at a time; what does not fit or cannot be sent is dropped and
+ * counted. No request ever waits for it.
+ */
+export class UseReports {
+  readonly #settings: ReportSettings;
+  #waiting = new Map<string, Use>();
+  #cancel: (() => void) | undefined;
+  #sending: Promise<void> | undefined;
+  #notBefore = Number.NEGATIVE_INFINITY;
+  #dropped = 0;
+  #closed = false;
+
+  constructor(settings: ReportSettings) {
+    this.#settings = settings;
+  }
+
+  /** Uses that were not reported. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  add(use: Use): void {
+    if (this.#closed) return;
+    const route = use.route?.slice(0, MAX_TEXT);
+    const source = use.source?.slice(0, MAX_TEXT);
+    const like = `${use.lease} ${use.refused ?? ""} ${source ?? ""} ${route ?? ""}`;
+    if (!this.#waiting.has(like) && this.#waiting.size >= MAX_WAITING) {
+      this.#dropped++;
+      return;
+    }
+    this.#waiting.set(like, { lease: use.lease, at: Math.round(use.at), route, source, refused: use.refused });
+    if (this.#waiting.size >= AT_ONCE) this.#send();
+    else this.#cancel ??= this.#settings.clock.after(EVERY_MS, () => this.#send());
+  }
+
+  /** Sends what is left, once. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#sending;
+    this.#send();
+    await this.#sending;
+  }
+
+  #send(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+    if (this.#sending !== undefined || this.#waiting.size === 0) return;
+    const uses = [...this.#waiting.values()];
+    if (this.#settings.clock.monotonic() < this.#notBefore) {
+      this.#waiting = new Map();
+      this.#dropped += uses.length;
+      return;
+    }
+    const [batch, rest] = [uses.slice(0, AT_ONCE), [...this.#waiting].slice(AT_ONCE)];
+    this.#waiting = new Map(rest);
+    this.#sending = this.#post(batch).finally(() => {
+      this.#sending = undefined;
+      if (this.#waiting.size >= AT_ONCE) this.#send();
+      else if (this.#waiting.size > 0 && !this.#closed) this.#cancel ??= this.#settings.clock.after(EVERY_MS, () => this.#send());
+    });
+  }
+
+  async #post(uses: readonly Use[]): Promise<void> {
+    const { issuer, authorization, instance, fetch, clock, log } = this.#settings;
+    const headers = { authorization, "content-type": "application/json" };
+    try {
+      const body = JSON.stringify({ instance, uses });
+      await fetchText(fetch, clock, `${issuer}/v1/feed/used`, { method: "POST", headers, body, maxBytes: 65_536, timeoutMs: 5_000 });
+    } catch (error) {
+      this.#dropped += uses.length;
+      const refused =
+        error instanceof HttpFailure && error.status !== undefined && error.status >= 400 && error.status < 500 && error.status !== 429;
+      if (refused) this.#notBefore = clock.monotonic() + REFUSED_MS;
+      const reason = error instanceof Error ? error.message : "unknown";
+      log({ level: "info", event: "reports_failed", message: `the broker did not take reports of use: ${reason}`, reason });
+    }
+  }
+}
