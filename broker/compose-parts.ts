@@ -121,6 +121,7 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     background: createBackground(log),
     attest: (evidence) => attestor.attest(evidence.reveal()),
     signatures: ownSignatures(keys),
+    refreshKeys: async () => void (await keys.refresh()),
     sealer: handlesOf(sealer),
     onHold: () => hold.onHold(),
     random,

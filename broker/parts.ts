@@ -34,6 +34,8 @@ export interface Parts {
   /** By kind, as a grant's `issue.issuer` names them. */
   readonly issuers: ReadonlyMap<string, Issuer>;
   readonly signatures: OwnSignatures;
+  /** Reads the signing keys anew: another broker has withdrawn one that this one still knows. */
+  readonly refreshKeys: () => Promise<void>;
   readonly sealer: HandleSealer;
   readonly gate: Gate;
   /** While it holds, targets are not called: what must be revoked there waits and is listed (CORE, Restores). */

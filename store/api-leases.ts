@@ -98,8 +98,8 @@ export interface Refused {
 export type OpenReply =
   | { readonly outcome: "opened"; readonly lease: Lease; readonly limitedBy: LimitedBy; readonly task: Task; readonly taskOpened: boolean }
   | { readonly outcome: "replayed"; readonly lease: Lease; readonly limitedBy: LimitedBy; readonly task: Task; readonly replay: string }
-  /** A mark covers this instant: come back once with an id later than `mark`. */
-  | { readonly outcome: "superseded"; readonly mark: number }
+  /** A mark covers this instant, or the key that would sign was withdrawn: come back once, with an id later than `mark` and a key that stands. */
+  | { readonly outcome: "superseded"; readonly mark: number; readonly keyWithdrawn: boolean }
   | Refused;
 
 export interface DueLease {

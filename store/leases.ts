@@ -131,7 +131,7 @@ async function open(runner: Runner, order: OpenOrder): Promise<OpenReply> {
       ...denialArgs(order.denial, order.audit, order.retentionMs),
     }),
   );
-  if (reply[0] === "superseded") return { outcome: "superseded", mark: Number(reply[1]) };
+  if (reply[0] === "superseded") return { outcome: "superseded", mark: Number(reply[1]), keyWithdrawn: reply[2] === "key" };
   if (reply[0] === "refused") return refused(reply);
   const [outcome, leaseText = "", taskText = "", limit] = reply;
   const id = outcome === "replayed" ? (reply[4] ?? "") : bare(order.leaseId);

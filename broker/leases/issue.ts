@@ -58,8 +58,9 @@ async function decideOn(parts: Parts, asked: IssueRequest): Promise<Plan> {
 
 type Opened = Extract<OpenReply, { readonly lease: Lease }>;
 
-/** One script. A mark over this very instant is met by coming back once, just after it. */
-async function open(parts: Parts, plan: Plan): Promise<Opened> {
+/** One script. A mark over this very instant, or a key withdrawn elsewhere, is met by coming back once. */
+async function open(parts: Parts, planned: Plan): Promise<Opened> {
+  let plan = planned;
   const { principal } = plan.asked;
   const bits = subjectBits(principal.subject);
   let at = parts.now();
@@ -83,6 +84,10 @@ async function open(parts: Parts, plan: Plan): Promise<Opened> {
         workload: principal.workload,
       });
       return reply;
+    }
+    if (reply.keyWithdrawn) {
+      await parts.refreshKeys();
+      plan = { ...plan, keyId: plan.issuer.keyId?.(plan.params) };
     }
     if (reply.mark - parts.now() > MAX_AHEAD_MS) break;
     at = Math.max(parts.now(), reply.mark + 1);

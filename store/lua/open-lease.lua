@@ -38,7 +38,11 @@ if agreed ~= 1 or facts.hw > now + 60000 then return refuse("clock_disagrees", n
 
 -- Not a refusal for the caller: the broker comes back with a later id.
 local mark = mark_over(subject, grant, issuer, trust, key)
-if opened <= mark then return { "superseded", string.format("%.0f", mark) } end
+-- A withdrawn key signs nothing more, however late the lease: the broker has not heard of it yet.
+if key ~= "" and facts.marks > 0 and redis.call("HGET", P .. ":marks", "key:" .. key) then
+  return { "superseded", string.format("%.0f", mark), "key" }
+end
+if opened <= mark then return { "superseded", string.format("%.0f", mark), "" } end
 
 if not evidence_left(evidence, evidence_max) then return refuse("evidence_spent") end
 

@@ -396,7 +396,7 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         expect(mark).toBe(clock());
         expect(await store.leases.isLive(lease, "key-1")).toBe(false);
         expect(await store.leases.get(lease)).toMatchObject({ state: "revoking", endedBy: "revoked" });
-        expect(await store.leases.open(openOrder(clock, subject))).toEqual({ outcome: "superseded", mark });
+        expect(await store.leases.open(openOrder(clock, subject))).toEqual({ outcome: "superseded", mark, keyWithdrawn: false });
         const later = newId("lease", mark + 1, subjectBits(subject));
         await obtain(subject, { leaseId: later });
         const cleaned = await store.revocations.endMarked(bucketOf(subject), scope, mark, ENDED, 100, undefined);

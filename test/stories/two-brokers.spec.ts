@@ -55,6 +55,18 @@ describe("two brokers on one Redis", () => {
     expect(await two.services.keys.jwks()).toEqual(await one.services.keys.jwks());
   });
 
+  it("sign nothing with a key that the other has withdrawn, from that moment on", async () => {
+    const before = await ask(two, "deploy"); // two knows the key, and would go on with it for a while
+    const kid = (token: Secret): unknown =>
+      (JSON.parse(Buffer.from(token.reveal().split(".")[0] ?? "", "base64url").toString()) as { kid: unknown }).kid;
+    const withdrawn = String(kid(before.credential.token));
+    await one.services.keys.withdraw(withdrawn, { name: "root", role: "admin" }, "leaked", origin());
+    const after = await ask(two, "deploy", await evidence({ run_id: "after-the-leak" }));
+    expect(kid(after.credential.token)).not.toBe(withdrawn);
+    expect(await two.services.leases.get(before.lease.id, viewer, origin())).toMatchObject({ endedBy: "revoked" });
+    expect(await two.services.leases.get(after.lease.id, viewer, origin())).toMatchObject({ state: "active" });
+  });
+
   it("let a piece of evidence be used once between them", async () => {
     const token = await evidence();
     const replies = await Promise.allSettled([one, two, one, two].map((broker) => ask(broker, "deploy", token)));
