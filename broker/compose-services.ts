@@ -5,6 +5,8 @@ import type { AuditTrail } from "./audit-trail.ts";
 import { createDenials } from "./denials/service.ts";
 import { createUnverified, type Unverified } from "./denials/unverified.ts";
 import { createDuties, type Duties } from "./duties.ts";
+import { Acknowledged } from "./feed/acknowledged.ts";
+import { createFeed, type Feed } from "./feed/service.ts";
 import type { Hold } from "./hold.ts";
 import { createIdentify } from "./identify.ts";
 import { createKeys } from "./keys.ts";
@@ -45,6 +47,7 @@ export interface Works {
   readonly unverified: Unverified;
   readonly sweeper: Sweeper;
   readonly duties: Duties;
+  readonly feed: Feed;
 }
 
 /** Makes the services over their parts; nothing runs yet. */
@@ -67,6 +70,7 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
     };
     parts.background.run("record a refused operator", () => parts.store.audit.append(0, facts));
   });
+  const feed = createFeed(parts, new Acknowledged(parts.store.seen, parts.now, parts.background));
   const breakers = createBreakers(parts.now);
   const sweeper = createSweeper(parts, createCalls(parts, breakers), breakers);
   const health = { storeAnswers: true, signs: true };
@@ -96,11 +100,19 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
     audit: { query: (filter, cursor, limit) => audit.query(filter, cursor, limit) },
     denials: createDenials(parts),
     events: parts.events,
+    feed,
     operators,
     verifiers: createVerifiers(parts.policy),
     readiness: () => readinessOf(readingsOf(parts, foundations, health)),
   };
-  return { services, operators, unverified, sweeper, duties: dutiesOf(parts, foundations, { sweeper, unverified, revocations }, health) };
+  return {
+    services,
+    operators,
+    unverified,
+    sweeper,
+    feed,
+    duties: dutiesOf(parts, foundations, { sweeper, unverified, revocations }, health),
+  };
 }
 
 interface Health {

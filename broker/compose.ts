@@ -77,6 +77,7 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
   let drained: Promise<void> | undefined;
   async function drain(): Promise<void> {
     leaving.closed = true;
+    await works.feed.close();
     await works.duties.drain();
     await background.settle(DRAIN_MS);
     // What is left is on record: another broker, or this one when it starts again, goes on with it.

@@ -11,6 +11,7 @@ import type { Claims } from "../domain/principal.ts";
 import type { Secret } from "../domain/secret.ts";
 import type { Task, TaskOutcome } from "../domain/task.ts";
 import type { DenialRecord, Idempotency, LeaseFilter, Lock, LockScope, Page } from "../store/api.ts";
+import type { FeedService } from "./feed/api.ts";
 import type { Verifier } from "./policy/policy.ts";
 
 /** Where a request came from; every method that may refuse or record takes one. */
@@ -465,6 +466,7 @@ export interface Services {
   readonly audit: AuditService;
   readonly denials: DenialService;
   readonly events: EventService;
+  readonly feed: FeedService;
   readonly operators: OperatorService;
   readonly verifiers: VerifierService;
   /** Cheap: answers from what the background duties last saw. */

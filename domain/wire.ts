@@ -9,3 +9,4 @@ export * from "./wire/leases.ts";
 export * from "./wire/revocations.ts";
 export * from "./wire/operator.ts";
 export * from "./wire/policy.ts";
+export * from "./wire/feed.ts";

@@ -75,14 +75,19 @@ export type FeedEntry =
   /** Every lease opened at or before `at` that the scope covers. */
   | { readonly kind: "mark"; readonly scope: MarkScope; readonly at: number };
 
+/** Entries of one bucket, the position behind the last of them, and whether some before them are missing. */
+export interface FeedPage {
+  readonly entries: readonly FeedEntry[];
+  readonly position: number;
+  readonly gap: boolean;
+}
+
 /** What has been revoked and is not yet over, bucket by bucket. A position is the number of a bucket's last entry read. */
 export interface FeedStore {
   /** Entries after a position, in order. `gap`: some were forgotten, or the store has gone back; take a snapshot. */
-  read(
-    bucket: number,
-    after: number,
-    limit: number,
-  ): Promise<{ readonly entries: readonly FeedEntry[]; readonly position: number; readonly gap: boolean }>;
+  read(bucket: number, after: number, limit: number): Promise<FeedPage>;
+  /** The same of several buckets, each after a position of its own; one pipeline. */
+  readMany(after: ReadonlyMap<number, number>, limit: number): Promise<ReadonlyMap<number, FeedPage>>;
   /** Position of every bucket now; one pipeline. */
   positions(): Promise<readonly number[]>;
   /** Everything that holds in a bucket: marks, then leases a page at a time. What ends meanwhile comes after `position`. */

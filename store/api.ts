@@ -7,11 +7,13 @@ import type { AuditStream, DenialStore, FeedStore, HoldStore, StoreClock, StoreF
 import type { LeaseStore } from "./api-leases.ts";
 import type { RevocationStore } from "./api-revocations.ts";
 import type { TaskStore } from "./api-tasks.ts";
+import type { SeenStore } from "./api-verifiers.ts";
 
 export type * from "./api-leases.ts";
 export type * from "./api-tasks.ts";
 export type * from "./api-revocations.ts";
 export type * from "./api-house.ts";
+export type * from "./api-verifiers.ts";
 
 /** Everything the broker remembers. */
 export interface Store {
@@ -26,6 +28,7 @@ export interface Store {
   readonly audit: AuditStream;
   readonly hold: HoldStore;
   readonly feed: FeedStore;
+  readonly seen: SeenStore;
   /** Last facts found; looked at again each minute. */
   facts(): StoreFacts;
   /** Writes and reads back; for readiness. */

@@ -1,5 +1,5 @@
 import { Cluster } from "ioredis";
-import type { FeedEntry, FeedStore, MarkScope } from "./api.ts";
+import type { FeedEntry, FeedPage, FeedStore, MarkScope } from "./api.ts";
 import { ALL_BUCKETS, placeKey } from "./keyspace.ts";
 import { pipelined } from "./pipeline.ts";
 import type { Runner } from "./run.ts";
@@ -14,17 +14,10 @@ export function createFeedStore(runner: Runner): FeedStore {
   const { clock } = runner;
   return {
     async read(bucket, after, limit) {
-      const place = placeKey(bucket);
-      const [row] = await pipelined(runner, [bucket], (pipe) => {
-        pipe.hget(place, "feed");
-        pipe.xrange(`${place}:f`, `(${after}-0`, "+", "COUNT", limit);
-      });
-      const last = Number(row?.[0] ?? 0);
-      const rows = (row?.[1] ?? []) as [string, string[]][];
-      const first = rows[0] === undefined ? last + 1 : numberOf(rows[0][0]);
-      const position = rows.length === 0 ? last : numberOf(rows.at(-1)?.[0] ?? "0-0");
-      return { entries: rows.map(([, fields]) => readEntry(fields)), position, gap: after > last || first !== after + 1 };
+      const page = (await readMany(runner, new Map([[bucket, after]]), limit)).get(bucket);
+      return page ?? { entries: [], position: after, gap: true };
     },
+    readMany: (after, limit) => readMany(runner, after, limit),
     async positions() {
       const rows = await pipelined(runner, ALL_BUCKETS, (pipe, bucket) => pipe.hget(placeKey(bucket), "feed"));
       return rows.map(([feed]) => Number(feed ?? 0));
@@ -59,6 +52,23 @@ export function createFeedStore(runner: Runner): FeedStore {
       };
     },
   };
+}
+
+async function readMany(runner: Runner, after: ReadonlyMap<number, number>, limit: number): Promise<Map<number, FeedPage>> {
+  const buckets = [...after.keys()];
+  const replies = await pipelined(runner, buckets, (pipe, bucket) => {
+    pipe.hget(placeKey(bucket), "feed");
+    pipe.xrange(`${placeKey(bucket)}:f`, `(${after.get(bucket) ?? 0}-0`, "+", "COUNT", limit);
+  });
+  return new Map(replies.map((reply, index) => [buckets[index] ?? 0, pageOf(reply, after.get(buckets[index] ?? 0) ?? 0)]));
+}
+
+function pageOf(reply: readonly unknown[], after: number): FeedPage {
+  const last = Number(reply[0] ?? 0);
+  const rows = (reply[1] ?? []) as [string, string[]][];
+  const first = rows[0] === undefined ? last + 1 : numberOf(rows[0][0]);
+  const position = rows.length === 0 ? last : numberOf(rows.at(-1)?.[0] ?? "0-0");
+  return { entries: rows.map(([, fields]) => readEntry(fields)), position, gap: after > last || first !== after + 1 };
 }
 
 const numberOf = (id: string): number => Number(id.split("-")[0]);

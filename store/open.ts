@@ -18,6 +18,7 @@ import type { RedisTarget } from "./redis-target.ts";
 import type { SealedRecords } from "./reseal.ts";
 import { createRevocationStore } from "./revocations.ts";
 import { createRunner } from "./run.ts";
+import { createSeenStore } from "./seen.ts";
 import { createTaskStore } from "./tasks.ts";
 
 /** Rises when the meaning of a key changes; a store of another layout is refused. */
@@ -80,6 +81,7 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
       audit: createAuditStream(runner),
       hold: createHoldStore(runner),
       feed: createFeedStore(runner),
+      seen: createSeenStore(runner),
       handles: leaseHandles(runner),
       facts: () => facts,
       async ping() {

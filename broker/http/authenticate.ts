@@ -58,6 +58,14 @@ export class Door {
     return now?.name === operator.name && now.role === operator.role;
   }
 
+  /** Whether the request's header still names this verifier, for the same audience: long connections ask again. */
+  stillVerifier({ authorization }: IncomingHttpHeaders, verifier: Verifier): boolean {
+    return credentialsOf(authorization ?? "").some(({ name, key }) => {
+      const now = this.#verifiers.authenticate(name, new Secret(key));
+      return now?.name === verifier.name && now.audience === verifier.audience;
+    });
+  }
+
   /** The verifier, by Basic `name:key`, Bearer `name:key`, or client_id and client_secret of the form. Throws `invalid_client`. */
   verifier(
     headers: IncomingHttpHeaders,

@@ -10,7 +10,7 @@ const IDEMPOTENCY = z
   .max(130)
   .optional()
   .meta({ description: "Quoted or bare, 128 characters at most; kept 24 hours. The same key and body make nothing twice." });
-const LAST_EVENT = z.string().max(128).optional().meta({ description: "Where an earlier connection ended." });
+const LAST_EVENT = z.string().max(4096).optional().meta({ description: "Where an earlier connection ended." });
 
 const SECURITY: Readonly<Record<Access, readonly Readonly<Record<string, string[]>>[]>> = {
   open: [],
@@ -94,7 +94,7 @@ function parametersOf(route: Route): NonNullable<ZodOpenApiOperationObject["requ
   const header =
     route.method === "POST"
       ? { header: z.object({ "Idempotency-Key": IDEMPOTENCY }) }
-      : route.path === "/v1/events"
+      : route.path === "/v1/events" || route.path === "/v1/feed"
         ? { header: z.object({ "Last-Event-ID": LAST_EVENT }) }
         : {};
   const all = { ...path, ...query, ...header };

@@ -21,6 +21,8 @@ export interface Answer {
 
 /** An answer that goes on: the handler writes to the response until either side ends. */
 export interface Streaming {
+  /** Server-sent events unless said otherwise. */
+  readonly type?: string;
   readonly stream: (response: ServerResponse) => void;
 }
 

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { auditRoutes } from "./audit.ts";
 import { discoveryRoutes } from "./discovery.ts";
 import { eventsRoute } from "./events.ts";
+import { feedRoutes } from "./feed.ts";
 import { healthRoutes } from "./health.ts";
 import { houseRoutes } from "./house.ts";
 import { introspectRoute, revokeRoute } from "./introspect.ts";
@@ -41,6 +42,7 @@ export const ROUTES: readonly Route[] = [
   ...houseRoutes,
   ...policyRoutes,
   ...auditRoutes,
+  ...feedRoutes,
   eventsRoute,
   ...healthRoutes,
   openapiRoute,

@@ -41,7 +41,7 @@ export function sender(https: boolean): Send {
       return 499;
     }
     if ("stream" in answer) {
-      headers.push("Content-Type", "text/event-stream", "Cache-Control", "no-store", "X-Accel-Buffering", "no");
+      headers.push("Content-Type", answer.type ?? "text/event-stream", "Cache-Control", "no-store", "X-Accel-Buffering", "no");
       response.writeHead(200, headers);
       answer.stream(response);
       return 200;

@@ -299,6 +299,16 @@ export function memoryServices(clock: Clock): Services {
     },
     denials: { get: async () => notFound() },
     events: { subscribe: () => () => undefined },
+    feed: {
+      open: async () => (sink) => void sink.destroy(),
+      async *snapshot({ audience }) {
+        yield `${JSON.stringify({ snapshot: 1, position: "cG9z", as_of: AT, issuer: "http://127.0.0.1:8420", audience })}\n`;
+        yield `${JSON.stringify({ end: true, leases: 0, marks: 0 })}\n`;
+      },
+      seen: () => undefined,
+      verifiers: async () => [{ verifier, instances: [] }],
+      stats: () => ({ subscribers: 0, lagMs: undefined }),
+    },
     operators,
     verifiers: {
       authenticate: (name, key) => ((name === undefined || name === VERIFIER.name) && key.reveal() === VERIFIER.key ? verifier : undefined),

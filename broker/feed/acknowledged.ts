@@ -1,0 +1,98 @@
+import type { Clock } from "../../domain/time.ts";
+import type { SeenInstance, SeenStore } from "../../store/api.ts";
+import type { Background } from "../parts.ts";
+
+/** What an instance says of itself. Without a position it was only heard of. */
+export interface Heard {
+  readonly instance: string;
+  readonly maxStalenessMs: number;
+  readonly position: string | undefined;
+}
+
+/** What instances say comes in bursts after each revocation: it is written down together, this long after the first. */
+const FLUSH_MS = 25;
+/** With the store away, no more than this many wait to be written. */
+const MAX_WAITING = 10_000;
+/** A verifier that has too many instances is asked about again after this long. */
+const FULL_MS = 5_000;
+
+/**
+ * What verifiers have applied, as far as any broker was told. This broker's own part is known here at once; other brokers learn of it
+ * within some 25 ms. Losing a word only makes a receipt say less.
+ */
+export class Acknowledged {
+  readonly #store: SeenStore;
+  readonly #now: Clock;
+  readonly #background: Background;
+  readonly #waiting = new Map<string, Map<string, Omit<SeenInstance, "ackedAt">>>();
+  readonly #listeners = new Set<() => void>();
+  readonly #full = new Map<string, { readonly until: number; readonly refused: Set<string> }>();
+  #timer: NodeJS.Timeout | undefined;
+  #size = 0;
+
+  constructor(store: SeenStore, now: Clock, background: Background) {
+    this.#store = store;
+    this.#now = now;
+    this.#background = background;
+  }
+
+  /** False when the verifier has too many instances and this one is not among them. */
+  note(verifier: string, heard: Heard): boolean {
+    const full = this.#full.get(verifier);
+    if (full !== undefined && full.until > this.#now() && full.refused.has(heard.instance)) return false;
+    const of = this.#waiting.get(verifier) ?? new Map<string, Omit<SeenInstance, "ackedAt">>();
+    const before = of.get(heard.instance);
+    if (before === undefined && this.#size >= MAX_WAITING) return true;
+    if (before === undefined) this.#size += 1;
+    of.set(heard.instance, { ...heard, position: heard.position ?? before?.position, at: this.#now() });
+    this.#waiting.set(verifier, of);
+    this.#timer ??= setTimeout(() => this.#background.run("write down what verifiers have seen", () => this.flush()), FLUSH_MS).unref();
+    if (heard.position !== undefined) for (const listener of this.#listeners) listener();
+    return true;
+  }
+
+  /** Called whenever an instance has acknowledged something here. Returns how to stop. */
+  onAcknowledged(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Instances of these verifiers, from the store and from what waits here. */
+  async of(verifiers: readonly string[]): Promise<ReadonlyMap<string, readonly SeenInstance[]>> {
+    const stored = await this.#store.read(verifiers);
+    return new Map(verifiers.map((verifier) => [verifier, merged(stored.get(verifier) ?? [], this.#waiting.get(verifier))]));
+  }
+
+  /** Writes down what waits. Throws `store_unavailable`; what was not written waits on. */
+  async flush(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    for (const [verifier, notes] of this.#waiting) {
+      const written = [...notes.values()];
+      const refused = await this.#store.note(verifier, written);
+      for (const note of written) {
+        if (notes.get(note.instance) !== note) continue; // said again meanwhile
+        notes.delete(note.instance);
+        this.#size -= 1;
+      }
+      if (notes.size === 0 && this.#waiting.get(verifier) === notes) this.#waiting.delete(verifier);
+      if (refused.length > 0) this.#full.set(verifier, { until: this.#now() + FULL_MS, refused: new Set(refused) });
+      else this.#full.delete(verifier);
+    }
+  }
+}
+
+function merged(
+  stored: readonly SeenInstance[],
+  waiting: ReadonlyMap<string, Omit<SeenInstance, "ackedAt">> | undefined,
+): readonly SeenInstance[] {
+  if (waiting === undefined) return stored;
+  const all = new Map(stored.map((each) => [each.instance, each]));
+  for (const [instance, note] of waiting) {
+    const before = all.get(instance);
+    const position = note.position ?? before?.position;
+    const ackedAt = before !== undefined && position === before.position ? before.ackedAt : note.at;
+    all.set(instance, { ...note, position, ackedAt });
+  }
+  return [...all.values()];
+}

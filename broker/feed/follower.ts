@@ -1,0 +1,138 @@
+import { performance } from "node:perf_hooks";
+import { setTimeout as pause } from "node:timers/promises";
+import { BUCKETS } from "../../domain/ids.ts";
+import type { Clock } from "../../domain/time.ts";
+import type { FeedEntry, FeedPage, FeedStore } from "../../store/api.ts";
+import type { Position } from "./position.ts";
+
+/** Entries read from a bucket in one go. */
+const PAGE = 500;
+/** Entries of a bucket that are kept for readers who come back: 64 times this, in all. */
+const KEPT = 256;
+const MAX_BREATH_MS = 100;
+const ALL: readonly number[] = Array.from({ length: BUCKETS }, (_, bucket) => bucket);
+
+/** What the follower found. Called between two reads, never twice at once. */
+export interface FollowerListener {
+  /** Entries after `before`; the follower's position is behind them already. */
+  entries(entries: readonly FeedEntry[], before: Position): void;
+  /** Something was missed for good: whoever follows must start anew. */
+  gap(): void;
+}
+
+/** Reads all buckets of the feed for a whole process: once a second, and a bucket at once when a hint names it. */
+export class Follower {
+  readonly #store: Pick<FeedStore, "positions" | "read" | "readMany">;
+  readonly #now: Clock;
+  readonly #listener: FollowerListener;
+  readonly #kept: FeedEntry[][] = ALL.map(() => []);
+  readonly #dirty = new Set<number>();
+  /** Buckets not yet read to their end since `#wanted`. */
+  readonly #owed = new Set<number>();
+  #vector: number[];
+  #asOf: number;
+  #wanted: number;
+  #running: Promise<void> | undefined;
+
+  private constructor(store: FeedStore, now: Clock, listener: FollowerListener, start: Position) {
+    this.#store = store;
+    this.#now = now;
+    this.#listener = listener;
+    this.#vector = [...start.vector];
+    this.#asOf = this.#wanted = start.asOf;
+  }
+
+  /** Begins at the feed's end as it is now. Throws `store_unavailable`. */
+  static async start(store: FeedStore, now: Clock, listener: FollowerListener): Promise<Follower> {
+    const asOf = now();
+    return new Follower(store, now, listener, { vector: await store.positions(), asOf });
+  }
+
+  /** Everything up to here was told to the listener. A bucket that cannot be read stops `asOf`. */
+  get position(): Position {
+    return { vector: this.#vector, asOf: this.#asOf };
+  }
+
+  /** Looks at every bucket, and waits until that is done. Never throws. */
+  async look(): Promise<void> {
+    for (const bucket of ALL) this.#dirty.add(bucket);
+    await this.#run();
+  }
+
+  /** Looks at one bucket. Never throws. */
+  async lookAt(bucket: number): Promise<void> {
+    this.#dirty.add(bucket);
+    await this.#run();
+  }
+
+  /** Entries of a bucket after a position: from memory where they are kept, else from the store. */
+  async after(bucket: number, position: number): Promise<FeedPage> {
+    const kept = this.#kept[bucket] ?? [];
+    const now = this.#vector[bucket] ?? 0;
+    const missing = now - position;
+    if (missing > 0 && missing <= kept.length) return { entries: kept.slice(kept.length - missing), position: now, gap: false };
+    return this.#store.read(bucket, position, PAGE);
+  }
+
+  #run(): Promise<void> {
+    this.#running ??= this.#rounds().finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  async #rounds(): Promise<void> {
+    while (this.#dirty.size > 0) {
+      const buckets = [...this.#dirty];
+      this.#dirty.clear();
+      if (buckets.length === BUCKETS) this.#beginRound();
+      const pages = await this.#read(buckets);
+      const began = performance.now();
+      this.#take(pages);
+      // The first entry after a silence goes out at once. Telling a thousand readers takes its time: what comes meanwhile is told
+      // together, so that readers never cost more than a third of this process.
+      const breath = Math.min(MAX_BREATH_MS, 2 * (performance.now() - began));
+      if (breath >= 1) await pause(breath, undefined, { ref: false });
+    }
+  }
+
+  #beginRound(): void {
+    this.#wanted = this.#now();
+    for (const bucket of ALL) this.#owed.add(bucket);
+  }
+
+  /** In one trip; when that fails, each for itself, so that one bucket's failure keeps nothing else back. */
+  async #read(buckets: readonly number[]): Promise<ReadonlyMap<number, FeedPage>> {
+    try {
+      return await this.#store.readMany(new Map(buckets.map((bucket) => [bucket, this.#vector[bucket] ?? 0])), PAGE);
+    } catch {
+      const pages = new Map<number, FeedPage>();
+      const read = async (bucket: number): Promise<void> =>
+        void pages.set(bucket, await this.#store.read(bucket, this.#vector[bucket] ?? 0, PAGE));
+      await Promise.allSettled(buckets.map(read));
+      return pages;
+    }
+  }
+
+  #take(pages: ReadonlyMap<number, FeedPage>): void {
+    const before: Position = { vector: [...this.#vector], asOf: this.#asOf };
+    const found: FeedEntry[] = [];
+    let gap = false;
+    for (const [bucket, page] of pages) {
+      gap ||= page.gap;
+      this.#keep(bucket, page);
+      for (const entry of page.entries) found.push(entry);
+      this.#vector[bucket] = page.position;
+      if (page.entries.length >= PAGE) this.#dirty.add(bucket);
+      else this.#owed.delete(bucket);
+    }
+    if (this.#owed.size === 0) this.#asOf = Math.max(this.#asOf, this.#wanted);
+    if (gap) this.#listener.gap();
+    else if (found.length > 0) this.#listener.entries(found, before);
+  }
+
+  #keep(bucket: number, { entries, gap }: FeedPage): void {
+    const kept = gap ? [] : (this.#kept[bucket] ?? []);
+    for (const entry of entries) kept.push(entry);
+    if (kept.length > KEPT) kept.splice(0, kept.length - KEPT);
+    this.#kept[bucket] = kept;
+  }
+}

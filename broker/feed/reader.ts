@@ -1,0 +1,65 @@
+import { performance } from "node:perf_hooks";
+import type { ServerResponse } from "node:http";
+
+/** What the feed writes to; a response has it. */
+export type Sink = Pick<ServerResponse, "write" | "destroy" | "destroyed" | "writableLength" | "writableNeedDrain" | "once" | "off">;
+
+/** A reader with more than this unread is cut off (1 MiB) ... */
+export const MAX_UNREAD_BYTES = 1_048_576;
+/** ... and one that has read nothing for this long. */
+export const MAX_STALL_MS = 10_000;
+/** With more than this unread it gets nothing new until it has read what it has. */
+const ENOUGH_UNREAD_BYTES = 262_144;
+
+/** One connection that is written to and never waited for without end. */
+export class Reader {
+  readonly #sink: Sink;
+  #stalledSince: number | undefined;
+
+  constructor(sink: Sink) {
+    this.#sink = sink;
+  }
+
+  get gone(): boolean {
+    return this.#sink.destroyed;
+  }
+
+  /** True while it has so much unread that more must wait. */
+  get full(): boolean {
+    return this.#sink.writableLength > ENOUGH_UNREAD_BYTES;
+  }
+
+  write(text: string | Buffer): void {
+    if (this.#sink.destroyed) return;
+    if (this.#sink.writableLength > MAX_UNREAD_BYTES) return void this.#sink.destroy();
+    if (this.#sink.write(text)) return;
+    if (this.#stalledSince !== undefined) return;
+    this.#stalledSince = performance.now();
+    this.#sink.once("drain", () => (this.#stalledSince = undefined));
+  }
+
+  /** Ends the connection. */
+  cut(): void {
+    this.#sink.destroy();
+  }
+
+  /** Cuts it off if it has not read for too long. */
+  check(): void {
+    if (this.#stalledSince !== undefined && performance.now() - this.#stalledSince > MAX_STALL_MS) this.#sink.destroy();
+  }
+
+  /** Resolves when everything written has been taken, or the reader is gone; it is cut off when that takes too long. */
+  async drained(): Promise<void> {
+    if (!this.#sink.writableNeedDrain || this.#sink.destroyed) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#sink.off("drain", done).off("close", done);
+        resolve();
+      };
+      const timer = setTimeout(() => void this.#sink.destroy(), MAX_STALL_MS);
+      timer.unref();
+      this.#sink.once("drain", done).once("close", done);
+    });
+  }
+}

@@ -1,0 +1,38 @@
+import type { SeenInstance, SeenStore } from "./api.ts";
+import { placeKey } from "./keyspace.ts";
+import { pipelined } from "./pipeline.ts";
+import { texts, type Runner } from "./run.ts";
+
+/** More instances of one verifier than this are refused. */
+export const MAX_INSTANCES = 1_000;
+/** Longer than a receipt is kept unless the retention is longer still: what receipts say rests on this. */
+const KEEP_MS = 8 * 86_400_000;
+
+/** One hash a verifier, `stint:{meta}:seen:<verifier>`: instance to `[at, max staleness, position, acked]`. */
+export function createSeenStore(runner: Runner): SeenStore {
+  return {
+    async note(verifier, notes) {
+      const rows = notes.map(({ instance, at, maxStalenessMs, position }) => [
+        instance,
+        Math.floor(at),
+        Math.ceil(maxStalenessMs),
+        position ?? "",
+      ]);
+      return texts(await runner.run("note-seen", "meta", { verifier, notes: JSON.stringify(rows), max: MAX_INSTANCES, keep: KEEP_MS }));
+    },
+    async read(verifiers) {
+      if (verifiers.length === 0) return new Map();
+      const [row = []] = await pipelined(runner, ["meta"], (pipe, place) => {
+        for (const verifier of verifiers) pipe.hgetall(`${placeKey(place)}:seen:${verifier}`);
+      });
+      return new Map(verifiers.map((verifier, index) => [verifier, instancesOf(row[index])]));
+    },
+  };
+}
+
+function instancesOf(reply: unknown): readonly SeenInstance[] {
+  return Object.entries((reply ?? {}) as Readonly<Record<string, string>>).map(([instance, text]) => {
+    const [at, maxStalenessMs, position, ackedAt] = JSON.parse(text) as [number, number, string, number];
+    return { instance, at, maxStalenessMs, position: position === "" ? undefined : position, ackedAt };
+  });
+}
