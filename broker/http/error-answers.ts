@@ -155,6 +155,24 @@ export const ERROR_ANSWERS: Readonly<Record<ErrorCode, ErrorAnswer>> = {
     "More than one grant issues for that audience; candidates names them.",
     "Name one: scope=grant:NAME.",
   ),
+  invalid_token: say(
+    { ...evidence, oauth: "invalid_request" },
+    "Token not accepted",
+    "The token is not a live one of ours for this audience: expired, revoked, made for somebody else or not bound to its sender look the same.",
+    "Ask for a fresh credential.",
+  ),
+  insufficient_scope: say(
+    denied,
+    "Scope too small",
+    "The route that decides on this request needs scopes that the token does not have.",
+    "Ask for a credential with the scopes named.",
+  ),
+  ambiguous_request: say(
+    denied,
+    "Request can be read in two ways",
+    "The path is written so that a proxy, a framework or a file system may take it for another one.",
+    "Send the path plainly: no encoded separators, no dots, no double slashes, letters as the route has them.",
+  ),
   locked: say(
     denied,
     "Locked",

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { canonicalize } from "json-canonicalize";
 import type { z } from "zod";
+import { compileRoutes, type Routes } from "../../actions/routes.ts";
 import type { Problem } from "../../domain/errors.ts";
 import { parseDuration } from "../../domain/time.ts";
 import { compileGrant, type GrantWorld } from "./compile-grant.ts";
@@ -77,6 +78,7 @@ export interface Compilation {
   readonly policy: CompiledPolicy;
   readonly trusts: readonly Checked<TrustDocument>[];
   readonly grants: readonly Checked<GrantDocument>[];
+  readonly verifiers: readonly Checked<VerifierDocument>[];
   readonly settings: PolicySettings;
   readonly all: readonly Checked[];
 }
@@ -101,10 +103,12 @@ export function compile(located: readonly Located[], context: PolicyContext, pro
   };
   const grantDocuments = of<GrantDocument>("Grant");
   const rules = grantDocuments.flatMap(({ document, complaints }) => compileGrant(document, world, complaints) ?? []);
-  const verifiers = new Map(of<VerifierDocument>("Verifier").map((item) => [item.document.name, compileVerifier(item)]));
+  const verifierDocuments = of<VerifierDocument>("Verifier");
+  const version = versionOf(checked);
+  const verifiers = new Map(verifierDocuments.map((item) => [item.document.name, compileVerifier(item, version)]));
   const settings = compileSettings(of<SettingsDocument>("Settings")[0]?.document);
-  const policy = new CompiledPolicy({ version: versionOf(checked), trusts, verifiers, settings, problems, rules });
-  return { policy, trusts: trustDocuments, grants: grantDocuments, settings, all: checked };
+  const policy = new CompiledPolicy({ version, trusts, verifiers, settings, problems, rules });
+  return { policy, trusts: trustDocuments, grants: grantDocuments, verifiers: verifierDocuments, settings, all: checked };
 }
 
 function checkShapes(located: readonly Located[], problems: Problem[]): { checked: Checked[]; names: Map<Kind, Set<string>> } {
@@ -155,7 +159,7 @@ function refuseSharedTrust(documents: readonly Checked<TrustDocument>[], trusts:
   }
 }
 
-function compileVerifier({ document, complaints }: Checked<VerifierDocument>): Verifier {
+function compileVerifier({ document, complaints }: Checked<VerifierDocument>, version: string): Verifier {
   const checks = document.checks ?? "none";
   const keys = document.key === undefined ? [] : typeof document.key === "string" ? [document.key] : document.key;
   if (keys.length === 0 && (checks === "feed" || checks === "introspection")) {
@@ -166,8 +170,16 @@ function compileVerifier({ document, complaints }: Checked<VerifierDocument>): V
     audience: document.audience,
     keyHashes: keys.map((key) => key.slice("sha256:".length)),
     checks,
-    ...(document.routes === undefined ? {} : { routes: document.routes }),
+    ...(document.routes === undefined ? {} : { routes: document.routes, actions: actionsOf(document, complaints, version) }),
   };
+}
+
+function actionsOf({ name, routes = [] }: VerifierDocument, complaints: Complaints, version: string): Routes {
+  const { file } = complaints.located;
+  const placeOf = (index: number) => ({ file, line: complaints.located.place(["routes", index]).line });
+  const compiled = compileRoutes(name, routes, version, placeOf);
+  for (const { index, at, message, ...more } of compiled.faults) complaints.add(["routes", index, ...at], message, more);
+  return compiled.routes;
 }
 
 function compileSettings(document: SettingsDocument | undefined): PolicySettings {

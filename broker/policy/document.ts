@@ -123,18 +123,14 @@ const PolicyTest = z.strictObject({
 });
 export type PolicyTest = z.infer<typeof PolicyTest>;
 
+const ScopeToken = z
+  .string()
+  .regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/, "must be a scope of RFC 6749: visible ASCII without spaces, quotes and backslashes");
 const Issue = z.looseObject({
   issuer: Text.max(63).describe("Kind of credential, for example jwt.").optional(),
   target: Name.optional(),
   audience: Audience.optional(),
-  scope: z
-    .array(
-      z
-        .string()
-        .regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/, "must be a scope of RFC 6749: visible ASCII without spaces, quotes and backslashes"),
-    )
-    .max(64, "holds more than 64 values")
-    .optional(),
+  scope: z.array(ScopeToken).max(64, "holds more than 64 values").optional(),
   ttl: Ttl.describe("What one gets unasked; default 10m.").optional(),
   max_ttl: Ttl.describe("What may be asked; default as ttl.").optional(),
 });
@@ -160,9 +156,9 @@ export type GrantDocument = z.infer<typeof GrantDocument>;
 const KeyHash = z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be sha256: and 64 lower-case hex digits");
 const Route = z.strictObject({
   method: OneOrMore(z.string().regex(/^(?:[A-Z]{1,16}|\*)$/, "must be an HTTP method in capitals, or *")).optional(),
-  path: Text.max(1024),
-  require: z.looseObject({ scope: z.array(z.string()).optional() }).optional(),
-  when: When.optional(),
+  path: Text.max(1024).describe('Decoded, from the first "/", without a query. * stops at "/" and ":", ** does not.'),
+  require: z.strictObject({ scope: z.array(ScopeToken).max(64, "holds more than 64 values").optional() }).optional(),
+  when: When.describe("A CEL expression over token, request and now.").optional(),
 });
 export const VerifierDocument = z.strictObject({
   kind: z.literal("Verifier"),

@@ -2,6 +2,7 @@ import type { Problem } from "../../domain/errors.ts";
 import type { Compilation, Checked } from "./compile.ts";
 import { lintGrant } from "./lint-grant.ts";
 import { lintTrust } from "./lint-trust.ts";
+import { lintVerifier } from "./lint-verifier.ts";
 import { suggestion } from "./nearest.ts";
 import { runTests } from "./tests.ts";
 import type { Path } from "./yaml.ts";
@@ -31,6 +32,9 @@ export const LINT_RULES = {
   "unknown-claim": "The platform sends no claim of this name.",
   "audit-mode": "The grant is in audit mode: candidates are let through.",
   "no-tests": "The grant has no tests.",
+  "route-shadowed": "An earlier route matches whatever this one matches, so this one never decides.",
+  "route-scope": "The route needs a scope that no grant for the verifier's audience gives.",
+  "open-route": "The route lets any live token for the audience change something.",
   "test-failed": "One of the grant's own tests fails.",
 } as const;
 export type LintRule = keyof typeof LINT_RULES;
@@ -46,6 +50,11 @@ export function lint(compilation: Compilation, now: number): void {
     const report = reporter(checked, compilation);
     lintGrant(checked.document, compilation.policy.trusts, now, report);
     lintTests(checked.document, compilation, report);
+  }
+  for (const checked of compilation.verifiers) {
+    const { audience } = checked.document;
+    const given = (compilation.policy.byAudience.get(audience) ?? []).flatMap(({ issue }) => issue.scope);
+    lintVerifier(compilation.policy.verifiers.get(checked.document.name), new Set(given), reporter(checked, compilation));
   }
   for (const checked of compilation.all) checkAccept(checked);
 }

@@ -1,3 +1,4 @@
+import type { RouteDocument, Routes } from "../../actions/routes.ts";
 import type { Problem } from "../../domain/errors.ts";
 import type { Claims } from "../../domain/principal.ts";
 
@@ -57,7 +58,9 @@ export interface Verifier {
   readonly keyHashes: readonly string[];
   readonly checks: "feed" | "introspection" | "status_list" | "none";
   /** Exact actions, as written; absent where the verifier names none. */
-  readonly routes?: readonly Readonly<Record<string, unknown>>[];
+  readonly routes?: readonly RouteDocument[];
+  /** The same, compiled. */
+  readonly actions?: Routes;
 }
 
 export interface PolicySettings {

@@ -24,9 +24,11 @@ const named = (blocks: readonly Block[]) => blocks.map((block) => ({ name: `${bl
 describe("YAML in the documentation", () => {
   it("says what it is an example of, so that it is tried here", () => {
     expect(
-      yaml.filter(({ info }) => !/^yaml (?:policy|claims|when|accept|workflow)$/.test(info)).map(({ page, line }) => `${page}:${line}`),
+      yaml
+        .filter(({ info }) => !/^yaml (?:policy|claims|when|accept|verifier|workflow)$/.test(info))
+        .map(({ page, line }) => `${page}:${line}`),
     ).toEqual([]);
-    for (const kind of ["policy", "claims", "when", "accept", "workflow"])
+    for (const kind of ["policy", "claims", "when", "accept", "verifier", "workflow"])
       expect({ kind, examples: of(kind).length > 0 }).toEqual({ kind, examples: true });
   });
 
@@ -70,6 +72,22 @@ describe("YAML in the documentation", () => {
       expect(source).toBeDefined();
       expect({ source, error: "error" in compileWhen(source ?? "") }).toEqual({ source, error: false });
     }
+  });
+
+  it.each(named(of("verifier")))("is a verifier that loads beside a grant for its audience: $name", ({ block }) => {
+    const [audience = ""] = /(?<=^audience: )\S+/m.exec(block.text) ?? [];
+    const grant = `kind: Trust
+name: github
+owner: a
+oidc: { issuer: https://token.actions.githubusercontent.com, preset: github }
+---
+kind: Grant
+name: deploy
+owner: a
+allow: [{ trust: github, claims: { repository_id: "1", event_name: push } }]
+issue: { issuer: jwt, audience: ${audience}, scope: [deploy:read, deploy:write] }`;
+    const { problems } = loadDocuments([{ file: "example.yaml", text: `${block.text}\n---\n${grant}` }], context);
+    expect(problems.filter(({ rule }) => rule !== "no-tests")).toEqual([]);
   });
 
   it.each(named(of("accept")))("accepts rules that exist, with a reason: $name", ({ block }) => {

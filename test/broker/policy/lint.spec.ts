@@ -326,3 +326,45 @@ describe("lint rules", () => {
     expect(context.stintUrl).toBe("https://stint.acme.dev");
   });
 });
+
+describe("the routes of a verifier", () => {
+  const verifier = (...routes: string[]): string =>
+    `kind: Verifier\nname: api\naudience: https://x.test\nroutes:\n${routes.map((route) => `  - ${route}\n`).join("")}---\n${grant("github", '{ repository_id: "1", event_name: push }')}`.replace(
+      "audience: https://x.test }",
+      "audience: https://x.test, scope: [read] }",
+    );
+
+  it.each([
+    ["that come behind one which matches all of theirs", ["{ path: /a/** }", '{ method: GET, path: "/a/b" }'], "route-shadowed", "error"],
+    ["written twice", ["{ method: [GET, PUT], path: /a }", "{ method: PUT, path: /a }"], "route-shadowed", "error"],
+    ["whose scope no grant gives", ["{ path: /a, require: { scope: [read, wirte] } }"], "route-scope", "warning"],
+    ["that change something and need nothing", ["{ method: [GET, DELETE], path: /a }"], "open-route", "warning"],
+    ["for any method that need nothing", ["{ path: /a, require: {} }"], "open-route", "warning"],
+  ])("%s", (_, routes, rule, severity) => {
+    expect(found(verifier(...routes)).map((one) => [one.rule, one.severity])).toContainEqual([rule, severity]);
+  });
+
+  it("are fine where each may be met and needs something, or only reads", () => {
+    const routes = [
+      "{ method: GET, path: /a }",
+      "{ method: PUT, path: /a, require: { scope: [read] } }",
+      "{ path: /a/*, when: token.x == 1 }",
+    ];
+    expect(found(verifier(...routes))).toEqual([]);
+  });
+
+  it("are errors at their place where they cannot be read", () => {
+    const { problems, policy } = load(
+      verifier("{ path: /a, require: { scopes: [read] } }", '{ path: /b, when: "tokn.x == 1" }', "{ path: b/../c }"),
+    );
+    expect(policy).toBeUndefined();
+    const errors = problems
+      .filter(({ severity }) => severity === "error")
+      .map(({ line, path, message, help }) => ({ line, path, message, help }));
+    expect(errors).toEqual([
+      { line: 5, path: "api.routes[0].require.scopes", message: 'unknown member "scopes"', help: expect.stringContaining("scope") },
+      { line: 6, path: "api.routes[1].when", message: expect.stringContaining("Unknown variable: tokn"), help: undefined },
+      { line: 7, path: "api.routes[2].path", message: expect.stringContaining("does not begin with a slash"), help: expect.any(String) },
+    ]);
+  });
+});
