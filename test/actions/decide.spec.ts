@@ -145,7 +145,7 @@ describe("exact actions", () => {
     const text = fc.string({ maxLength: 20 });
     fc.assert(
       fc.property(text, text, fc.dictionary(text, fc.jsonValue()), (method, path, token) => {
-        const decision = decideAction(ROUTES, asked(method, `/${path}`, token as Asked["token"]));
+        const decision = decideAction(ROUTES, asked(method, `/${path}`, token));
         if (decision.allowed) expect(["/open", "/deploy/"].some((prefix) => `/${path}`.startsWith(prefix))).toBe(true);
         decision.trace();
       }),
