@@ -103,6 +103,8 @@ export class RemoteKeys {
       this.#triedAt = stampOf(clock);
       this.#reading = this.#read().finally(() => {
         this.#reading = undefined;
+        // from its end on: who has waited for an attempt to fail must not wait for the next one at once
+        this.#triedAt = stampOf(clock);
       });
     }
     await this.#reading;
