@@ -6,6 +6,8 @@ import type { Runner } from "./run.ts";
 import { walkByScore } from "./walk.ts";
 
 const CHANNEL = "stint:feed";
+/** A mark on a signing key stands a second time under the short name that leases keep. */
+const SHORT_KEY = "k:";
 /** Length of an id inside its bucket; a member of the revoked set is that and the grant's name. */
 const ID_LENGTH = 26;
 
@@ -33,7 +35,9 @@ export function createFeedStore(runner: Runner): FeedStore {
         leaseEntry(member.slice(0, ID_LENGTH), member.slice(ID_LENGTH), Number(scores[index] ?? 0)),
       );
       const entries = [
-        ...Object.entries(marks).map(([field, at]): FeedEntry => ({ kind: "mark", scope: scopeOf(field), at: Number(at) })),
+        ...Object.entries(marks)
+          .filter(([field]) => !field.startsWith(SHORT_KEY))
+          .map(([field, at]): FeedEntry => ({ kind: "mark", scope: scopeOf(field), at: Number(at) })),
         ...leases,
       ];
       return { entries, position, nextCursor: page.next };

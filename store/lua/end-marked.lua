@@ -26,10 +26,11 @@ else
   end
 end
 local reply = { next_cursor }
+local wanted = place == KEY and short(name) or name
 local closed, revoking, gone = {}, {}, 0
 for _, id in ipairs(ids) do
   local lease = read_lease(id)
-  if lease and lease[OPENED] <= mark and (place == 0 or lease[place] == name) then
+  if lease and lease[OPENED] <= mark and (place == 0 or lease[place] == wanted) then
     local how = finish(id, lease, at, "revoked")
     if how == "closed" then
       closed[#closed + 1] = "lease_" .. id

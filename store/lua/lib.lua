@@ -85,10 +85,13 @@ local function move(lease, to)
   end
 end
 
+-- A lease names its signing key by the first letters of its id only; a mark on a key stands under both its names.
+local function short(key) return string.sub(key, 1, 12) end
+
 -- The latest mark over these names, 0 when there is none.
 local function mark_over(subject, grant, issuer, trust, key)
   if facts.marks == 0 then return 0 end
-  local got = redis.call("HMGET", P .. ":marks", "all", "workload:" .. subject, "grant:" .. grant, "issuer:" .. issuer, "trust:" .. trust, "key:" .. key)
+  local got = redis.call("HMGET", P .. ":marks", "all", "workload:" .. subject, "grant:" .. grant, "issuer:" .. issuer, "trust:" .. trust, "k:" .. short(key))
   local latest = 0
   for i = 1, 6 do
     local mark = tonumber(got[i] or 0)

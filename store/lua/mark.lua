@@ -8,6 +8,9 @@ local before = tonumber(redis.call("HGET", marks, scope) or 0)
 if again == 1 and before >= mark then return string.format("%.0f", before) end
 if instant_of_mark > before then
   redis.call("HSET", marks, scope, string.format("%.0f", instant_of_mark))
+  if string.sub(scope, 1, 4) == "key:" then
+    redis.call("HSET", marks, "k:" .. short(string.sub(scope, 5)), string.format("%.0f", instant_of_mark))
+  end
   announce("m", scope, instant_of_mark)
 end
 -- No lease outlives its opening by more than a day: older marks cover nothing.

@@ -39,7 +39,7 @@ if agreed ~= 1 or facts.hw > now + 60000 then return refuse("clock_disagrees", n
 -- Not a refusal for the caller: the broker comes back with a later id.
 local mark = mark_over(subject, grant, issuer, trust, key)
 -- A withdrawn key signs nothing more, however late the lease: the broker has not heard of it yet.
-if key ~= "" and facts.marks > 0 and redis.call("HGET", P .. ":marks", "key:" .. key) then
+if key ~= "" and facts.marks > 0 and redis.call("HGET", P .. ":marks", "k:" .. short(key)) then
   return { "superseded", string.format("%.0f", mark), "key" }
 end
 if opened <= mark then return { "superseded", string.format("%.0f", mark), "" } end
@@ -100,7 +100,7 @@ if task_is_new then
 end
 
 local computes = state == "active" and 1 or 0
-local lease = { computes == 1 and "a" or "p", subject, workload, trust, grant, issuer, task_id, opened, expires, opened + max_ttl, class, computes, key }
+local lease = { computes == 1 and "a" or "p", subject, workload, trust, grant, issuer, task_id, opened, expires, opened + max_ttl, class, computes, short(key) }
 if terms ~= "" then lease[TERMS] = terms end
 local packed = cjson.encode(lease)
 redis.call("SET", lease_key(id), packed)

@@ -23,7 +23,7 @@ if lease[MAX_EXPIRES] < expires then expires, limit = lease[MAX_EXPIRES], "grant
 if task.expiresAt < expires then expires, limit = task.expiresAt, "task" end
 if expires < lease[EXPIRES] then expires = lease[EXPIRES] end
 lease[EXPIRES] = expires
-if key ~= "" then lease[KEY] = key end
+if key ~= "" then lease[KEY] = short(key) end
 write_lease(id, lease)
 redis.call("ZADD", P .. ":due", expires, id)
 record(at, said, { lease = "lease_" .. id, task = "task_" .. task_id, expires_at = expires, limited_by = limit })
