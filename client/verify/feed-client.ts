@@ -145,7 +145,7 @@ export class FeedClient {
     if (event === "revoked") this.#revoke(readLeases(read["leases"]), clock.now());
     if (event === "mark") this.#mark(readMark(read, Math.max(asOf, clock.now())));
     this.#position = position;
-    if (!this.#freshness.observe(asOf)) throw new FeedProtocolError("its time jumped ahead");
+    if (!this.#freshness.observe(asOf, "now" in read ? readWhole(read, "now") : asOf)) throw new FeedProtocolError("its time jumped ahead");
     this.#keepTidy(asOf);
     this.#onEvent();
     if (event === "sync") this.#acknowledgements.begin();

@@ -20,7 +20,7 @@ const MAX_BATCH = 10_000;
 const MAX_NAME = 1024;
 /** An honest mark is at or before the instant it is read at; beyond this it would refuse tokens that nobody revoked. */
 const MARK_AHEAD_MS = 60_000;
-const POSITION = /^[A-Za-z0-9_=.:~-]{1,4096}$/;
+const POSITION = /^[A-Za-z0-9_-]{1,4096}$/;
 
 /** The JSON object of an event or a line. Throws FeedProtocolError, as everything here. */
 export function readJson(text: string): JsonObject {

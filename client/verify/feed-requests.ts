@@ -38,7 +38,7 @@ export async function postSeen(settings: FeedSettings, position: string, applied
   await fetchText(fetch, clock, `${issuer}/v1/feed/seen`, { method: "POST", headers, body, maxBytes: 65_536, timeoutMs: 5_000 });
 }
 
-const staleness = ({ maxStalenessMs }: FeedSettings): number => Math.ceil(maxStalenessMs / 1000);
+const staleness = ({ maxStalenessMs }: FeedSettings): number => Math.max(1, Math.ceil(maxStalenessMs / 1000));
 
 function open({ issuer, authorization, fetch, clock }: FeedSettings, path: string, type: string, signal: AbortSignal): Promise<OpenStream> {
   return openStream(fetch, clock, { url: `${issuer}${path}`, headers: { authorization }, type, idleMs: IDLE_MS, signal });

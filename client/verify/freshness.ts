@@ -26,16 +26,19 @@ export class Freshness {
     this.#first = true;
   }
 
-  /** Takes an event's `as_of`. False when it jumped ahead: then nothing about this connection's time is to be believed. */
-  observe(asOf: number): boolean {
+  /**
+   * Takes an event's `as_of`, and the broker's instant of writing it where it says so. False when that jumped ahead: then nothing
+   * about this connection's time is to be believed.
+   */
+  observe(asOf: number, written: number = asOf): boolean {
     const { monotonic, now } = { monotonic: this.#clock.monotonic(), now: this.#clock.now() };
-    const seen = monotonic - asOf;
+    const seen = monotonic - Math.max(written, asOf);
     if (!this.#first && this.#offset !== undefined && seen < this.#offset - JUMP_MS) return false;
     this.#offset = Math.min(this.#offset ?? seen, seen);
     // another broker's clock may be behind that of the last one; one broker's own never goes back
     this.#asOf = this.#first ? asOf : Math.max(this.#asOf, asOf);
     this.#first = false;
-    const age = seen - this.#offset;
+    const age = monotonic - asOf - this.#offset;
     const at: Stamp = { monotonic: monotonic - age, now: now - age };
     // what was known stays known: an older broker makes nothing older
     if (this.#freshAt === undefined || at.monotonic > this.#freshAt.monotonic) this.#freshAt = at;

@@ -31,7 +31,7 @@ export interface VerifierOptions {
   readonly cache?: { readonly maxEntries?: number; readonly maxBytes?: number };
   /** Revoked leases held exactly, 4,000,000 by default; beyond that everything as old as the newest of them is refused. */
   readonly maxRevoked?: number;
-  /** What this process calls itself among others with the same name; random by default. */
+  /** What this process calls itself among others with the same name; random by default. One that it keeps, such as its host's, is better. */
   readonly instance?: string;
   readonly fetch?: Fetch;
   readonly now?: () => number;
@@ -63,7 +63,7 @@ export interface VerifierSettings {
 
 /** Never `none`, never anything symmetric: a public key would be the secret (RFC 8725 section 2.1). */
 const ASYMMETRIC = ["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "Ed25519", "EdDSA"];
-const INSTANCE = /^[A-Za-z0-9._-]{1,64}$/;
+const INSTANCE = /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$/;
 const HOUR_MS = 3_600_000;
 
 /** Throws TypeError naming the option that is wrong, never its value where that may be secret. */
@@ -83,7 +83,7 @@ export function readOptions(options: VerifierOptions): VerifierSettings {
   if (revocation !== "none" && !known)
     throw new TypeError(`name and key are needed for revocation: "${revocation}"; stint verifier add makes them`);
   const instance = options.instance ?? `i-${crypto.randomUUID()}`;
-  if (!INSTANCE.test(instance)) throw new TypeError("instance must be at most 64 letters, digits, dots, dashes and underscores");
+  if (!INSTANCE.test(instance)) throw new TypeError("instance must be letters, digits and . _ : @ -, 128 at most");
   const fetch = options.fetch ?? ((input: string, init?: RequestInit) => globalThis.fetch(input, init));
   return {
     issuer,

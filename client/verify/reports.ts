@@ -2,15 +2,16 @@ import type { VerifierClock } from "./clock.ts";
 import { type Fetch, HttpFailure, fetchText } from "./http.ts";
 import type { VerifierLog } from "./log.ts";
 
-/** That a token was used, or used after its end. */
+/** That a token was met, and what became of it. */
 export interface Use {
   readonly lease: string;
   /** Milliseconds since 1970; of several alike, the last. */
   readonly at: number;
+  /** Honoured; refused because its lease had ended; or refused for another reason. */
+  readonly outcome: "accepted" | "ended" | "refused";
   readonly route?: string | undefined;
+  /** An IP address. */
   readonly source?: string | undefined;
-  /** Why it was refused, if it was. */
-  readonly refused?: string | undefined;
 }
 
 export interface ReportSettings {
@@ -22,12 +23,18 @@ export interface ReportSettings {
   readonly log: VerifierLog;
 }
 
+interface CountedUse extends Use {
+  readonly count: number;
+}
+
 const EVERY_MS = 10_000;
 const AT_ONCE = 100;
+const MAX_COUNT = 1_000_000;
 const MAX_WAITING = 1_000;
 /** A broker that takes no reports is asked again after this long. */
 const REFUSED_MS = 600_000;
-const MAX_TEXT = 256;
+const MAX_ROUTE = 160;
+const ADDRESS = /^[0-9A-Fa-f.:]{2,45}$/;
 
 /**
  * Tells the broker which leases are used, so that it can say when one last was, or that one is used after its end. Uses that are
@@ -36,7 +43,7 @@ const MAX_TEXT = 256;
  */
 export class UseReports {
   readonly #settings: ReportSettings;
-  #waiting = new Map<string, Use>();
+  #waiting = new Map<string, CountedUse>();
   #cancel: (() => void) | undefined;
   #sending: Promise<void> | undefined;
   #notBefore = Number.NEGATIVE_INFINITY;
@@ -54,14 +61,23 @@ export class UseReports {
 
   add(use: Use): void {
     if (this.#closed) return;
-    const route = use.route?.slice(0, MAX_TEXT);
-    const source = use.source?.slice(0, MAX_TEXT);
-    const like = `${use.lease} ${use.refused ?? ""} ${source ?? ""} ${route ?? ""}`;
-    if (!this.#waiting.has(like) && this.#waiting.size >= MAX_WAITING) {
+    const { lease, outcome } = use;
+    const route = use.route === undefined ? undefined : printable(use.route);
+    const source = use.source !== undefined && ADDRESS.test(use.source) ? use.source : undefined;
+    const like = `${lease} ${outcome} ${source ?? ""} ${route ?? ""}`;
+    const before = this.#waiting.get(like);
+    if (before === undefined && this.#waiting.size >= MAX_WAITING) {
       this.#dropped++;
       return;
     }
-    this.#waiting.set(like, { lease: use.lease, at: Math.round(use.at), route, source, refused: use.refused });
+    this.#waiting.set(like, {
+      lease,
+      at: Math.round(use.at),
+      outcome,
+      count: Math.min((before?.count ?? 0) + 1, MAX_COUNT),
+      route,
+      source,
+    });
     if (this.#waiting.size >= AT_ONCE) this.#send();
     else this.#cancel ??= this.#settings.clock.after(EVERY_MS, () => this.#send());
   }
@@ -93,7 +109,7 @@ export class UseReports {
     });
   }
 
-  async #post(uses: readonly Use[]): Promise<void> {
+  async #post(uses: readonly CountedUse[]): Promise<void> {
     const { issuer, authorization, instance, fetch, clock, log } = this.#settings;
     const headers = { authorization, "content-type": "application/json" };
     try {
@@ -109,3 +125,6 @@ export class UseReports {
     }
   }
 }
+
+/** Text that a log may show as it is. */
+const printable = (text: string): string => text.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, MAX_ROUTE);

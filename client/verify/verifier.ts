@@ -1,6 +1,6 @@
 import { checkTimes } from "./claims.ts";
 import { confirmBinding } from "./confirmation.ts";
-import { VerifyError } from "./errors.ts";
+import { VerifyError, type VerifyReason } from "./errors.ts";
 import { Introspector } from "./introspection.ts";
 import { Knowledge, type KnowledgeState } from "./knowledge.ts";
 import { KnownTokens, type KnownTokensState, type Verified } from "./known-tokens.ts";
@@ -65,7 +65,7 @@ export class Verifier {
 
   /** Counts a use of a token that was honoured; for adapters that learn its route later. */
   used({ payload }: Verified, where: Whence): void {
-    this.#reports?.add({ lease: payload.lease_id, at: this.#settings.clock.now(), ...whence(where) });
+    this.#reports?.add({ lease: payload.lease_id, at: this.#settings.clock.now(), outcome: "accepted", ...whence(where) });
   }
 
   /** Logs a refusal; those that come before a token is looked at are handed in by adapters. */
@@ -152,10 +152,13 @@ export class Verifier {
         lease,
       });
     if (lease !== undefined && presentation !== undefined)
-      this.#reports?.add({ lease, at: clock.now(), refused: reason, ...whence(presentation) });
+      this.#reports?.add({ lease, at: clock.now(), outcome: ENDED.has(reason) ? "ended" : "refused", ...whence(presentation) });
     return error;
   }
 }
+
+/** Reasons that say that the token was met after its end. */
+const ENDED: ReadonlySet<string> = new Set<VerifyReason>(["revoked", "inactive", "expired"]);
 
 type Whence = Pick<Presentation, "route" | "source">;
 const whence = ({ route, source }: Whence): Whence => ({ route, source });

@@ -36,7 +36,7 @@ export class TestFeed {
 
   /** Says how far it has read; nothing while it is dark. */
   async sync(): Promise<void> {
-    await this.#send(this.#text("sync", {}));
+    await this.#send(this.#text("sync", { now: this.#now() }));
   }
 
   /** Cuts everybody off and answers nobody, until it is lit again. */

@@ -29,9 +29,10 @@ export interface TestTokenOptions {
 export interface ReportedUse {
   readonly lease: string;
   readonly at: number;
+  readonly outcome: "accepted" | "ended" | "refused";
+  readonly count: number;
   readonly route?: string;
   readonly source?: string;
-  readonly refused?: string;
 }
 
 interface SigningKey {

@@ -223,8 +223,8 @@ describe("protect", () => {
     await it.get("/deploy/other-name", token);
     await it[Symbol.asyncDispose]();
     expect(it.idp.uses).toEqual([
-      { lease, at: it.idp.clock.now(), route: "GET /deploy/:id", source: "127.0.0.1" },
-      { lease, at: it.idp.clock.now(), source: "127.0.0.1", refused: "revoked" },
+      { lease, at: it.idp.clock.now(), outcome: "accepted", count: 2, route: "GET /deploy/:id", source: "127.0.0.1" },
+      { lease, at: it.idp.clock.now(), outcome: "ended", count: 1, source: "127.0.0.1" },
     ]);
   });
 });

@@ -191,8 +191,8 @@ describe("reports of use", () => {
     expect(feed.used[0]).toEqual({
       instance: "api-1",
       uses: [
-        { lease, at: last, source: "192.0.2.1", route: "GET /x" },
-        { lease: expired, at: last, refused: "expired" },
+        { lease, at: last, outcome: "accepted", count: 2, source: "192.0.2.1", route: "GET /x" },
+        { lease: expired, at: last, outcome: "ended", count: 1 },
       ],
     });
   });
@@ -270,6 +270,14 @@ describe("freshness", () => {
     clock.advance(1_000);
     expect(freshness.observe(clock.now() - 600)).toBe(true);
     expect(freshness.ageMs).toBe(200);
+  });
+
+  it("counts what the broker itself was behind by, where it says what time it was", () => {
+    const clock = movingClock();
+    const freshness = new Freshness(clock);
+    freshness.connected(undefined);
+    expect(freshness.observe(clock.now() - 90_000, clock.now() - 86_000)).toBe(true);
+    expect(freshness.ageMs).toBe(4_000);
   });
 
   it("does not believe an instant that jumps ahead, nor is made older by a broker that is behind", () => {
