@@ -67,7 +67,7 @@ describe("what verifiers have seen", () => {
     const { id } = await reader.next(({ event }) => event === "sync");
     reader.close();
     expect((await say(SHIP.key, { instance: "ship-3", position: id })).status).toBe(204);
-    expect(await instance("ship-api", "ship-3")).toMatchObject({ acknowledged_at: null, as_of: null });
+    expect(await eventually("it is listed", () => instance("ship-api", "ship-3"))).toMatchObject({ acknowledged_at: null, as_of: null });
   });
 
   it("is taken from verifiers only, and in their form only", async () => {
