@@ -15,6 +15,8 @@ import type { AuditTrail } from "./audit-trail.ts";
 import { createBackground } from "./background.ts";
 import { composeServices, type Works } from "./compose-services.ts";
 import { createEventBus } from "./events.ts";
+import { Acknowledged } from "./feed/acknowledged.ts";
+import { createFacts } from "./feed/facts.ts";
 import { createGate, type Gate } from "./gate.ts";
 import { createHold, type Hold } from "./hold.ts";
 import type { HandleSealer, Log, Parts } from "./parts.ts";
@@ -109,6 +111,8 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
   const hold = createHold({ store, now, log, events, issuers }, audit);
   const attestor = createAttestor({ trusts: () => policy().trusts, clock: now });
   const gate = gateOf(store, audit, hold, leaving);
+  const background = createBackground(log);
+  const acknowledged = new Acknowledged(store.seen, now, background);
   const parts: Parts = {
     url,
     store,
@@ -118,7 +122,8 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     gate,
     events,
     log,
-    background: createBackground(log),
+    background,
+    facts: createFacts({ store, now, policy, issuers, log }, acknowledged),
     attest: (evidence) => attestor.attest(evidence.reveal()),
     signatures: ownSignatures(keys),
     refreshKeys: async () => void (await keys.refresh()),
@@ -128,6 +133,7 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
   };
   const compile = (documents: Parameters<typeof loadDocuments>[0]) => loadDocuments(documents, context());
   const works = composeServices(parts, {
+    acknowledged,
     keys,
     rotation,
     reseal: async (by) => (await rotation.reseal(by)) + (await resealHandles(store, sealer, log)),

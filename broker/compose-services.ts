@@ -5,7 +5,7 @@ import type { AuditTrail } from "./audit-trail.ts";
 import { createDenials } from "./denials/service.ts";
 import { createUnverified, type Unverified } from "./denials/unverified.ts";
 import { createDuties, type Duties } from "./duties.ts";
-import { Acknowledged } from "./feed/acknowledged.ts";
+import type { Acknowledged } from "./feed/acknowledged.ts";
 import { createFeed, type Feed } from "./feed/service.ts";
 import type { Hold } from "./hold.ts";
 import { createIdentify } from "./identify.ts";
@@ -29,6 +29,7 @@ import { createVerifiers } from "./verifiers.ts";
 
 /** What stands beneath the services, beside their parts. */
 export interface Foundations {
+  readonly acknowledged: Acknowledged;
   readonly keys: SigningKeys;
   readonly rotation: KeyRotation;
   /** Seals private keys and revocation handles anew under the first master key; how many were under another. */
@@ -70,7 +71,7 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
     };
     parts.background.run("record a refused operator", () => parts.store.audit.append(0, facts));
   });
-  const feed = createFeed(parts, new Acknowledged(parts.store.seen, parts.now, parts.background));
+  const feed = createFeed(parts, foundations.acknowledged);
   const breakers = createBreakers(parts.now);
   const sweeper = createSweeper(parts, createCalls(parts, breakers), breakers);
   const health = { storeAnswers: true, signs: true };

@@ -4,6 +4,7 @@ import type { Secret } from "../domain/secret.ts";
 import type { Clock } from "../domain/time.ts";
 import type { Store } from "../store/api.ts";
 import type { EventBus } from "./events.ts";
+import type { Facts } from "./feed/facts.ts";
 import type { Gate } from "./gate.ts";
 import type { Policy } from "./policy/policy.ts";
 import type { OwnSignatures } from "./tasks/token.ts";
@@ -42,6 +43,8 @@ export interface Parts {
   readonly onHold: () => boolean;
   readonly events: EventBus;
   readonly log: Log;
+  /** When what verifiers check was dead. */
+  readonly facts: Facts;
   readonly background: Background;
   /** Between 0 and 1; jitter only. */
   readonly random: () => number;

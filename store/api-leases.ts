@@ -136,6 +136,11 @@ export interface LeaseEnding {
   readonly expiresAt: number;
   readonly tookMs: number | undefined;
   readonly reason: string | undefined;
+  readonly grant?: string | undefined;
+  /** Number of the feed's entry, in the lease's bucket, behind which a verifier knows of the ending; where it was told at all. */
+  readonly announced?: number | undefined;
+  /** When it was dead everywhere, once that was known and written down. */
+  readonly deadBy?: number | undefined;
 }
 
 export interface LeaseStore {

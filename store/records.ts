@@ -29,6 +29,7 @@ const PLACES = [
   "externalName",
   "settledAt",
   "how",
+  "announced",
 ] as const;
 /** The 1-based place of a member in the array, as Lua counts. */
 export const placeOf = (member: (typeof PLACES)[number]): number => PLACES.indexOf(member) + 1;
@@ -89,6 +90,7 @@ export function readLease(bareId: string, text: string, marked: boolean): Stored
     attempts: number("attempts"),
     lastError: word("lastError") || undefined,
     terms: word("terms") || undefined,
+    announced: number("announced") || undefined,
   };
   return {
     lease,
@@ -147,14 +149,18 @@ export function endingOf({ lease, settledAt, how }: StoredLease): LeaseEnding {
     expiresAt: lease.expiresAt,
     tookMs: settledAt === undefined || lease.endedAt === undefined ? undefined : settledAt - lease.endedAt,
     reason: lease.lastError,
+    grant: lease.grant,
+    announced: lease.announced,
   };
 }
 
-/** Reads what `close` in lua/lib.lua left of a lease with its task: `[issuer, how, class, ended, expires, took, error]`. */
+type EndingRow = [string, string, string, number, number, number, string?, string?, number?, number?];
+
+/** Reads what `close` in lua/lib.lua left of a lease with its task: `[issuer, how, class, ended, expires, took, error, grant, announced, dead by]`. */
 export function readEnding(leaseId: LeaseId, text: string): LeaseEnding {
   const row = parse(text);
   if (!Array.isArray(row) || row.length < 6) throw alien();
-  const [issuer, how, letter, endedAt, expiresAt, tookMs, reason] = row as [string, string, string, number, number, number, string?];
+  const [issuer, how, letter, endedAt, expiresAt, tookMs, reason, grant, announced, deadBy] = row as EndingRow;
   const revocation = CLASSES[letter] ?? REVOCATIONS[2];
   const outcome: LeaseOutcome = how === "already_gone" || how === "forced" ? how : "revoked";
   return {
@@ -166,6 +172,9 @@ export function readEnding(leaseId: LeaseId, text: string): LeaseEnding {
     expiresAt,
     tookMs,
     reason: reason === undefined || reason === "" ? undefined : reason,
+    grant,
+    announced: announced === 0 ? undefined : announced,
+    deadBy,
   };
 }
 

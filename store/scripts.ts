@@ -122,6 +122,7 @@ export const SCRIPTS = {
   },
   "lock-exporter": { writes: "any", args: { holder: "text", ttl: "number" } },
   "unlock-exporter": { writes: "any", args: { holder: "text" } },
+  "note-dead": { writes: "room", args: { kind: "text", id: "text", said: "text" } },
   "note-seen": { writes: "room", args: { verifier: "text", notes: "text", max: "number", keep: "number" } },
 } as const satisfies Record<string, Script>;
 

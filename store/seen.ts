@@ -1,5 +1,6 @@
+import { bucketOfId, isId } from "../domain/ids.ts";
 import type { SeenInstance, SeenStore } from "./api.ts";
-import { placeKey } from "./keyspace.ts";
+import { bare, placeKey } from "./keyspace.ts";
 import { pipelined } from "./pipeline.ts";
 import { texts, type Runner } from "./run.ts";
 
@@ -26,6 +27,11 @@ export function createSeenStore(runner: Runner): SeenStore {
         for (const verifier of verifiers) pipe.hgetall(`${placeKey(place)}:seen:${verifier}`);
       });
       return new Map(verifiers.map((verifier, index) => [verifier, instancesOf(row[index])]));
+    },
+    async noteDead(of, deadBy) {
+      if (deadBy.size === 0) return;
+      const said = JSON.stringify(Object.fromEntries([...deadBy].map(([lease, at]) => [bare(lease), Math.ceil(at)])));
+      await runner.run("note-dead", bucketOfId(of), { kind: isId("task", of) ? "task" : "revocation", id: bare(of), said });
     },
   };
 }

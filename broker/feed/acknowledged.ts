@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import type { Clock } from "../../domain/time.ts";
 import type { SeenInstance, SeenStore } from "../../store/api.ts";
 import type { Background } from "../parts.ts";
@@ -15,6 +16,13 @@ const FLUSH_MS = 25;
 const MAX_WAITING = 10_000;
 /** A verifier that has too many instances is asked about again after this long. */
 const FULL_MS = 5_000;
+/** What was read from the store is good for this long. */
+const FRESH_MS = 50;
+
+interface Read {
+  readonly at: number;
+  readonly instances: Map<string, SeenInstance>;
+}
 
 /**
  * What verifiers have applied, as far as any broker was told. This broker's own part is known here at once; other brokers learn of it
@@ -25,6 +33,7 @@ export class Acknowledged {
   readonly #now: Clock;
   readonly #background: Background;
   readonly #waiting = new Map<string, Map<string, Omit<SeenInstance, "ackedAt">>>();
+  readonly #read = new Map<string, Read>();
   readonly #listeners = new Set<() => void>();
   readonly #full = new Map<string, { readonly until: number; readonly refused: Set<string> }>();
   #timer: NodeJS.Timeout | undefined;
@@ -44,7 +53,10 @@ export class Acknowledged {
     const before = of.get(heard.instance);
     if (before === undefined && this.#size >= MAX_WAITING) return true;
     if (before === undefined) this.#size += 1;
-    of.set(heard.instance, { ...heard, position: heard.position ?? before?.position, at: this.#now() });
+    const note = { ...heard, position: heard.position ?? before?.position, at: this.#now() };
+    of.set(heard.instance, note);
+    const read = this.#read.get(verifier);
+    if (read !== undefined) merge(read.instances, note);
     this.#waiting.set(verifier, of);
     this.#timer ??= setTimeout(() => this.#background.run("write down what verifiers have seen", () => this.flush()), FLUSH_MS).unref();
     if (heard.position !== undefined) for (const listener of this.#listeners) listener();
@@ -57,10 +69,17 @@ export class Acknowledged {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Instances of these verifiers, from the store and from what waits here. */
+  /** Instances of these verifiers: as the store had them a moment ago, with what was said here since. */
   async of(verifiers: readonly string[]): Promise<ReadonlyMap<string, readonly SeenInstance[]>> {
-    const stored = await this.#store.read(verifiers);
-    return new Map(verifiers.map((verifier) => [verifier, merged(stored.get(verifier) ?? [], this.#waiting.get(verifier))]));
+    const old = verifiers.filter((verifier) => performance.now() - (this.#read.get(verifier)?.at ?? Number.NEGATIVE_INFINITY) > FRESH_MS);
+    const at = performance.now();
+    const stored = await this.#store.read(old);
+    for (const verifier of old) {
+      const instances = new Map((stored.get(verifier) ?? []).map((each) => [each.instance, each]));
+      for (const note of this.#waiting.get(verifier)?.values() ?? []) merge(instances, note);
+      this.#read.set(verifier, { at, instances });
+    }
+    return new Map(verifiers.map((verifier) => [verifier, [...(this.#read.get(verifier)?.instances.values() ?? [])]]));
   }
 
   /** Writes down what waits. Throws `store_unavailable`; what was not written waits on. */
@@ -82,17 +101,9 @@ export class Acknowledged {
   }
 }
 
-function merged(
-  stored: readonly SeenInstance[],
-  waiting: ReadonlyMap<string, Omit<SeenInstance, "ackedAt">> | undefined,
-): readonly SeenInstance[] {
-  if (waiting === undefined) return stored;
-  const all = new Map(stored.map((each) => [each.instance, each]));
-  for (const [instance, note] of waiting) {
-    const before = all.get(instance);
-    const position = note.position ?? before?.position;
-    const ackedAt = before !== undefined && position === before.position ? before.ackedAt : note.at;
-    all.set(instance, { ...note, position, ackedAt });
-  }
-  return [...all.values()];
+function merge(instances: Map<string, SeenInstance>, note: Omit<SeenInstance, "ackedAt">): void {
+  const before = instances.get(note.instance);
+  const position = note.position ?? before?.position;
+  const ackedAt = before !== undefined && position === before.position ? before.ackedAt : note.at;
+  instances.set(note.instance, { ...note, position, ackedAt });
 }

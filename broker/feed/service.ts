@@ -4,14 +4,13 @@ import type { Parts } from "../parts.ts";
 import type { Acknowledged } from "./acknowledged.ts";
 import type { FeedOrder, FeedService, InstanceStatus } from "./api.ts";
 import { Hub } from "./hub.ts";
+import { FED_EVERY_MS } from "./limits.ts";
 import { decodePosition, type PositionOwner } from "./position.ts";
 import { snapshotLines } from "./snapshot.ts";
 
 /** Streams of one process, and snapshots that it writes side by side. */
 const MAX_STREAMS = 2_000;
 const MAX_SNAPSHOTS = 64;
-/** A connected instance counts as heard of this often, whatever it says itself. */
-export const FED_EVERY_MS = 5_000;
 
 type FeedParts = Pick<Parts, "url" | "store" | "now" | "policy" | "issuers">;
 

@@ -3,9 +3,9 @@ import type { RevocationClass } from "../../domain/lease.ts";
 import type { Policy } from "../policy/policy.ts";
 
 /**
- * How a credential of this issuer for this audience dies (CORE, Feed; decision 0002). An issuer that ends credentials at the
- * target says so itself. A signed token is `verifier_checked` only where every registered verifier of its audience asks us before
- * it believes one; a single verifier that does not, or none registered at all, leaves `expiry_only`.
+ * How a credential of this issuer for this audience dies (CORE, Feed; decision 0014). An issuer that ends credentials at the
+ * target says so itself. A signed token is `verifier_checked` only where every registered verifier of its audience reads the feed or
+ * asks us before it believes one; a single verifier that does neither, or none registered at all, leaves `expiry_only`.
  */
 export function revocationClassOf(
   issuer: Pick<Issuer, "computesOnly" | "revocation">,
@@ -14,11 +14,11 @@ export function revocationClassOf(
 ): RevocationClass {
   if (!issuer.computesOnly) return issuer.revocation;
   if (audience === undefined) return "expiry_only";
-  let asked = false;
+  let checked = false;
   for (const verifier of policy.verifiers.values()) {
     if (verifier.audience !== audience) continue;
-    if (verifier.checks !== "introspection") return "expiry_only";
-    asked = true;
+    if (verifier.checks !== "introspection" && verifier.checks !== "feed") return "expiry_only";
+    checked = true;
   }
-  return asked ? "verifier_checked" : "expiry_only";
+  return checked ? "verifier_checked" : "expiry_only";
 }

@@ -49,7 +49,10 @@ export function createLeases(parts: Parts, tokens: TaskTokens): LeaseService {
       const held = await leaseOfHolder(parts, tokens, id, token);
       const lease = await endLease(parts, held.id, "released", { principal: held.subject, origin });
       if (lease === undefined) throw noSuchLease();
-      return { lease, receipt: receiptLease(endingOf(lease), parts.now()) };
+      const ending = endingOf(lease);
+      await parts.facts.awaited([ending]);
+      const [known = ending] = await parts.facts.settled(lease.task, [ending]);
+      return { lease, receipt: receiptLease(known, parts.now()) };
     },
 
     renew: (request) => renew(parts, tokens, request),

@@ -8,14 +8,14 @@ const WALK = 100_000;
 const LISTED = 100;
 
 /** What a revocation would end, without ending it. The walk is bounded; `truncated` says that it stopped there. */
-export async function dryRunOf(parts: Pick<Parts, "store" | "now">, resolved: Resolved): Promise<DryRun> {
+export async function dryRunOf(parts: Pick<Parts, "store" | "now" | "facts">, resolved: Resolved): Promise<DryRun> {
   const tally = new Tally();
   const truncated = !(await walk(parts, resolved, tally));
   return {
     selector: resolved.stored,
     matched: tally.matched,
     tasks: tally.tasks.size,
-    byIssuer: tally.groups(parts.now()),
+    byIssuer: tally.groups(parts.now(), await parts.facts.delayMs(tally.grants)),
     leases: tally.leases,
     truncated,
   };
@@ -64,6 +64,7 @@ async function* markPages(
 class Tally {
   matched = 0;
   readonly tasks = new Set<string>();
+  readonly grants = new Set<string>();
   readonly leases: Lease[] = [];
   readonly #groups = new Map<
     string,
@@ -74,6 +75,7 @@ class Tally {
     if (lease.state === "revoked" || lease.state === "forced") return;
     this.matched += 1;
     this.tasks.add(lease.task);
+    this.grants.add(lease.grant);
     if (this.leases.length < LISTED) this.leases.push(lease);
     const key = `${lease.issuer} ${lease.revocation}`;
     const group = this.#groups.get(key) ?? { issuer: lease.issuer, revocation: lease.revocation, leases: 0, lastExpiry: 0 };
@@ -82,10 +84,11 @@ class Tally {
     this.#groups.set(key, group);
   }
 
-  /** What verifiers check would be dead at once; what only expires, with the last of them; a target decides for itself. */
-  groups(now: number): DryRun["byIssuer"] {
+  /** What verifiers check would be dead when the last of them knows; what only expires, with the last of them; a target decides for itself. */
+  groups(now: number, delayMs: number): DryRun["byIssuer"] {
     return [...this.#groups.values()].map(({ issuer, leases, revocation, lastExpiry }) => {
-      const deadBy = revocation === "expiry_only" ? lastExpiry : revocation === "verifier_checked" ? now : undefined;
+      const checked = Math.min(now + delayMs, lastExpiry);
+      const deadBy = revocation === "expiry_only" ? lastExpiry : revocation === "verifier_checked" ? checked : undefined;
       return { issuer, leases, revocation, deadBy };
     });
   }

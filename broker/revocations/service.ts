@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import { StintError } from "../../domain/errors.ts";
 import { isId, newId, type RevocationId } from "../../domain/ids.ts";
 import type { LeaseEnding, RevocationJob } from "../../store/api.ts";
@@ -82,6 +83,7 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
       ...(origin === undefined ? {} : { trace_id: origin.traceId }),
     });
     parts.events.publish("revocation.started", { revocation: job.id, selector: resolved.stored, by });
+    const began = performance.now();
     const over = new AbortController();
     const inForce = await Promise.race([run(job, resolved, "now"), pause(WAIT_MS, over.signal).then(() => false)]);
     over.abort();
@@ -91,6 +93,8 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
         "the revocation has begun but is not in force everywhere yet; it goes on, follow it by its id",
         { revocationId: job.id, retryAfterSeconds: 2 },
       );
+    const begun = await parts.store.revocations.get(job.id);
+    await parts.facts.awaited(begun?.endings ?? [], WAIT_MS - (performance.now() - began));
     return view(job.id);
   }
 
@@ -112,7 +116,9 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
     async list(cursor, limit) {
       const page = await parts.store.revocations.list(cursor, limit);
       // A list shows each job as it was recorded; its receipt is brought up to date when the job itself is read.
-      return { items: page.items.map((job) => shown(parts, job, job.endings)), nextCursor: page.nextCursor };
+      const items: Revocation[] = [];
+      for (const job of page.items) items.push(shown(parts, job, await parts.facts.of(job.endings)));
+      return { items, nextCursor: page.nextCursor };
     },
     async resume() {
       for (const job of await parts.store.revocations.unfinished()) {
@@ -147,7 +153,7 @@ async function viewOf(parts: Parts, job: RevocationJob): Promise<Revocation> {
     endings[index] = { ...now, tookMs: ending.tookMs };
     if (now.outcome !== "revoking" && now.outcome !== "stuck") since += 1;
   });
-  return shown(parts, { ...job, ended: Math.min(job.matched, job.ended + since) }, endings);
+  return shown(parts, { ...job, ended: Math.min(job.matched, job.ended + since) }, await parts.facts.settled(job.id, endings));
 }
 
 function shown(parts: Parts, job: RevocationJob, endings: readonly LeaseEnding[]): Revocation {

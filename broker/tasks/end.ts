@@ -14,7 +14,10 @@ export const WAIT_MS = 2_000;
 /** Children of children of a task, in all: a walk must end. */
 const MAX_FAMILY = 10_000;
 
-type EndParts = Pick<Parts, "store" | "issuers" | "sealer" | "now" | "random" | "log" | "events" | "policy" | "background" | "onHold">;
+type EndParts = Pick<
+  Parts,
+  "store" | "issuers" | "sealer" | "now" | "random" | "log" | "events" | "policy" | "background" | "onHold" | "facts"
+>;
 
 export interface TaskEnding {
   readonly task: Task;
@@ -80,6 +83,16 @@ export async function revokeWithin(parts: EndParts, revoking: readonly LeaseId[]
 /** The receipt of a task that ended, with all that ended under it, as it stands now. */
 export async function receiptFor(parts: EndParts, task: Task, family: readonly TaskId[]): Promise<Receipt> {
   const endings: LeaseEnding[] = [];
-  for (const id of family) endings.push(...(await parts.store.tasks.endings(id)));
+  for (const id of family) endings.push(...(await parts.facts.settled(id, await parts.store.tasks.endings(id))));
   return receiptOf({ task: task.id, endedBy: task.endedBy }, endings, parts.now());
+}
+
+/** Waits for what can be revoked now, and for verifiers that are about to say that they know; two seconds at most. */
+export async function settle(parts: EndParts, { family, revoking }: TaskEnding): Promise<void> {
+  const verifiers = async (): Promise<void> => {
+    const endings: LeaseEnding[] = [];
+    for (const id of family) endings.push(...(await parts.store.tasks.endings(id)));
+    await parts.facts.awaited(endings);
+  };
+  await Promise.all([revokeWithin(parts, revoking), verifiers()]);
 }

@@ -27,17 +27,21 @@ export function receiptLease(ending: LeaseEnding, now: number): ReceiptLease {
 
 function honestOutcome(ending: LeaseEnding, now: number): LeaseOutcome {
   if (ending.outcome !== "revoked" && ending.outcome !== "dead_by") return ending.outcome;
-  if (ending.revocation !== "expiry_only") return "revoked";
-  return ending.expiresAt <= now ? "revoked" : "dead_by";
+  if (ending.revocation === "immediate") return "revoked";
+  const deadBy = ending.revocation === "expiry_only" ? ending.expiresAt : (ending.deadBy ?? ending.expiresAt);
+  return deadBy <= now ? "revoked" : "dead_by";
 }
 
-/** What only expires dies at its expiry, whoever ended the lease. What a verifier checks, or a target confirmed, died when it ended. */
+/**
+ * What only expires dies at its expiry, whoever ended the lease; what a target confirmed, when it did. What verifiers check dies when
+ * the last of them knew (`deadBy`, from the facts); where that was not asked it is its expiry, too.
+ */
 function deadByOf(ending: LeaseEnding, outcome: LeaseOutcome): number | undefined {
   if (outcome === "revoking" || outcome === "stuck") return undefined;
   if (outcome === "forced" || ending.revocation === "expiry_only") return ending.expiresAt;
-  const ended = ending.endedAt ?? ending.expiresAt;
+  if (ending.revocation === "verifier_checked") return Math.min(ending.deadBy ?? ending.expiresAt, ending.expiresAt);
   // A target confirms later than the lease ended: it was dead once it had confirmed.
-  return ending.revocation === "immediate" ? ended + (ending.tookMs ?? 0) : Math.min(ended, ending.expiresAt);
+  return (ending.endedAt ?? ending.expiresAt) + (ending.tookMs ?? 0);
 }
 
 /** The receipt of a task or a revocation as it stands at `now`. `more` counts ended leases that are not among `endings`. */
@@ -73,6 +77,8 @@ export function endingOf(lease: Lease): LeaseEnding {
     expiresAt: lease.expiresAt,
     tookMs: undefined,
     reason: lease.lastError,
+    grant: lease.grant,
+    announced: lease.announced,
   };
 }
 

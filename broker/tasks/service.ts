@@ -6,7 +6,7 @@ import type { Identify } from "../identify.ts";
 import { idempotencyOf, issue } from "../leases/issue.ts";
 import type { Parts } from "../parts.ts";
 import type { OpenTaskRequest, TaskService } from "../services.ts";
-import { endTask, receiptFor, revokeWithin } from "./end.ts";
+import { endTask, receiptFor, settle } from "./end.ts";
 import { noSuchTask, requireFormerHolder, requireHolder, requireTaskId } from "./holder.ts";
 import type { TaskTokens } from "./token.ts";
 
@@ -61,7 +61,7 @@ export function createTasks(parts: Parts, identify: Identify, tokens: TaskTokens
       const { taskId, principal } = await requireFormerHolder(tokens, taskToken, id);
       const ending = await endTask(parts, taskId, by, outcome, { principal: principal.subject, origin });
       if (ending === undefined) throw noSuchTask();
-      await revokeWithin(parts, ending.revoking);
+      await settle(parts, ending);
       return receiptFor(parts, ending.task, ending.family);
     },
   };

@@ -7,7 +7,7 @@ export const DEFAULT_MAX_STALENESS_SECONDS = 15;
 /** Names one running instance of a verifier; two that share a name hide each other. */
 export const WireInstance = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$/, "expected a name: letters, digits and . _ : @ -, 128 at most")
+  .regex(/^[A-Za-z0-9._:@-]{1,128}$/, "expected a name: letters, digits and . _ : @ -, 128 at most")
   .meta({ id: "Instance", description: "Names one running instance of a verifier; unique among its instances." });
 const maxStaleness = { min: 1, max: 86_400 } as const;
 const position = z

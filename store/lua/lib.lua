@@ -51,8 +51,8 @@ end
 -- A lease is a JSON array; these are its places.
 local STATE, SUBJECT, WORKLOAD, TRUST, GRANT, ISSUER, TASK, OPENED, EXPIRES, MAX_EXPIRES, CLASS, COMPUTES, KEY =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
-local TERMS, ATTEMPTS, ERROR, EPOCH, ENDED, ENDED_BY, HANDLE, NAME, SETTLED, HOW = 14, 15, 16, 17, 18, 19, 20, 21, 22, 23
-local EMPTY = { [TERMS] = "", [ATTEMPTS] = 0, [ERROR] = "", [EPOCH] = 0, [ENDED] = 0, [ENDED_BY] = "", [HANDLE] = "", [NAME] = "", [SETTLED] = 0, [HOW] = "" }
+local TERMS, ATTEMPTS, ERROR, EPOCH, ENDED, ENDED_BY, HANDLE, NAME, SETTLED, HOW, FEED = 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24
+local EMPTY = { [TERMS] = "", [ATTEMPTS] = 0, [ERROR] = "", [EPOCH] = 0, [ENDED] = 0, [ENDED_BY] = "", [HANDLE] = "", [NAME] = "", [SETTLED] = 0, [HOW] = "", [FEED] = 0 }
 
 local function put(lease, place, value)
   for gap = #lease + 1, place - 1 do lease[gap] = EMPTY[gap] end
@@ -114,19 +114,23 @@ local function close(id, lease, at, state, how)
   redis.call("SREM", P .. ":w:" .. lease[SUBJECT], id)
   local budget = P .. ":b:" .. lease[SUBJECT]
   if redis.call("HINCRBY", budget, lease[GRANT], -1) <= 0 then redis.call("HDEL", budget, lease[GRANT]) end
+  -- Tokens are believed offline until their `exp`: verifiers must know, unless a mark has told them already. FEED is the number of
+  -- the entry up to which they must have read.
+  if lease[COMPUTES] == 1 and lease[EXPIRES] > at then
+    if not marked(lease) then
+      local revoked = P .. ":rv"
+      redis.call("ZREMRANGEBYSCORE", revoked, "-inf", at - 60000)
+      redis.call("ZADD", revoked, lease[EXPIRES], id .. lease[GRANT])
+      announce("l", id, lease[EXPIRES], lease[GRANT])
+    end
+    put(lease, FEED, facts.feed)
+  end
   local took = at - lease[ENDED]
   local of_task = P .. ":tl:" .. lease[TASK]
   if redis.call("HEXISTS", of_task, id) == 1 then -- a task long forgotten is not remembered again
-    redis.call("HSET", of_task, id, cjson.encode({ lease[ISSUER], how, lease[CLASS], lease[ENDED], lease[EXPIRES], took, string.sub(at_place(lease, ERROR), 1, 200) }))
+    redis.call("HSET", of_task, id, cjson.encode({ lease[ISSUER], how, lease[CLASS], lease[ENDED], lease[EXPIRES], took, string.sub(at_place(lease, ERROR), 1, 200), lease[GRANT], at_place(lease, FEED) }))
   end
   write_lease(id, lease)
-  -- Tokens are believed offline until their `exp`: verifiers must know, unless a mark has told them already.
-  if lease[COMPUTES] == 1 and lease[EXPIRES] > at and not marked(lease) then
-    local revoked = P .. ":rv"
-    redis.call("ZREMRANGEBYSCORE", revoked, "-inf", at - 60000)
-    redis.call("ZADD", revoked, lease[EXPIRES], id .. lease[GRANT])
-    announce("l", id, lease[EXPIRES], lease[GRANT])
-  end
   if state == "f" then
     redis.call("SADD", P .. ":forced", id)
   else

@@ -23,7 +23,9 @@ describe("how a credential dies", () => {
   it.each([
     ["by its verifiers, when each of them asks us", ["introspection", "introspection"], "verifier_checked"],
     ["only by its expiry, when one of them does not", ["introspection", "none"], "expiry_only"],
-    ["only by its expiry, while the feed does not exist", ["feed"], "expiry_only"],
+    ["by its verifiers, when each of them reads the feed", ["feed"], "verifier_checked"],
+    ["by its verifiers, when some read the feed and the others ask us", ["feed", "introspection"], "verifier_checked"],
+    ["only by its expiry, when one of them waits for a status list", ["feed", "status_list"], "expiry_only"],
     ["only by its expiry, when no verifier of the audience is known", [], "expiry_only"],
   ] as const)("%s", (_name, checks, revocation) => {
     expect(revocationClassOf(signed, "https://a.test", policy(...checks))).toBe(revocation);

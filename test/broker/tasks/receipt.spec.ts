@@ -20,7 +20,20 @@ describe("one lease of a receipt", () => {
   it.each([
     ["that only expires is dead by its expiry, and not called revoked before", {}, "dead_by", NOW + 5_000],
     ["that only expires is revoked once it has expired", { expiresAt: NOW - 1 }, "revoked", NOW - 1],
-    ["that verifiers check is dead since it ended", { revocation: "verifier_checked" }, "revoked", NOW - 10],
+    ["that verifiers check is dead since the last of them knew", { revocation: "verifier_checked", deadBy: NOW - 4 }, "revoked", NOW - 4],
+    [
+      "that a verifier may not know of yet is not called revoked",
+      { revocation: "verifier_checked", deadBy: NOW + 400 },
+      "dead_by",
+      NOW + 400,
+    ],
+    ["that verifiers check, and nobody asked them, dies by its expiry", { revocation: "verifier_checked" }, "dead_by", NOW + 5_000],
+    [
+      "that verifiers check is dead by its expiry at the latest",
+      { revocation: "verifier_checked", deadBy: NOW + 9_000 },
+      "dead_by",
+      NOW + 5_000,
+    ],
     ["at a target is dead since the target said so", { revocation: "immediate", tookMs: 7 }, "revoked", NOW - 3],
     ["that was already gone is dead", { revocation: "immediate", outcome: "already_gone" }, "already_gone", NOW - 10],
     ["that waits for its target has no time of death", { revocation: "immediate", outcome: "revoking" }, "revoking", undefined],
