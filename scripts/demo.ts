@@ -2,19 +2,21 @@ import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { act, assert, asserted, command, narrate, say, show, Untrue } from "./demo/stage.ts";
-import { buildWorld, shopJob, type World } from "./demo/world.ts";
+import { buildWorld, shopJob, STALENESS, type World } from "./demo/world.ts";
 
 // The story of Stint on real parts. Every line with a tick is asserted; the first one that is not so ends it with exit code 1.
 
 async function main(): Promise<number> {
   const started = performance.now();
-  say("Stint in six acts. All of it is real: a broker, a Redis, an API, an identity provider that signs.");
+  say("Stint in eight acts. All of it is real: a broker, a Redis, an API, an identity provider that signs.");
   await using world = await buildWorld();
   try {
     await pullRequest(world);
     const leaked = await ciJob(world);
     await leak(world, leaked);
-    await leftAlone(world);
+    const alone = await leftAlone(world);
+    await byItself(world);
+    await swept(world, alone);
     await responder(world);
     await audit(world);
   } catch (error) {
@@ -91,29 +93,81 @@ async function leak(world: World, token: string): Promise<void> {
   assert("nothing was deployed with it", world.api.deployed.length === 1, world.api.deployed);
 }
 
-async function leftAlone(world: World): Promise<void> {
-  act(4, "Another task gets a credential, and is left alone");
+async function leftAlone(world: World): Promise<string> {
+  act(4, "Another task gets a credential for five seconds, and is left alone");
   command("stint request smoke-test --format json");
   const ran = await world.job(shopJob(3), ["request", "smoke-test", "--format", "json"]);
   const lease = /lease_[0-9a-z]{26}/.exec(ran.out)?.[0] ?? "";
-  assert("it has a lease of five seconds", ran.code === 0 && lease !== "", ran);
-  const inspect = async (): Promise<{ state?: string; ended_by?: string }> =>
-    JSON.parse((await world.operator(["lease", "inspect", lease, "--json"])).out || "{}") as { state?: string };
-  const before = await inspect();
-  assert("the lease is active", before.state === "active", before);
-  narrate("Nobody releases it. The sweeper looks every second...");
-  let after = before;
-  for (let wait = 0; wait < 40 && after.state !== "revoked"; wait++) {
+  assert("it has a lease", ran.code === 0 && lease !== "", ran);
+  const found = await inspect(world, lease);
+  assert("the lease is active; nobody will release it", found.state === "active", found);
+  return lease;
+}
+
+const inspect = async (world: World, lease: string): Promise<{ state?: string; ended_by?: string }> =>
+  JSON.parse((await world.operator(["lease", "inspect", lease, "--json"])).out || "{}") as { state?: string; ended_by?: string };
+
+async function byItself(world: World): Promise<void> {
+  act(5, "An API that checks tokens by itself, and knows what was revoked");
+  const { ship } = world;
+  const call = async (token: string): Promise<{ status: number; text: string }> => {
+    const answer = await fetch(`${ship.url}/orders`, { method: "POST", headers: { authorization: `Bearer ${token}` } });
+    return { status: answer.status, text: await answer.text() };
+  };
+  await writeFile(
+    join(world.folder, "ship.mjs"),
+    `import { writeFileSync } from "node:fs";
+const answer = await fetch("${ship.url}/orders", { method: "POST", headers: { authorization: "Bearer " + process.env.SHIP_TOKEN } });
+writeFileSync("leaked-too.txt", process.env.SHIP_TOKEN);
+process.exit(answer.ok ? 0 : 1);\n`,
+  );
+  command("stint exec --for ship-prod=SHIP_TOKEN -- node ship.mjs");
+  const ran = await world.job(shopJob(8), ["exec", "--for", "ship-prod=SHIP_TOKEN", "--", process.execPath, "ship.mjs"]);
+  assert("a job ships with its token, and ends", ran.code === 0, ran);
+  const leaked = (await readFile(join(world.folder, "leaked-too.txt"), "utf8")).trim();
+  let refused = await call(leaked);
+  for (let wait = 0; wait < 20 && refused.status === 200; wait++) {
+    await pause(50);
+    refused = await call(leaked);
+  }
+  show(`${refused.status} ${refused.text}`);
+  assert("the leaked token is refused as revoked", refused.status === 401 && refused.text.includes("revoked"), refused);
+  assert("by an API that has asked the broker about no token", !ship.called.has("/oauth2/introspect"), Object.fromEntries(ship.called));
+  const live = (await world.job(shopJob(9), ["request", "ship-prod"])).out.trim();
+  await world.killBroker();
+  narrate(`The broker is killed. The API may go on for ${STALENESS} with what it knows:`);
+  const before = await call(live);
+  assert("a live token is honoured, a revoked one is not", before.status === 200 && (await call(leaked)).status === 401, before);
+  let stale = before;
+  for (let wait = 0; wait < 40 && stale.status === 200; wait++) {
+    await pause(200);
+    stale = await call(live);
+  }
+  show(`${stale.status} ${stale.text}`);
+  assert("then it honours nothing, because it no longer knows", stale.status === 503 && stale.text.includes("stale"), stale);
+  await world.startBroker();
+  let again = stale;
+  for (let wait = 0; wait < 60 && again.status !== 200; wait++) {
+    await pause(200);
+    again = await call(live);
+  }
+  assert("the broker is back, and the API recovers by itself", again.status === 200 && (await call(leaked)).status === 401, again);
+}
+
+async function swept(world: World, lease: string): Promise<void> {
+  act(6, "Meanwhile, the task that was left alone");
+  let found = await inspect(world, lease);
+  for (let wait = 0; wait < 40 && found.state !== "revoked"; wait++) {
     await pause(500);
-    after = await inspect();
+    found = await inspect(world, lease);
   }
   command(`stint lease inspect ${lease}`);
-  show(`state: ${after.state}   ended_by: ${after.ended_by}`);
-  assert("the cron sweep has ended it at its expiry", after.state === "revoked" && after.ended_by === "expiry", after);
+  show(`state: ${found.state}   ended_by: ${found.ended_by}`);
+  assert("the cron sweep has ended its lease at expiry", found.state === "revoked" && found.ended_by === "expiry", found);
 }
 
 async function responder(world: World): Promise<void> {
-  act(5, "A security responder revokes a workload, and locks it out");
+  act(7, "A security responder revokes a workload, and locks it out");
   const tokens: string[] = [];
   for (const run of [4, 5, 6]) tokens.push((await world.job(shopJob(run), ["request", "deploy-prod"])).out.trim());
   const tried = async (): Promise<number[]> =>
@@ -160,7 +214,7 @@ async function responder(world: World): Promise<void> {
 }
 
 async function audit(world: World): Promise<void> {
-  act(6, "All of it is on the audit trail");
+  act(8, "All of it is on the audit trail");
   await pause(1500); // the exporter moves records to files once a second
   command("stint audit verify");
   const ran = await world.operator(["audit", "verify", world.auditDir]);
@@ -191,7 +245,8 @@ async function keep(world: World): Promise<void> {
   say(`   broker      ${world.url}`);
   say(`   metadata    ${world.url}/.well-known/oauth-authorization-server`);
   say(`   OpenAPI     ${world.url}/openapi.json`);
-  say(`   deploy API  ${world.api.url}`);
+  say(`   deploy API  ${world.api.url} (asks the broker about each token)`);
+  say(`   ship API    ${world.ship.url} (checks tokens by itself)`);
   say(`   identity    ${world.idp.issuer}`);
   say(`   admin       STINT_URL=${world.url} STINT_OPERATOR_TOKEN=${world.adminToken} npx stint lease ls`);
   const forever = setInterval(() => undefined, 60_000);

@@ -10,8 +10,12 @@ import { fileURLToPath } from "node:url";
 import { startIdp, type TestIdp } from "../../test/support/idp.ts";
 import { presetClaims } from "../../test/support/idp-claims.ts";
 import { startDeployApi, type DeployApi } from "./deploy-api.ts";
+import { startShipApi, type ShipApi } from "./ship-api.ts";
 
 const dist = fileURLToPath(new URL("../../", import.meta.url));
+
+/** How old the ship API's knowledge may be. */
+export const STALENESS = "3s";
 
 /** What a program printed and how it ended. */
 export interface Ran {
@@ -26,10 +30,15 @@ export interface World extends AsyncDisposable {
   readonly folder: string;
   readonly auditDir: string;
   readonly api: DeployApi;
+  /** Checks tokens by itself. */
+  readonly ship: ShipApi;
   readonly idp: TestIdp;
   readonly adminToken: string;
   /** Runs `stint` as a CI job whose identity token carries these claims. */
   job(claims: Readonly<Record<string, unknown>>, args: readonly string[], more?: Readonly<Record<string, string>>): Promise<Ran>;
+  /** SIGKILL. Its Redis, a child of its own, is taken over by the next one. */
+  killBroker(): Promise<void>;
+  startBroker(): Promise<void>;
   /** Runs `stint` as the security team. */
   operator(args: readonly string[]): Promise<Ran>;
 }
@@ -66,15 +75,20 @@ export async function buildWorld(): Promise<World> {
     stop.push(() => api[Symbol.asyncDispose]());
     const adminToken = randomBytes(32).toString("base64url");
     const responderToken = randomBytes(32).toString("base64url");
-    await configure(folder, { idp: idp.issuer, api: api.url, key, tokens: { "root admin": adminToken, "ann responder": responderToken } });
-    const broker = await startBroker(folder, url);
+    const tokens = { "root admin": adminToken, "ann responder": responderToken };
+    const port = await freePort();
+    await configure(folder, { idp: idp.issuer, api: api.url, ship: `http://127.0.0.1:${port}`, key, tokens });
+    let broker = await startBroker(folder, url);
     stop.push(() => end(broker));
+    const ship = await startShipApi({ broker: url, verifier: "ship-api", key, port, maxStaleness: STALENESS });
+    stop.push(() => ship[Symbol.asyncDispose]());
     const stint = (args: readonly string[], env: Readonly<Record<string, string>>): Promise<Ran> =>
       run(process.execPath, [join(dist, "client/cli/main.js"), ...args], { STINT_URL: url, ...env }, folder);
     return {
       url,
       folder,
       api,
+      ship,
       idp,
       adminToken,
       auditDir: join(folder, "data", "audit"),
@@ -87,6 +101,12 @@ export async function buildWorld(): Promise<World> {
         };
         return stint(args, { ...runner, ...more });
       },
+      killBroker: async () => {
+        const exited = once(broker, "exit");
+        broker.kill("SIGKILL");
+        await exited;
+      },
+      startBroker: async () => void (broker = await startBroker(folder, url)),
       operator: (args) => stint(args, { STINT_OPERATOR_TOKEN: responderToken }),
       [Symbol.asyncDispose]: dispose,
     };
@@ -99,11 +119,12 @@ export async function buildWorld(): Promise<World> {
 interface Setting {
   readonly idp: string;
   readonly api: string;
+  readonly ship: string;
   readonly key: string;
   readonly tokens: Readonly<Record<string, string>>;
 }
 
-async function configure(folder: string, { idp, api, key, tokens }: Setting): Promise<void> {
+async function configure(folder: string, { idp, api, ship, key, tokens }: Setting): Promise<void> {
   const rule = `{ repository_id: "456789", environment: production, ref: refs/heads/main, event_name: push }`;
   const documents = `
 kind: Trust
@@ -134,6 +155,24 @@ allow:
 issue: { issuer: jwt, audience: "${api}", scope: [deploy:read], ttl: 5s }
 tests:
   - { name: main may look, given: { trust: github, claims: ${rule} }, expect: allow }
+---
+kind: Grant
+name: ship-prod
+owner: team-logistics
+review_by: 2099-01-01
+description: Tell the warehouse what to ship
+sensitivity: high
+allow:
+  - { trust: github, claims: ${rule} }
+issue: { issuer: jwt, audience: "${ship}", scope: [ship:write], ttl: 10m }
+tests:
+  - { name: main ships, given: { trust: github, claims: ${rule} }, expect: allow }
+---
+kind: Verifier
+name: ship-api
+audience: "${ship}"
+key: sha256:${hash("sha256", key, "hex")}
+checks: feed
 ---
 kind: Verifier
 name: deploy-api
