@@ -152,6 +152,14 @@ process.exit(answer.ok ? 0 : 1);\n`,
     again = await call(live);
   }
   assert("the broker is back, and the API recovers by itself", again.status === 200 && (await call(leaked)).status === 401, again);
+  command("curl -d token=$SHIP_TOKEN $STINT_URL/oauth2/revoke");
+  await fetch(`${world.url}/oauth2/revoke`, { method: "POST", body: new URLSearchParams({ token: live }) });
+  let given = again;
+  for (let wait = 0; wait < 40 && given.status === 200; wait++) {
+    await pause(50);
+    given = await call(live);
+  }
+  assert("a token given back is refused there a moment later", given.status === 401, given);
 }
 
 async function swept(world: World, lease: string): Promise<void> {
