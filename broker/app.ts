@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Clock } from "../domain/time.ts";
 import { Door } from "./http/authenticate.ts";
 import { clientAddress } from "./http/client-address.ts";
+import { clientCertificate } from "./http/client-certificate.ts";
 import { healthRoutes } from "./http/health.ts";
 import { openapiDocument } from "./http/openapi.ts";
 import { type House, type Route, route } from "./http/route.ts";
@@ -56,6 +57,7 @@ function appOf(routes: readonly Route[], services: Services, options: AppOptions
   const serving: ServeOptions = {
     house: houseOf(routes, services, options),
     addressOf: clientAddress(options.trustedProxies),
+    certificateOf: clientCertificate(options.trustedProxies),
     send: sender(services.url.startsWith("https:")),
     served: options.served,
   };

@@ -14,6 +14,7 @@ import { createAttestor } from "./attestation/oidc.ts";
 import type { AuditTrail } from "./audit-trail.ts";
 import { createBackground } from "./background.ts";
 import { composeServices, type Works } from "./compose-services.ts";
+import { createProofs } from "./dpop/service.ts";
 import { createEventBus } from "./events.ts";
 import { Acknowledged } from "./feed/acknowledged.ts";
 import { createFacts } from "./feed/facts.ts";
@@ -139,6 +140,7 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     reseal: async (by) => (await rotation.reseal(by)) + (await resealHandles(store, sealer, log)),
     audit,
     hold,
+    proofs: createProofs({ url, masterKeys: options.masterKeys, clock: now }),
     compile,
     problems: () => holder.problems(),
     draining: () => leaving.announced || leaving.closed,

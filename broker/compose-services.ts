@@ -4,6 +4,7 @@ import type { SigningKeys } from "../store/signing-keys.ts";
 import type { AuditTrail } from "./audit-trail.ts";
 import { createDenials } from "./denials/service.ts";
 import { createUnverified, type Unverified } from "./denials/unverified.ts";
+import type { ProofService } from "./dpop/service.ts";
 import { createDuties, type Duties } from "./duties.ts";
 import type { Acknowledged } from "./feed/acknowledged.ts";
 import { createFeed, type Feed } from "./feed/service.ts";
@@ -36,6 +37,7 @@ export interface Foundations {
   readonly reseal: (by: string) => Promise<number>;
   readonly audit: AuditTrail;
   readonly hold: Hold;
+  readonly proofs: ProofService;
   readonly compile: CompileDocuments;
   readonly problems: () => readonly Problem[];
   readonly draining: () => boolean;
@@ -104,6 +106,7 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
     feed,
     operators,
     verifiers: createVerifiers(parts.policy),
+    proofs: foundations.proofs,
     readiness: () => readinessOf(readingsOf(parts, foundations, health)),
   };
   return {

@@ -3,6 +3,7 @@ import type { TaskId } from "../domain/ids.ts";
 import type { Principal } from "../domain/principal.ts";
 import type { Secret } from "../domain/secret.ts";
 import type { Unverified } from "./denials/unverified.ts";
+import { provenHolder, provenKey, withKey } from "./dpop/possession.ts";
 import type { Parts } from "./parts.ts";
 import type { Origin } from "./services.ts";
 import { looksLikeTaskToken, requireCarriable, type TaskTokens } from "./tasks/token.ts";
@@ -15,35 +16,42 @@ export interface Identified {
   readonly parent: TaskId | undefined;
 }
 
-/** Tells who presents something. Every refusal has an id; none says more than the token's own problem. */
+/** Tells who presents something, and which key they prove; a proof is spent by whoever acts on it. Every refusal has an id; none says more than the token's own problem. */
 export interface Identify {
   /** Outside evidence, or a task token, which then stands for its task. */
-  any(evidence: Secret, origin: Origin): Promise<Identified>;
+  any(evidence: Secret, origin: Origin, bind?: "certificate"): Promise<Identified>;
   /** Outside evidence only: a task token opens no task of its own. */
-  outside(evidence: Secret, origin: Origin): Promise<Principal>;
+  outside(evidence: Secret, origin: Origin, bind?: "certificate"): Promise<Principal>;
 }
 
 export function createIdentify(parts: Pick<Parts, "attest">, taskTokens: TaskTokens, unverified: Unverified): Identify {
-  async function attested(evidence: Secret, origin: Origin, isTaskToken: boolean): Promise<Principal> {
+  async function attested(evidence: Secret, origin: Origin, isTaskToken: boolean, bind: "certificate" | undefined): Promise<Principal> {
     try {
       if (isTaskToken)
         throw new StintError("invalid_identity", "a task token is no evidence here; present the identity token of the workload");
       const principal = await parts.attest(evidence);
       requireCarriable(principal.claims);
-      return principal;
+      if (origin.possession?.scheme === "DPoP")
+        throw new StintError(
+          "invalid_request",
+          "evidence is not bound to a key of yours: present it as Bearer, and a DPoP proof beside it",
+        );
+      return withKey(principal, provenKey(origin.possession, bind));
     } catch (error) {
       throw error instanceof StintError ? unverified.refuse(error, origin) : error;
     }
   }
   return {
-    outside: (evidence, origin) => attested(evidence, origin, looksLikeTaskToken(evidence.reveal())),
-    async any(evidence, origin) {
+    outside: (evidence, origin, bind) => attested(evidence, origin, looksLikeTaskToken(evidence.reveal()), bind),
+    async any(evidence, origin, bind) {
       if (!looksLikeTaskToken(evidence.reveal()))
-        return { principal: await attested(evidence, origin, false), evidenceEndsAt: undefined, parent: undefined };
+        return { principal: await attested(evidence, origin, false, bind), evidenceEndsAt: undefined, parent: undefined };
       const holder = await taskTokens.verify(evidence);
       if (holder === undefined)
         throw unverified.refuse(new StintError("invalid_identity", "the task token is not valid, or its task is over"), origin);
-      return { principal: holder.principal, evidenceEndsAt: holder.expiresAt, parent: holder.parent };
+      const { possession } = origin;
+      const proven = holder.key === undefined && bind !== undefined ? provenKey(possession, bind) : provenHolder(holder.key, possession);
+      return { principal: withKey(holder.principal, proven), evidenceEndsAt: holder.expiresAt, parent: holder.parent };
     },
   };
 }

@@ -3,6 +3,7 @@ import type { DecisionInput } from "../domain/decision.ts";
 import type { DenialRecord } from "../store/api.ts";
 import { denialOf } from "./denials/service.ts";
 import type { Identified, Identify } from "./identify.ts";
+import { spendProof } from "./dpop/possession.ts";
 import { inputFor } from "./leases/choose.ts";
 import { shortestTtl } from "./leases/ttl.ts";
 import type { Parts } from "./parts.ts";
@@ -42,6 +43,7 @@ export function createPolicyService(
       if (operator !== undefined) return { kind: "operator", operator };
       const identified = await identify.any(token, origin);
       const { principal } = identified;
+      await spendProof(parts, principal);
       const { trust, subject, workload, taskId, taskValue, claims, evidence } = principal;
       return {
         kind: "workload",
@@ -58,6 +60,7 @@ export function createPolicyService(
 
     async check(token, request, origin) {
       const identified = await identify.any(token, origin);
+      await spendProof(parts, identified.principal);
       return checkAnswer(parts, request, decide(parts.policy(), questionOf(parts, identified, request, origin)));
     },
 

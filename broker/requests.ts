@@ -16,7 +16,7 @@ export function createRequests(parts: Parts, identify: Identify, taskTokens: Tas
   return {
     async exchange(request) {
       parts.gate.require();
-      const { principal, evidenceEndsAt, parent } = await identify.any(request.evidence, request.origin);
+      const { principal, evidenceEndsAt, parent } = await identify.any(request.evidence, request.origin, request.bind);
       const { audiences, idempotency, origin } = request;
       const issued = await issue(parts, {
         principal,

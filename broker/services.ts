@@ -7,12 +7,16 @@ import type { DecisionTrace } from "../domain/decision.ts";
 import type { ErrorCode, Problem } from "../domain/errors.ts";
 import type { DenialId, LeaseId, LockId, RevocationId, TaskId } from "../domain/ids.ts";
 import type { EndedBy, Lease, LeaseOutcome, LimitedBy, RevocationClass } from "../domain/lease.ts";
+import type { HolderKey } from "../domain/possession.ts";
 import type { Claims } from "../domain/principal.ts";
 import type { Secret } from "../domain/secret.ts";
 import type { Task, TaskOutcome } from "../domain/task.ts";
 import type { DenialRecord, Idempotency, LeaseFilter, Lock, LockScope, Page } from "../store/api.ts";
+import type { Possession } from "./dpop/possession.ts";
+import type { ProofService } from "./dpop/service.ts";
 import type { FeedService } from "./feed/api.ts";
 import type { Verifier } from "./policy/policy.ts";
+import type { IntrospectionService, TokenService } from "./tokens/api.ts";
 
 /** Where a request came from; every method that may refuse or record takes one. */
 export interface Origin {
@@ -20,6 +24,7 @@ export interface Origin {
   readonly traceId: string;
   /** As the audit and denials name it, for example `POST /oauth2/token`. */
   readonly route: string;
+  readonly possession?: Possession;
 }
 
 /** What a caller sent with `Idempotency-Key`: the key as sent and the SHA-256 (hex) of the request's body. */
@@ -71,6 +76,7 @@ export interface ExchangeRequest extends GrantRequest {
   readonly evidence: Secret;
   /** Asked `audience` and `resource` values; every one must be the grant's audience. */
   readonly audiences: readonly string[];
+  readonly bind?: "certificate" | undefined;
   readonly idempotency: IdempotencyHint | undefined;
   readonly origin: Origin;
 }
@@ -82,6 +88,8 @@ export interface IssuedCredential {
   readonly grant: string;
   readonly issuer: string;
   readonly credential: { readonly type: string; readonly token: Secret };
+  /** The key without whose proof the credential opens nothing. */
+  readonly boundTo?: HolderKey | undefined;
   /** As granted. */
   readonly scope: readonly string[];
   readonly expiresAt: number;
@@ -106,6 +114,7 @@ export interface OpenTaskRequest {
   readonly ttlMs: number | undefined;
   readonly heartbeatMs: number | undefined;
   readonly parent: string | undefined;
+  readonly bind?: "certificate" | undefined;
   readonly idempotency: IdempotencyHint | undefined;
   readonly origin: Origin;
 }
@@ -187,20 +196,7 @@ export interface LeaseService {
 
 // ---------------------------------------------------------------------------------------------------------------- tokens
 
-/** RFC 7662: inactive says nothing else at all. `claims` are the token's own. */
-export type Introspection =
-  | { readonly active: false }
-  | { readonly active: true; readonly tokenType: "Bearer"; readonly claims: Readonly<Record<string, unknown>> };
-
-export interface IntrospectionService {
-  /** True only for a live token of ours whose audience this verifier speaks for. Never throws for a bad token. */
-  check(token: Secret, verifier: Verifier): Promise<Introspection>;
-}
-
-export interface TokenService {
-  /** RFC 7009: holding it is the proof. A credential ends its lease; a task token, its task. Anything else is nothing. */
-  revoke(token: Secret, origin: Origin): Promise<void>;
-}
+export type { Introspection, IntrospectionService, TokenService } from "./tokens/api.ts";
 
 // ---------------------------------------------------------------------------------------------------------------- revocations
 
@@ -469,6 +465,7 @@ export interface Services {
   readonly feed: FeedService;
   readonly operators: OperatorService;
   readonly verifiers: VerifierService;
+  readonly proofs: ProofService;
   /** Cheap: answers from what the background duties last saw. */
   readiness(): Readiness;
 }

@@ -14,10 +14,13 @@ export function createIntrospection(parts: Parts): IntrospectionService {
       const own = await readOwnToken(parts, token);
       if (own === undefined || own.expiresAt <= parts.now() || !own.audiences.includes(verifier.audience)) return INACTIVE;
       if (!(await parts.store.leases.isLive(own.leaseId, own.kid))) return INACTIVE;
-      return { active: true, tokenType: "Bearer", claims: own.claims };
+      return { active: true, tokenType: isProofBound(own.claims["cnf"]) ? "DPoP" : "Bearer", claims: own.claims };
     },
   };
 }
+
+/** RFC 9449 section 6.2: a token bound to a DPoP key is not to be taken as a bearer token. */
+const isProofBound = (cnf: unknown): boolean => typeof cnf === "object" && cnf !== null && "jkt" in cnf;
 
 /** RFC 7009: whoever holds a token may end what it stands for. What is unknown or over is nothing to do. */
 export function createTokens(parts: Parts, tokens: TaskTokens): TokenService {

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import type { LeaseId, TaskId } from "./ids.ts";
 import type { RevocationClass } from "./lease.ts";
+import type { HolderKey } from "./possession.ts";
 import type { Secret } from "./secret.ts";
 
 /** The order for one credential, as the decision allowed it and the store recorded it. Times are milliseconds. */
@@ -17,6 +18,8 @@ export interface IssueOrder<P> {
   readonly scope: readonly string[];
   readonly issuedAt: number;
   readonly expiresAt: number;
+  /** The key to bind the credential to, where its kind can be bound. */
+  readonly key?: HolderKey | undefined;
   /** The grant's `issue` settings of this issuer, already parsed by its `params`. */
   readonly params: P;
 }
@@ -26,6 +29,8 @@ export interface Issued {
   readonly credential: { readonly type: string; readonly token: Secret };
   /** What the issuer needs to revoke it later; sealed before it is stored. */
   readonly handle?: Secret;
+  /** The key it is bound to: without a proof of that key it opens nothing. */
+  readonly boundTo?: HolderKey | undefined;
 }
 
 export interface RevokeOrder {

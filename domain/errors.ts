@@ -21,6 +21,10 @@ export const ERROR_CODES = [
   "clock_skew",
   "evidence_spent",
   "identity_incomplete",
+  // proofs of possession (what the caller holds)
+  "invalid_dpop_proof",
+  "use_dpop_nonce",
+  "binding_mismatch",
   // the decision
   "not_permitted",
   "claim_mismatch",

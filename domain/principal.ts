@@ -1,4 +1,5 @@
 import type { TaskId } from "./ids.ts";
+import type { HolderKey, ProofUse } from "./possession.ts";
 
 /** Verified claims of evidence: plain JSON, parsed with duplicate members refused. */
 export type Claims = Readonly<Record<string, unknown>>;
@@ -15,6 +16,10 @@ export interface EvidenceUse {
   readonly expiresAt: number;
   /** 1 for single use, 100 for cached presets; undefined when the evidence is a task token of ours, which may be used at will. */
   readonly maxUses: number | undefined;
+  /** The key that its presenter has proven: what comes of the evidence is bound to it, and so is evidence of many uses from then on. */
+  readonly key?: HolderKey | undefined;
+  /** The proof, where it is still to be spent by the script that acts on it. */
+  readonly proof?: ProofUse | undefined;
 }
 
 /** Who attestation says is asking. */

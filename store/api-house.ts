@@ -1,6 +1,7 @@
 /** What is remembered beside leases and tasks: refusals, the audit stream, time, holds, and what verifiers must hear. */
 import type { AuditFacts, AuditRecord } from "../domain/audit-event.ts";
 import type { DenialId, LeaseId } from "../domain/ids.ts";
+import type { ProofUse } from "../domain/possession.ts";
 import type { EvidenceUse } from "../domain/principal.ts";
 import type { DenialRecord } from "./api-leases.ts";
 import type { MarkScope } from "./api-revocations.ts";
@@ -8,9 +9,14 @@ import type { MarkScope } from "./api-revocations.ts";
 export interface DenialStore {
   /**
    * A refusal that the decision made: its record and its audit record, one script. `spent`: twenty refusals or a use have spent the
-   * evidence, so the caller is told `evidence_spent` and nothing more.
+   * evidence, so the caller is told `evidence_spent` and nothing more. `other_key`: it is bound to a key that was not proven.
    */
-  record(denial: DenialRecord, audit: AuditFacts, retentionMs: number, evidence: EvidenceUse | undefined): Promise<"recorded" | "spent">;
+  record(
+    denial: DenialRecord,
+    audit: AuditFacts,
+    retentionMs: number,
+    evidence: EvidenceUse | undefined,
+  ): Promise<"recorded" | "spent" | "other_key">;
   get(id: DenialId): Promise<DenialRecord | undefined>;
   /** Refusals of unverified evidence, in batches into one capped stream; beyond 1,000 a second only counted. */
   recordUnverified(batch: readonly DenialRecord[], uncounted: number): Promise<void>;
@@ -98,4 +104,9 @@ export interface FeedStore {
   ): Promise<{ readonly entries: readonly FeedEntry[]; readonly position: number; readonly nextCursor: string | undefined }>;
   /** Calls back with a bucket's number as soon as something was added to it; hints may be lost. Returns how to stop. */
   hints(listener: (bucket: number) => void): Promise<() => Promise<void>>;
+}
+
+export interface ProofStore {
+  /** Remembers a proof of possession; false when it was spent before. One trip; asking again after a lost reply is no second use. */
+  spend(bucket: number, proof: ProofUse): Promise<boolean>;
 }

@@ -71,6 +71,8 @@ export interface OpenOrder {
 export type StoreRefusal = Extract<
   ErrorCode,
   | "evidence_spent"
+  | "binding_mismatch"
+  | "invalid_dpop_proof"
   | "locked"
   | "task_ended"
   | "limit_active"

@@ -3,7 +3,7 @@
  * audit record; none reads and then writes. Times are milliseconds. A store that cannot be reached throws
  * `StintError('store_unavailable')` within two seconds.
  */
-import type { AuditStream, DenialStore, FeedStore, HoldStore, StoreClock, StoreFacts } from "./api-house.ts";
+import type { AuditStream, DenialStore, FeedStore, HoldStore, ProofStore, StoreClock, StoreFacts } from "./api-house.ts";
 import type { LeaseStore } from "./api-leases.ts";
 import type { RevocationStore } from "./api-revocations.ts";
 import type { TaskStore } from "./api-tasks.ts";
@@ -29,6 +29,7 @@ export interface Store {
   readonly hold: HoldStore;
   readonly feed: FeedStore;
   readonly seen: SeenStore;
+  readonly proofs: ProofStore;
   /** Last facts found; looked at again each minute. */
   facts(): StoreFacts;
   /** Writes and reads back; for readiness. */

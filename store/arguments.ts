@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import type { AuditFacts } from "../domain/audit-event.ts";
+import { keyName } from "../domain/possession.ts";
 import type { EvidenceUse } from "../domain/principal.ts";
 import { SKEW_MS } from "../domain/time.ts";
 import type { DenialRecord, Idempotency, Refused, StoreRefusal } from "./api.ts";
@@ -9,15 +10,28 @@ import { bare } from "./keyspace.ts";
 export const valueHash = (subject: string, trust: string, value: string): string =>
   hash("sha256", JSON.stringify([subject, trust, value]), "hex").slice(0, 32);
 
-/** How often evidence may still be used, and how long that must be remembered: until it can no longer pass attestation. */
-export function evidenceArgs(
-  evidence: EvidenceUse | undefined,
-  now: number,
-): { evidence: string; evidence_max: number; evidence_ttl: number } {
-  if (evidence === undefined) return { evidence: "", evidence_max: 0, evidence_ttl: 0 };
-  const life = Math.max(1000, Math.ceil(evidence.expiresAt + 2 * SKEW_MS - now));
-  // 132 bits of the hash name the evidence; it is only ever compared with itself.
-  return { evidence: evidence.hash.slice(0, 22), evidence_max: evidence.maxUses ?? 0, evidence_ttl: life };
+interface EvidenceArgs {
+  readonly evidence: string;
+  readonly evidence_max: number;
+  readonly evidence_ttl: number;
+  readonly evidence_key: string;
+  readonly proof: string;
+  readonly proof_ttl: number;
+}
+
+/** How often evidence may still be used, and how long that must be remembered: until it can no longer pass attestation. And what was proven with it. */
+export function evidenceArgs(evidence: EvidenceUse | undefined, now: number): EvidenceArgs {
+  if (evidence === undefined) return { evidence: "", evidence_max: 0, evidence_ttl: 0, evidence_key: "", proof: "", proof_ttl: 0 };
+  const { hash: name, expiresAt, maxUses, key, proof } = evidence;
+  return {
+    // 132 bits of a hash name the evidence, and a proof; they are only ever compared with themselves.
+    evidence: name.slice(0, 22),
+    evidence_max: maxUses ?? 0,
+    evidence_ttl: Math.max(1000, Math.ceil(expiresAt + 2 * SKEW_MS - now)),
+    evidence_key: key === undefined ? "" : keyName(key),
+    proof: proof?.id.slice(0, 22) ?? "",
+    proof_ttl: proof?.keepMs ?? 0,
+  };
 }
 
 /** What a script needs to refuse by itself. */

@@ -23,7 +23,7 @@ export function createDenialStore(runner: Runner): DenialStore {
         message: denial.view.message,
         ...evidenceArgs(evidence, runner.clock.now()),
       });
-      return reply === "spent" ? "spent" : "recorded";
+      return reply === "spent" || reply === "other_key" ? reply : "recorded";
     },
     async get(id) {
       const text = await runner.ask((client) => client.get(recordKey("d", id)));

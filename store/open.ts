@@ -14,6 +14,7 @@ import { createHoldStore } from "./hold.ts";
 import { ALL_BUCKETS, placeKey } from "./keyspace.ts";
 import { createLeaseStore } from "./leases.ts";
 import { pipelined } from "./pipeline.ts";
+import { createProofStore } from "./proofs.ts";
 import type { RedisTarget } from "./redis-target.ts";
 import type { SealedRecords } from "./reseal.ts";
 import { createRevocationStore } from "./revocations.ts";
@@ -82,6 +83,7 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
       hold: createHoldStore(runner),
       feed: createFeedStore(runner),
       seen: createSeenStore(runner),
+      proofs: createProofStore(runner),
       handles: leaseHandles(runner),
       facts: () => facts,
       async ping() {

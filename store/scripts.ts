@@ -9,7 +9,14 @@ interface Script {
 }
 
 const AUDITED_DENIAL = { denial: "text", denial_body: "text", denied: "text", retention: "number" } as const;
-const EVIDENCE = { evidence: "text", evidence_max: "number", evidence_ttl: "number" } as const;
+const EVIDENCE = {
+  evidence: "text",
+  evidence_max: "number",
+  evidence_ttl: "number",
+  evidence_key: "text",
+  proof: "text",
+  proof_ttl: "number",
+} as const;
 
 /**
  * Every script and its arguments, in order. Each also gets `now` and `agreed` first. The loader makes them locals of the same

@@ -43,9 +43,9 @@ export async function refuse(
   const rule = refused.rule === undefined ? {} : { rule: refused.rule };
   const audit: AuditFacts = { ...deniedFacts(asked, denial.id, parts.policy().version), ...rule, code: view.code };
   const outcome = await parts.store.denials.record(denial, audit, parts.policy().settings.retentionMs, asked.principal.evidence);
-  const told: DenialView = outcome === "spent" ? { code: "evidence_spent", message: messageOf("evidence_spent") } : view;
+  const told = outcome === "recorded" ? view : INSTEAD[outcome];
   parts.events.publish("request.denied", { denial: denial.id, code: told.code, grant: asked.grant, workload: asked.principal.workload });
-  const candidates = refused.candidates === undefined || outcome === "spent" ? {} : { candidates: refused.candidates };
+  const candidates = refused.candidates === undefined || outcome !== "recorded" ? {} : { candidates: refused.candidates };
   throw new StintError(told.code, told.message, { denialId: denial.id, ...factsOf(told), ...candidates });
 }
 
@@ -98,6 +98,8 @@ const HINTS: Partial<Readonly<Record<ErrorCode, string>>> = {
 const MESSAGES: Partial<Readonly<Record<ErrorCode, string>>> = {
   not_permitted: "not permitted",
   evidence_spent: "this identity token has been used up",
+  binding_mismatch: "this identity token has been used with a key, and is good only with a proof of that key",
+  invalid_dpop_proof: "the DPoP proof has been used before: make a new one for every request",
   locked: "locked by an operator",
   task_ended: "the task has ended",
   limit_active: "too many live credentials for this grant",
@@ -111,6 +113,15 @@ const MESSAGES: Partial<Readonly<Record<ErrorCode, string>>> = {
   on_hold: "the broker is on hold: nothing is issued until an admin clears it",
   clock_disagrees: "the clocks of broker and store disagree; nothing is issued until they agree",
   audit_unavailable: "the audit trail cannot be written; nothing is issued until it can",
+};
+
+/** What is told in place of the decision to whoever may not use the evidence any more. */
+const INSTEAD: Readonly<Record<"spent" | "other_key", DenialView>> = {
+  spent: { code: "evidence_spent", message: "this identity token has been used up" },
+  other_key: {
+    code: "binding_mismatch",
+    message: "this identity token has been used with a key, and is good only with a proof of that key",
+  },
 };
 
 /** What a caller reads about a code that the store or the broker itself found. */

@@ -26,12 +26,20 @@ export class Door {
 
   /** The token of `Authorization: Bearer`. Throws `unauthenticated` when there is none. */
   bearer(headers: IncomingHttpHeaders): Secret {
+    const { scheme, token } = this.presented(headers);
+    if (scheme !== "Bearer") throw new StintError("unauthenticated", "the Authorization header is not of the form: Bearer token");
+    return token;
+  }
+
+  /** The token of Authorization and the scheme it stands under. Throws `unauthenticated` when there is none. */
+  presented(headers: IncomingHttpHeaders): { readonly scheme: "Bearer" | "DPoP"; readonly token: Secret } {
     const header = headers.authorization;
     if (header === undefined) throw new StintError("unauthenticated", "this needs Authorization: Bearer and a token");
-    const [, token] = /^Bearer +([\x21-\x7e]+) *$/i.exec(header) ?? [];
-    if (token === undefined) throw new StintError("unauthenticated", "the Authorization header is not of the form: Bearer token");
+    const [, scheme, token] = /^(Bearer|DPoP) +([\x21-\x7e]+) *$/i.exec(header) ?? [];
+    if (scheme === undefined || token === undefined)
+      throw new StintError("unauthenticated", "the Authorization header is not of the form: Bearer token");
     if (token.length > MAX_TOKEN_CHARS) throw new StintError("invalid_request", `the token is longer than ${MAX_TOKEN_CHARS} characters`);
-    return new Secret(token);
+    return { scheme: scheme.toLowerCase() === "dpop" ? "DPoP" : "Bearer", token: new Secret(token) };
   }
 
   /** The operator whose token the request carries. Throws `unauthenticated`; the role is the caller's to check. */
@@ -44,7 +52,8 @@ export class Door {
 
   /** An operator, or the bearer of a token that the service will judge. */
   caller(headers: IncomingHttpHeaders, source: string): Caller {
-    const token = this.bearer(headers);
+    const { scheme, token } = this.presented(headers);
+    if (scheme === "DPoP") return { kind: "bearer", token };
     if (COMPACT_JWS.test(token.reveal())) {
       const operator = this.#operators.authenticate(token);
       return operator === undefined ? { kind: "bearer", token } : { kind: "operator", operator };

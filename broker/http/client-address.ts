@@ -9,11 +9,9 @@ export type ClientAddress = (request: IncomingMessage) => string;
  * from the right, the first address that is no proxy of ours. Throws TypeError for an entry that is no address.
  */
 export function clientAddress(trustedProxies: readonly string[]): ClientAddress {
-  const proxies = new BlockList();
-  for (const entry of trustedProxies) addProxy(proxies, entry);
-  const isProxy = (address: string): boolean => isIP(address) !== 0 && proxies.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
+  const isProxy = proxyList(trustedProxies);
   return (request) => {
-    const peer = plain(request.socket.remoteAddress ?? "");
+    const peer = peerOf(request);
     if (trustedProxies.length === 0 || !isProxy(peer)) return peer;
     const header = request.headers["x-forwarded-for"];
     const hops = (typeof header === "string" ? header : "")
@@ -28,6 +26,16 @@ export function clientAddress(trustedProxies: readonly string[]): ClientAddress 
     return peer;
   };
 }
+
+/** Whether an address is one of our proxies (addresses or CIDR ranges). Throws TypeError for an entry that is no address. */
+export function proxyList(trustedProxies: readonly string[]): (address: string) => boolean {
+  const proxies = new BlockList();
+  for (const entry of trustedProxies) addProxy(proxies, entry);
+  return (address) => isIP(address) !== 0 && proxies.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
+}
+
+/** Who is at the other end of the connection itself. */
+export const peerOf = (request: IncomingMessage): string => plain(request.socket.remoteAddress ?? "");
 
 function addProxy(proxies: BlockList, entry: string): void {
   const [address = "", bits] = entry.split("/");

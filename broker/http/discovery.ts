@@ -1,4 +1,5 @@
 import { TOKEN_EXCHANGE, JwksView, MetadataView } from "../../domain/wire.ts";
+import { PROOF_ALGORITHMS } from "../dpop/proof.ts";
 import { route } from "./route.ts";
 
 /** How long others may keep these documents; the schedule of signing keys counts on it. */
@@ -20,6 +21,7 @@ export const metadata = (url: string): MetadataView => ({
   token_endpoint_auth_methods_supported: ["none"],
   introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "Bearer"],
   revocation_endpoint_auth_methods_supported: ["none"],
+  dpop_signing_alg_values_supported: [...PROOF_ALGORITHMS],
   claims_supported: [
     "iss",
     "sub",
@@ -35,6 +37,7 @@ export const metadata = (url: string): MetadataView => ({
     "grant",
     "workload",
     "purpose",
+    "cnf",
   ],
 });
 

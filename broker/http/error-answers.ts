@@ -12,6 +12,8 @@ export interface ErrorAnswer {
     | "invalid_client"
     | "unsupported_grant_type"
     | "temporarily_unavailable"
+    | "invalid_dpop_proof"
+    | "use_dpop_nonce"
     | "server_error";
   readonly oauthStatus?: number;
   /** Whether the same request may succeed later without any change. */
@@ -123,6 +125,25 @@ export const ERROR_ANSWERS: Readonly<Record<ErrorCode, ErrorAnswer>> = {
     "Identity incomplete",
     "A claim that the trust needs to name the workload is missing from the token.",
     "Ask the owner of the Trust document which claims it needs, and your platform to send them.",
+  ),
+
+  invalid_dpop_proof: say(
+    { ...evidence, oauth: "invalid_dpop_proof" },
+    "Proof not accepted",
+    "The DPoP proof is malformed, was made for another request or key, is too old, or has been used before.",
+    "Make a new proof for every request: method, URL without query, time, a fresh jti, and the nonce of the last answer.",
+  ),
+  use_dpop_nonce: say(
+    { ...evidence, oauth: "use_dpop_nonce", retryable: true },
+    "Proof needs our nonce",
+    "A DPoP proof must hold a nonce of this broker that is no older than two minutes.",
+    "Repeat the request at once with a new proof that holds the nonce of the DPoP-Nonce header.",
+  ),
+  binding_mismatch: say(
+    evidence,
+    "Key not proven",
+    "What was presented is bound to a key, and this request does not prove that key.",
+    "Present a DPoP-bound token as Authorization: DPoP with a proof of its key, a certificate-bound one over TLS with its certificate.",
   ),
 
   not_permitted: say(

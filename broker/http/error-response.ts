@@ -1,6 +1,7 @@
 import { ZodError } from "zod";
 import { type ErrorFacts, StintError } from "../../domain/errors.ts";
 import type { OAuthErrorView, ProblemView } from "../../domain/wire.ts";
+import { PROOF_ALGORITHMS } from "../dpop/proof.ts";
 import { ERROR_ANSWERS, type ErrorAnswer } from "./error-answers.ts";
 import { MethodNotAllowed } from "./method-not-allowed.ts";
 import type { Answer } from "./route.ts";
@@ -106,9 +107,16 @@ function retryAfter(facts: ErrorFacts, answer: ErrorAnswer, status: number): str
 
 const allowed = (error: StintError): string[] => (error instanceof MethodNotAllowed ? ["Allow", error.allow] : []);
 
+/** RFC 9449 section 7.1: these are answered by the scheme that would help. */
+const PROOF_ERRORS: ReadonlySet<string> = new Set(["invalid_dpop_proof", "use_dpop_nonce", "binding_mismatch"]);
+
 /** RFC 6750 section 3: without credentials a bare challenge, else what was wrong with them. */
 function challenge(error: StintError, status: number): string[] {
   if (status !== 401) return [];
+  if (PROOF_ERRORS.has(error.code)) {
+    const said = error.code === "binding_mismatch" ? "invalid_token" : error.code;
+    return ["WWW-Authenticate", `DPoP realm="stint", error="${said}", algs="${PROOF_ALGORITHMS.join(" ")}"`];
+  }
   return ["WWW-Authenticate", error.code === "unauthenticated" ? 'Bearer realm="stint"' : 'Bearer realm="stint", error="invalid_token"'];
 }
 

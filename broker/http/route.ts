@@ -67,6 +67,8 @@ interface Shape<A extends Access, B extends z.ZodType, Q extends z.ZodType> {
   readonly query?: Q;
   /** Status -> schema of the body; null where there is none or it is no JSON. */
   readonly answers: Readonly<Record<number, z.ZodType | null>>;
+  /** True where a request may prove keys although its access is `open`; `bearer` and `holder` routes always let it. */
+  readonly proofs?: true;
   /** True for documents that any web page may read (CORS `*`). */
   readonly shared?: true;
 }

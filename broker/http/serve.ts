@@ -2,13 +2,16 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { performance } from "node:perf_hooks";
 import { z } from "zod";
 import { StintError } from "../../domain/errors.ts";
+import type { Possession } from "../dpop/possession.ts";
 import type { Origin, Role } from "../services.ts";
 import { readForm, readJson } from "./body.ts";
 import type { ClientAddress } from "./client-address.ts";
+import type { ClientCertificate } from "./client-certificate.ts";
 import { oauthError, problem, toStintError } from "./error-response.ts";
 import { parseQuery } from "./form.ts";
 import { refuseAmbiguous } from "./guard.ts";
 import { idempotencyOf } from "./idempotency.ts";
+import { possessionOf, withNonce } from "./proofs.ts";
 import type { Answer, Call, House, Route, Streaming } from "./route.ts";
 import type { Send } from "./send.ts";
 import { newTraceId, parseTraceparent } from "./trace.ts";
@@ -35,6 +38,7 @@ export interface Served {
 export interface ServeOptions {
   readonly house: House;
   readonly addressOf: ClientAddress;
+  readonly certificateOf: ClientCertificate;
   readonly send: Send;
   /** Called once for every request, after its answer. */
   readonly served: (what: Served) => void;
@@ -94,11 +98,12 @@ class Exchange {
   /** Who calls comes first: a stranger's body is not even read where a known caller is needed. */
   async #call(): Promise<Call> {
     const caller = this.#authenticate();
+    const possession = await possessionOf(this.#request, this.#route, this.#options);
     const { body, raw } = await this.#body();
     const query = this.#querySchema()?.parse(parseQuery(this.#request.url ?? ""));
     const idempotency = raw === undefined ? undefined : idempotencyOf(this.#request.headers, raw);
     const params = (this.#request.params ?? {}) as Readonly<Record<string, string>>;
-    return { ...caller, params, body, query, headers: this.#request.headers, origin: this.#origin(), idempotency };
+    return { ...caller, params, body, query, headers: this.#request.headers, origin: this.#origin(possession), idempotency };
   }
 
   #authenticate(): object {
@@ -109,7 +114,7 @@ class Exchange {
       case "verifier": // its key may stand in the form: the handler asks
         return {};
       case "bearer":
-        return { token: door.bearer(headers) };
+        return { token: door.presented(headers).token };
       case "holder": {
         const caller = door.caller(headers, this.#ip);
         if (caller.kind === "operator") this.#know(caller.operator.name);
@@ -148,8 +153,9 @@ class Exchange {
     return this.#route.query ?? (this.#route.path.startsWith("/v1/") ? NO_QUERY : undefined);
   }
 
-  #origin(): Origin {
-    return { ip: this.#ip, traceId: this.#traceId, route: this.#label };
+  #origin(possession?: Possession): Origin {
+    const origin = { ip: this.#ip, traceId: this.#traceId, route: this.#label };
+    return possession === undefined ? origin : { ...origin, possession };
   }
 
   #isOAuth(): boolean {
@@ -169,7 +175,10 @@ class Exchange {
     let status = 500;
     let cause = error?.code === "server_error" ? error.cause : undefined;
     try {
-      status = this.#options.send(this.#request, this.#response, answer, { traceId: this.#traceId, shared: this.#route.shared === true });
+      status = this.#options.send(this.#request, this.#response, withNonce(answer, this.#request, this.#route, this.#options.house), {
+        traceId: this.#traceId,
+        shared: this.#route.shared === true,
+      });
     } catch (thrown) {
       // an answer that cannot be written: nobody may be left waiting for it
       this.#response.destroy();

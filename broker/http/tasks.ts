@@ -21,12 +21,13 @@ export const DEFAULT_PAGE = 100;
 /** The only place beside the token endpoint that reveals a credential: to whoever asked for it under its task, or renewed it. */
 export function credentialView(issued: IssuedCredential): CredentialView {
   const { type, token } = issued.credential;
+  const proofs = issued.boundTo?.method === "jkt" ? { token_type: "DPoP" as const } : {};
   return {
     lease_id: issued.lease.id,
     task_id: issued.task.id,
     grant: issued.grant,
     issuer: issued.issuer,
-    credential: { type, token: token.reveal() },
+    credential: { type, token: token.reveal(), ...proofs },
     expires_at: toRfc3339(issued.expiresAt),
     limited_by: issued.limitedBy,
     revocation: issued.revocation,
@@ -48,6 +49,7 @@ export const taskRoutes = [
         evidence: token,
         purpose,
         parent,
+        bind: body.bind,
         ttlMs: msOf(body.ttl, "ttl"),
         heartbeatMs: msOf(body.heartbeat, "heartbeat"),
         idempotency,

@@ -20,6 +20,7 @@ export const tokenRoute = route({
   summary: "Exchange evidence for a credential (RFC 8693).",
   body: TokenForm,
   encoding: "form",
+  proofs: true,
   answers: { 200: TokenView },
   async handle(call, { services, clock }) {
     const request = parse(call);
@@ -49,6 +50,7 @@ function parse(call: Call<"open", TokenForm, unknown>): ExchangeRequest {
     ttlMs: msOf(form.ttl, "ttl"),
     purpose: form.purpose ?? "",
     environment: form.environment ?? "",
+    bind: form.bind,
     idempotency: call.idempotency,
     origin: call.origin,
   };
@@ -90,7 +92,7 @@ function answer(issued: IssuedCredential, taskToken: Secret, now: number): Answe
   const body: TokenView = {
     access_token: issued.credential.token.reveal(),
     issued_token_type: TOKEN_TYPES.accessToken,
-    token_type: "Bearer",
+    token_type: issued.boundTo?.method === "jkt" ? "DPoP" : "Bearer",
     // clients refuse what is not positive, and a missing value as never expiring
     expires_in: Math.max(1, Math.floor((issued.expiresAt - now) / 1000)),
     scope: issued.scope.join(" "),

@@ -3,6 +3,7 @@ import type { IssueOrder } from "../../domain/credential.ts";
 import { StintError } from "../../domain/errors.ts";
 import { newId, subjectBits, type LeaseId } from "../../domain/ids.ts";
 import type { Lease } from "../../domain/lease.ts";
+import { keyName } from "../../domain/possession.ts";
 import type { Idempotency, OpenOrder, OpenReply } from "../../store/api.ts";
 import { denialFor, refusalOf, refuse } from "../denials/refusals.ts";
 import type { Parts } from "../parts.ts";
@@ -41,7 +42,7 @@ async function decideOn(parts: Parts, asked: IssueRequest): Promise<Plan> {
   const issuer = parts.issuers.get(grant.issue.issuer);
   if (issuer === undefined)
     throw new StintError("issuer_unavailable", `the issuer of ${grant.name} is not available`, { retryAfterSeconds: 30 });
-  if (termsTooLong(termsOf(request, verdict.scope, grant)))
+  if (termsTooLong(termsOf(request, verdict.scope, grant, principal.evidence.key)))
     throw new StintError("invalid_request", "purpose, resource, environment and scope together are too long");
   const evidenceLeftMs = asked.evidenceEndsAt === undefined ? undefined : asked.evidenceEndsAt - now;
   const { ttlMs, limitedBy } = shortestTtl({
@@ -120,7 +121,7 @@ function orderOf(parts: Parts, plan: Plan, leaseId: LeaseId): OpenOrder {
         ? undefined
         : toReplay({ ttlMs: plan.ttlMs, scope: verdict.scope, purpose: request.purpose, params: plan.params }),
     purpose: request.purpose === "" ? undefined : request.purpose,
-    terms: termsOf(request, verdict.scope, grant),
+    terms: termsOf(request, verdict.scope, grant, principal.evidence.key),
     audit: {
       action: issuer.computesOnly ? "lease.issued" : "lease.opened",
       principal: principal.subject,
@@ -141,13 +142,14 @@ function orderOf(parts: Parts, plan: Plan, leaseId: LeaseId): OpenOrder {
   };
 }
 
-/** Scope of a key: subject, route, and the evidence or the task (CORE, Idempotency). */
+/** Scope of a key: subject, route, the evidence or the task (CORE, Idempotency), and the key of the holder: no other's is signed again. */
 export function idempotencyOf(asked: Pick<IssueRequest, "idempotency" | "principal" | "origin">): Idempotency | undefined {
   const { idempotency, principal, origin } = asked;
   if (idempotency === undefined) return undefined;
   const within = principal.taskId ?? principal.evidence.hash;
+  const bound = principal.evidence.key === undefined ? [] : [keyName(principal.evidence.key)];
   return {
-    key: hash("sha256", [principal.subject, origin.route, within, idempotency.key].join("\u0000"), "hex"),
+    key: hash("sha256", [principal.subject, origin.route, within, idempotency.key, ...bound].join("\u0000"), "hex"),
     body: idempotency.bodySha256,
   };
 }

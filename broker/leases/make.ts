@@ -28,6 +28,7 @@ export function issueOrder(lease: Lease, plan: Plan, task: Task): IssueOrder<unk
     scope: plan.verdict.scope,
     issuedAt: lease.openedAt,
     expiresAt: lease.expiresAt,
+    key: plan.asked.principal.evidence.key,
     params: plan.params,
   };
 }
@@ -113,6 +114,7 @@ export function answer(plan: Plan, lease: Lease, task: Task, limitedBy: LimitedB
     grant: lease.grant,
     issuer: lease.issuer,
     credential: made.credential,
+    boundTo: made.boundTo,
     scope: plan.verdict.scope,
     expiresAt: lease.expiresAt,
     limitedBy,

@@ -2,21 +2,23 @@ import type { IssueOrder, Issuer } from "../../domain/credential.ts";
 import { StintError } from "../../domain/errors.ts";
 import { newId, subjectBits } from "../../domain/ids.ts";
 import type { Lease, LimitedBy } from "../../domain/lease.ts";
+import { keyName } from "../../domain/possession.ts";
 import { denialFor, refusalOf, refuse } from "../denials/refusals.ts";
 import type { Parts } from "../parts.ts";
 import type { Allowed } from "../policy/decide.ts";
 import type { IssuedCredential, LeaseService, Origin } from "../services.ts";
+import { proven, spent } from "../tasks/holder.ts";
 import type { TaskHolder, TaskTokens } from "../tasks/token.ts";
 import { noSuchLease, requireLeaseId } from "./access.ts";
 import { choose } from "./choose.ts";
 import { ISSUE_DEADLINE_MS, noteCredential } from "./make.ts";
-import { termsFrom, type Terms } from "./terms.ts";
+import { termsFrom, type KeptTerms } from "./terms.ts";
 import { shortestTtl } from "./ttl.ts";
 
 interface Again {
   readonly lease: Lease;
   readonly holder: TaskHolder;
-  readonly terms: Terms;
+  readonly terms: KeptTerms;
   readonly verdict: Allowed;
   readonly origin: Origin;
 }
@@ -28,9 +30,10 @@ interface Again {
 export async function renew(parts: Parts, tokens: TaskTokens, request: RenewRequest): Promise<IssuedCredential> {
   parts.gate.require();
   const leaseId = requireLeaseId(request.leaseId);
-  const holder = await tokens.verify(request.taskToken);
-  if (holder === undefined)
-    throw new StintError("unauthenticated", "renewing needs the task token as a Bearer token; a credential cannot lengthen its own life");
+  const found = await tokens.verify(request.taskToken);
+  if (found === undefined)
+    throw new StintError("unauthenticated", "renewing needs the task token in Authorization; a credential cannot lengthen its own life");
+  const holder = await spent(parts, proven(found, request.origin));
   const lease = await parts.store.leases.get(leaseId);
   const task = await parts.store.tasks.get(holder.taskId);
   if (lease === undefined || task === undefined || lease.task !== holder.taskId) throw noSuchLease();
@@ -50,6 +53,7 @@ export async function renew(parts: Parts, tokens: TaskTokens, request: RenewRequ
     grant,
     issuer: kind,
     credential: made.credential,
+    boundTo: made.boundTo,
     scope: again.verdict.scope,
     expiresAt,
     limitedBy,
@@ -121,7 +125,9 @@ async function decideAgain(parts: Parts, lease: Lease, holder: TaskHolder, origi
   const policy = parts.policy();
   const terms = termsFrom(lease, policy.grants.get(lease.grant));
   if (terms === undefined) throw new StintError("not_renewable", "the terms of this lease cannot be read", { leaseId: lease.id });
-  const request = { grant: lease.grant, ttlMs: undefined, ...terms };
+  requireSameKey(terms, holder, lease);
+  const { key: _bound, ...asked } = terms;
+  const request = { grant: lease.grant, ttlMs: undefined, ...asked };
   const verdict = choose(policy, {
     principal: holder.principal,
     request,
@@ -153,6 +159,16 @@ function orderFor(parts: Parts, lease: Lease, again: Again): IssueOrder<unknown>
     scope: again.verdict.scope,
     issuedAt: now,
     expiresAt: lease.expiresAt,
+    key: again.holder.principal.evidence.key,
     params: again.verdict.grant.issue.params,
   };
+}
+
+/** A lease that was issued to a key is renewed for that key alone, whatever other task tokens its task may have. */
+function requireSameKey(terms: KeptTerms, { principal }: TaskHolder, lease: Lease): void {
+  const { key } = principal.evidence;
+  if (terms.key === undefined || (key !== undefined && keyName(key) === terms.key)) return;
+  throw new StintError("binding_mismatch", "the credential of this lease is bound to another key than the request proves", {
+    leaseId: lease.id,
+  });
 }

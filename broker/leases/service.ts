@@ -36,8 +36,8 @@ export async function endLease(
 
 export function createLeases(parts: Parts, tokens: TaskTokens): LeaseService {
   return {
-    async get(id, caller) {
-      if (caller.kind === "bearer") return leaseOfHolder(parts, tokens, id, caller.token);
+    async get(id, caller, origin) {
+      if (caller.kind === "bearer") return leaseOfHolder(parts, tokens, id, caller.token, origin);
       const lease = await parts.store.leases.get(requireLeaseId(id));
       if (lease === undefined) throw noSuchLease();
       return lease;
@@ -46,7 +46,7 @@ export function createLeases(parts: Parts, tokens: TaskTokens): LeaseService {
     list: (filter, cursor, limit) => parts.store.leases.list(filter, cursor, limit),
 
     async release(id, token, origin) {
-      const held = await leaseOfHolder(parts, tokens, id, token);
+      const held = await leaseOfHolder(parts, tokens, id, token, origin);
       const lease = await endLease(parts, held.id, "released", { principal: held.subject, origin });
       if (lease === undefined) throw noSuchLease();
       const ending = endingOf(lease);

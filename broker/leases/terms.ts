@@ -1,20 +1,25 @@
 import type { Lease } from "../../domain/lease.ts";
+import { keyName, type HolderKey } from "../../domain/possession.ts";
 import type { Grant } from "../policy/policy.ts";
 import type { GrantRequest } from "../services.ts";
 
 /** What of a request a renewal is decided on again. */
 export type Terms = Pick<GrantRequest, "scope" | "purpose" | "resource" | "environment">;
 
+/** Terms as they were kept, with the name of the key that the lease's credential is bound to. */
+export type KeptTerms = Terms & { readonly key: string | undefined };
+
 const MAX_TERMS_BYTES = 2048;
 
 /** Only what differs from the grant's defaults, so that an ordinary lease carries nothing. Undefined when nothing differs. */
-export function termsOf(request: Terms, granted: readonly string[], grant: Grant): string | undefined {
+export function termsOf(request: Terms, granted: readonly string[], grant: Grant, key?: HolderKey): string | undefined {
   const whole = granted.length === grant.issue.scope.length && granted.every((scope) => grant.issue.scope.includes(scope));
   const terms = {
     ...(whole ? {} : { s: granted }),
     ...(request.purpose === "" ? {} : { p: request.purpose }),
     ...(request.resource === "" ? {} : { r: request.resource }),
     ...(request.environment === "" ? {} : { e: request.environment }),
+    ...(key === undefined ? {} : { k: keyName(key) }),
   };
   if (Object.keys(terms).length === 0) return undefined;
   return JSON.stringify(terms);
@@ -27,9 +32,9 @@ export const termsTooLong = (terms: string | undefined): boolean => terms !== un
  * The terms a lease was issued on. Scope that has left the grant since is not asked for again, scope that joined it is not added.
  * Undefined for what cannot be read: such a lease is not renewed.
  */
-export function termsFrom(lease: Lease, grant: Grant | undefined): Terms | undefined {
+export function termsFrom(lease: Lease, grant: Grant | undefined): KeptTerms | undefined {
   if (lease.terms === undefined || lease.terms === "")
-    return { scope: grant?.issue.scope ?? [], purpose: "", resource: "", environment: "" };
+    return { scope: grant?.issue.scope ?? [], purpose: "", resource: "", environment: "", key: undefined };
   let read: unknown;
   try {
     read = JSON.parse(lease.terms);
@@ -37,8 +42,8 @@ export function termsFrom(lease: Lease, grant: Grant | undefined): Terms | undef
     return undefined;
   }
   if (typeof read !== "object" || read === null) return undefined;
-  const { s, p, r, e } = read as Readonly<Record<string, unknown>>;
+  const { s, p, r, e, k } = read as Readonly<Record<string, unknown>>;
   const text = (value: unknown): string => (typeof value === "string" ? value : "");
   const scope = Array.isArray(s) ? s.filter((item) => typeof item === "string") : (grant?.issue.scope ?? []);
-  return { scope, purpose: text(p), resource: text(r), environment: text(e) };
+  return { scope, purpose: text(p), resource: text(r), environment: text(e), key: text(k) || undefined };
 }

@@ -7,7 +7,7 @@ import { idempotencyOf, issue } from "../leases/issue.ts";
 import type { Parts } from "../parts.ts";
 import type { OpenTaskRequest, TaskService } from "../services.ts";
 import { endTask, receiptFor, settle } from "./end.ts";
-import { noSuchTask, requireFormerHolder, requireHolder, requireTaskId } from "./holder.ts";
+import { noSuchTask, requireFormerHolder, requireHolder, requireOpeningHolder, requireTaskId } from "./holder.ts";
 import type { TaskTokens } from "./token.ts";
 
 const HOUR_MS = 3_600_000;
@@ -22,9 +22,9 @@ export function createTasks(parts: Parts, identify: Identify, tokens: TaskTokens
     open: (request) => openTask(parts, identify, tokens, request),
     list: (filter, cursor, limit) => parts.store.tasks.list(filter, cursor, limit),
 
-    async get(id, caller) {
+    async get(id, caller, origin) {
       const taskId = requireTaskId(id);
-      if (caller.kind === "bearer") await requireFormerHolder(tokens, caller.token, taskId);
+      if (caller.kind === "bearer") await requireFormerHolder(parts, tokens, caller.token, taskId, origin);
       const task = await parts.store.tasks.get(taskId);
       if (task === undefined) throw noSuchTask();
       if (task.state === "open") return { task, receipt: undefined };
@@ -35,7 +35,7 @@ export function createTasks(parts: Parts, identify: Identify, tokens: TaskTokens
 
     async credential(request) {
       parts.gate.require();
-      const { principal, parent, taskId } = await requireHolder(tokens, request.taskToken, request.taskId);
+      const { principal, parent, taskId } = await requireOpeningHolder(tokens, request.taskToken, request.taskId, request.origin);
       const { idempotency, origin } = request;
       return issue(parts, {
         principal,
@@ -49,8 +49,8 @@ export function createTasks(parts: Parts, identify: Identify, tokens: TaskTokens
       });
     },
 
-    async heartbeat(id, taskToken) {
-      const { taskId } = await requireHolder(tokens, taskToken, id);
+    async heartbeat(id, taskToken, origin) {
+      const { taskId } = await requireHolder(parts, tokens, taskToken, id, origin);
       const task = await parts.store.tasks.heartbeat(taskId);
       if (task === undefined) throw noSuchTask();
       if (task.state === "ended") throw new StintError("task_ended", "the task has ended");
@@ -58,7 +58,7 @@ export function createTasks(parts: Parts, identify: Identify, tokens: TaskTokens
     },
 
     async complete({ taskId: id, taskToken, outcome, by, origin }) {
-      const { taskId, principal } = await requireFormerHolder(tokens, taskToken, id);
+      const { taskId, principal } = await requireFormerHolder(parts, tokens, taskToken, id, origin);
       const ending = await endTask(parts, taskId, by, outcome, { principal: principal.subject, origin });
       if (ending === undefined) throw noSuchTask();
       await settle(parts, ending);
@@ -69,7 +69,7 @@ export function createTasks(parts: Parts, identify: Identify, tokens: TaskTokens
 
 async function openTask(parts: Parts, identify: Identify, tokens: TaskTokens, request: OpenTaskRequest): ReturnType<TaskService["open"]> {
   parts.gate.require();
-  const principal = await identify.outside(request.evidence, request.origin);
+  const principal = await identify.outside(request.evidence, request.origin, request.bind);
   const policy = parts.policy();
   const now = parts.now();
   const taskId = newId("task", now, subjectBits(principal.subject));

@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
 import { StintError } from "../../domain/errors.ts";
 import { isId, type TaskId } from "../../domain/ids.ts";
+import { confirmationOf, keyOfConfirmation, type HolderKey } from "../../domain/possession.ts";
 import type { Claims, Principal } from "../../domain/principal.ts";
 import { Secret } from "../../domain/secret.ts";
 import type { Task } from "../../domain/task.ts";
@@ -25,13 +26,20 @@ export interface TaskHolder {
   readonly taskId: TaskId;
   readonly parent: TaskId | undefined;
   readonly principal: Principal;
+  /** The key that the token is bound to: holding it is not enough then. */
+  readonly key: HolderKey | undefined;
   /** The end of the token, which is that of its task. */
   readonly expiresAt: number;
 }
 
+/** The key that a principal has proven, if any. */
+interface Bound {
+  readonly evidence?: Pick<Principal["evidence"], "key">;
+}
+
 export interface TaskTokens {
   /** The token of a task, carrying what was verified when it was opened or joined. */
-  sign(task: Task, principal: Pick<Principal, "trust" | "subject" | "workload" | "claims">): Promise<Secret>;
+  sign(task: Task, principal: Pick<Principal, "trust" | "subject" | "workload" | "claims"> & Bound): Promise<Secret>;
   /** The holder of a task token; undefined when it is none of ours, or over. */
   verify(token: Secret): Promise<TaskHolder | undefined>;
   /** The same, also after its end: for whoever reads a receipt late. */
@@ -76,6 +84,7 @@ export function createTaskTokens(parts: { readonly url: string; readonly signatu
         trust: principal.trust,
         workload: principal.workload,
         claims: principal.claims,
+        ...confirmationOf(principal.evidence?.key),
       };
       return new Secret(await signatures.sign(TASK_TOKEN_TYP, payload));
     },
@@ -100,13 +109,15 @@ export function looksLikeTaskToken(token: string): boolean {
 }
 
 function holderOf(payload: Readonly<Record<string, unknown>>, url: string, compact: string): TaskHolder | undefined {
-  const { iss, aud, sub, exp, task_id: taskId, parent, trust, workload, claims } = payload;
+  const { iss, aud, sub, exp, task_id: taskId, parent, trust, workload, claims, cnf } = payload;
   if (iss !== url || aud !== url || typeof exp !== "number" || !Number.isSafeInteger(exp)) return undefined;
   if (typeof sub !== "string" || typeof trust !== "string" || typeof workload !== "string" || !isId("task", taskId)) return undefined;
   if (typeof claims !== "object" || claims === null || Array.isArray(claims)) return undefined;
   if (parent !== undefined && !isId("task", parent)) return undefined;
+  const key = keyOfConfirmation(cnf);
+  if (key === "unreadable") return undefined;
   const expiresAt = exp * 1000;
   const evidence = { hash: hash("sha256", compact, "base64url"), expiresAt, maxUses: undefined };
   const principal: Principal = { trust, subject: sub, workload, taskValue: undefined, claims: { ...claims }, evidence, taskId };
-  return { taskId, parent, principal, expiresAt };
+  return { taskId, parent, principal, key, expiresAt };
 }

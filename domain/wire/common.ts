@@ -43,6 +43,8 @@ export const WireDuration = z
 export const WireTime = z.iso.datetime({ precision: 3 }).meta({ id: "Time", description: "RFC 3339, UTC, with milliseconds." });
 
 export const WirePurpose = text(256).meta({ description: "Why it is asked for; recorded, and given to policy." });
+/** What to bind to, beside a DPoP proof, which binds by being there. */
+export const WireBind = z.literal("certificate").meta({ description: "Bind what is issued to the client's TLS certificate (RFC 8705)." });
 export const WireReason = text(512).meta({ description: "Why; recorded in the audit trail." });
 export const WireScope = z
   .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/, "expected a scope token (RFC 6749 section 3.3)"))

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { LIMITS, REVOCATIONS } from "../lease.ts";
-import { WireLeaseId, WireName, WirePurpose, WireTaskId, WireTime } from "./common.ts";
+import { WireBind, WireLeaseId, WireName, WirePurpose, WireTaskId, WireTime } from "./common.ts";
 
 /** One compact token is 16 KiB at most (CONTRACT section 7). */
 export const MAX_TOKEN_CHARS = 16_384;
@@ -35,6 +35,7 @@ export const TokenForm = z
     ttl: z.string().max(32).optional().meta({ description: 'A span such as "10m", or a number of seconds.' }),
     purpose: WirePurpose.optional(),
     environment: z.string().min(1).max(256).optional(),
+    bind: WireBind.optional(),
   })
   .meta({ id: "TokenForm" });
 export type TokenForm = z.infer<typeof TokenForm>;
@@ -44,7 +45,7 @@ export const TokenView = z
   .strictObject({
     access_token: z.string(),
     issued_token_type: z.string(),
-    token_type: z.literal("Bearer"),
+    token_type: z.enum(["Bearer", "DPoP"]),
     expires_in: z.int().positive(),
     scope: z.string(),
     lease_id: WireLeaseId,
@@ -90,6 +91,7 @@ export const IntrospectionView = z
       grant: z.string(),
       workload: z.string(),
       purpose: z.string().optional(),
+      cnf: z.record(z.string(), z.string()).optional().meta({ description: "The key that the token is bound to." }),
     }),
   ])
   .meta({ id: "Introspection" });
@@ -114,6 +116,7 @@ export const MetadataView = z
     id_token_signing_alg_values_supported: z.array(z.string()),
     grant_types_supported: z.array(z.string()),
     token_endpoint_auth_methods_supported: z.array(z.string()),
+    dpop_signing_alg_values_supported: z.array(z.string()),
   })
   .meta({ id: "Metadata" });
 export type MetadataView = z.infer<typeof MetadataView>;

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { ENDED_BY, LEASE_OUTCOMES, LIMITS, REVOCATIONS } from "../lease.ts";
 import { TASK_OUTCOMES } from "../task.ts";
 import {
+  WireBind,
   WireDuration,
   WireLeaseId,
   WireName,
@@ -22,6 +23,7 @@ export const OpenTaskBody = z
     ttl: WireDuration.optional(),
     heartbeat: WireDuration.optional().meta({ description: "A task that asked for heartbeats ends when one is missed." }),
     parent: WireTaskId.optional().meta({ description: "The task this one ends with." }),
+    bind: WireBind.optional(),
   })
   .meta({ id: "OpenTask" });
 export type OpenTaskBody = z.infer<typeof OpenTaskBody>;
@@ -51,7 +53,7 @@ export const CredentialView = z
     task_id: WireTaskId,
     grant: z.string(),
     issuer: z.string(),
-    credential: z.looseObject({ type: z.string(), token: z.string().optional() }),
+    credential: z.looseObject({ type: z.string(), token: z.string().optional(), token_type: z.literal("DPoP").optional() }),
     expires_at: WireTime,
     limited_by: z.enum(LIMITS),
     revocation: z.enum(REVOCATIONS),

@@ -1,4 +1,5 @@
 import type { IssueOrder, Issued, Issuer } from "../../domain/credential.ts";
+import { confirmationOf } from "../../domain/possession.ts";
 import { Secret } from "../../domain/secret.ts";
 import { toSeconds } from "../../domain/time.ts";
 import { signCompact, type FastAlgorithm, type FastSigningKey } from "./fast-sign.ts";
@@ -30,7 +31,8 @@ const NOT_BEFORE_SECONDS = 5;
 export function jwtIssuer({ issuer, keys }: JwtIssuerOptions): Issuer<JwtParams> {
   const sign = async (order: IssueOrder<JwtParams>): Promise<Issued> => {
     const key = await keys.current(order.params.alg);
-    return { credential: { type: "jwt", token: new Secret(signCompact(key, ACCESS_TOKEN_TYPE, claimsOf(order, issuer))) } };
+    const token = new Secret(signCompact(key, ACCESS_TOKEN_TYPE, claimsOf(order, issuer)));
+    return { credential: { type: "jwt", token }, boundTo: order.key };
   };
   return {
     kind: "jwt",
@@ -64,5 +66,6 @@ function claimsOf(order: IssueOrder<JwtParams>, issuer: string): Readonly<Record
     grant: order.grant,
     workload: order.workload,
     ...(order.purpose !== undefined && order.purpose !== "" && { purpose: order.purpose }),
+    ...confirmationOf(order.key),
   };
 }

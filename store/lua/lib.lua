@@ -179,14 +179,25 @@ local function lock_over(at, subject, workload, grant, issuer, trust)
   return nil
 end
 
--- Evidence is spent by what it opens, and by twenty refusals. `max` 0: may be used at will.
-local function evidence_left(evidence, max)
-  if max == 0 then return true end
-  return tonumber(redis.call("GET", P .. ":e:" .. evidence) or 0) < max
+-- Evidence is spent by what it opens, and by twenty refusals. `max` 0: may be used at will. Evidence of many uses belongs to the first
+-- key that was proven with it: from then on its uses are not counted, and nobody else has any.
+local SPENT = 1000000
+
+local function evidence_refusal(evidence, max, key)
+  if max == 0 then return nil end
+  local got = redis.call("MGET", P .. ":e:" .. evidence, P .. ":ek:" .. evidence)
+  if got[2] and got[2] ~= key then return "binding_mismatch" end
+  local used = tonumber(got[1] or 0)
+  if used >= SPENT or (used >= max and not got[2]) then return "evidence_spent" end
+  return nil
 end
 
-local function spend(evidence, max, ttl)
+local function spend(evidence, max, ttl, owner)
   if max == 0 then return end
+  if max > 1 and owner ~= "" then
+    redis.call("SET", P .. ":ek:" .. evidence, owner, "PX", ttl)
+    return
+  end
   local key = P .. ":e:" .. evidence
   if redis.call("INCR", key) == 1 then redis.call("PEXPIRE", key, ttl) end
 end
@@ -196,7 +207,18 @@ local function count_refusal(evidence, max, ttl)
   local key = P .. ":er:" .. evidence
   local refusals = redis.call("INCR", key)
   if refusals == 1 then redis.call("PEXPIRE", key, ttl) end
-  if refusals == 20 then redis.call("SET", P .. ":e:" .. evidence, max, "PX", ttl) end
+  if refusals == 20 then redis.call("SET", P .. ":e:" .. evidence, SPENT, "PX", ttl) end
+end
+
+-- A proof of possession is good once. What is kept is the id of the attempt that spent it: its own second try is no replay.
+local function proof_used(proof, attempt)
+  if proof == "" then return false end
+  local by = redis.call("GET", P .. ":j:" .. proof)
+  return by and by ~= attempt
+end
+
+local function spend_proof(proof, ttl, attempt)
+  if proof ~= "" then redis.call("SET", P .. ":j:" .. proof, attempt, "PX", ttl) end
 end
 
 -- A refusal: its record for operators (7 days, at most 1,000 per subject) and its audit record. False when it was recorded before.

@@ -4,7 +4,8 @@ read_facts()
 local at = instant(now, agreed)
 
 local function refuse(code, message, number, text)
-  if deny(at, denial, subject, denial_body, denied, retention, code, message) then count_refusal(evidence, evidence_max, evidence_ttl) end
+  -- whoever holds evidence of another's key can neither use it nor use it up
+  if deny(at, denial, subject, denial_body, denied, retention, code, message) and code ~= "binding_mismatch" then count_refusal(evidence, evidence_max, evidence_ttl) end
   save_facts()
   return { "refused", code, message or "", number or 0, text or "" }
 end
@@ -15,6 +16,8 @@ if known then
   if marked(known) or (known[STATE] ~= "p" and known[STATE] ~= "a") or known[EXPIRES] <= at then return refuse("lease_ended", nil, 0, id) end
   return { "opened", redis.call("GET", lease_key(id)), redis.call("GET", task_key(known[TASK])), known[EXPIRES] < opened + ttl and "task" or limited_by, 0 }
 end
+
+if proof_used(proof, id) then return refuse("invalid_dpop_proof") end
 
 -- Before the idempotency key: a token signed again is handed out too.
 local lock = lock_over(at, subject, workload, grant, issuer, trust)
@@ -29,6 +32,7 @@ if idem ~= "" then
     if not lease or marked(lease) or (lease[STATE] ~= "p" and lease[STATE] ~= "a") or lease[EXPIRES] <= at then return refuse("lease_ended", nil, 0, before.lease) end
     if lease[STATE] == "p" then return refuse("in_flight", nil, 1000, before.lease) end
     if lease[COMPUTES] ~= 1 then return refuse("already_issued", nil, 0, before.lease) end
+    spend_proof(proof, proof_ttl, id)
     return { "replayed", redis.call("GET", lease_key(before.lease)), redis.call("GET", task_key(lease[TASK])), before.limited_by, before.lease, before.replay }
   end
 end
@@ -44,7 +48,8 @@ if key ~= "" and facts.marks > 0 and redis.call("HGET", P .. ":marks", "k:" .. s
 end
 if opened <= mark then return { "superseded", string.format("%.0f", mark), "" } end
 
-if not evidence_left(evidence, evidence_max) then return refuse("evidence_spent") end
+local unfit = evidence_refusal(evidence, evidence_max, evidence_key)
+if unfit then return refuse(unfit) end
 
 -- The task: named, implicit (joined or opened), or the request's own.
 local task, task_is_new = nil, false
@@ -92,7 +97,8 @@ if window then
   window[2] = window[2] + 1
   redis.call("SET", window_key, cjson.encode(window), "PX", 3600000)
 end
-spend(evidence, evidence_max, evidence_ttl)
+spend(evidence, evidence_max, evidence_ttl, evidence_key)
+spend_proof(proof, proof_ttl, id)
 if task_is_new then
   write_task(task_id, task)
   watch_task(task_id, task)

@@ -7,10 +7,13 @@ local joined_before = redis.call("GET", P .. ":tj:" .. id)
 if joined_before then return { "joined", joined_before, redis.call("GET", task_key(joined_before)) } end -- the same, of one that joined
 
 local function refuse(code, message, number, text)
-  if deny(at, denial, subject, denial_body, denied, retention, code, message) then count_refusal(evidence, evidence_max, evidence_ttl) end
+  -- whoever holds evidence of another's key can neither use it nor use it up
+  if deny(at, denial, subject, denial_body, denied, retention, code, message) and code ~= "binding_mismatch" then count_refusal(evidence, evidence_max, evidence_ttl) end
   save_facts()
   return { "refused", code, message or "", number or 0, text or "" }
 end
+
+if proof_used(proof, id) then return refuse("invalid_dpop_proof") end
 
 if idem ~= "" then
   local seen = redis.call("GET", P .. ":i:" .. idem)
@@ -19,6 +22,7 @@ if idem ~= "" then
     if before.body ~= idem_body then return refuse("idempotency_mismatch") end
     local text = redis.call("GET", task_key(before.task))
     if not text or cjson.decode(text).state ~= "open" then return refuse("task_ended", nil, 0, before.task) end
+    spend_proof(proof, proof_ttl, id)
     return { "replayed", before.task, text }
   end
 end
@@ -33,8 +37,10 @@ if value_hash ~= "" then
   local found = joined and read_task(joined)
   if found and at < math.max(found.expiresAt, found.openedAt + value_held) then
     if found.state ~= "open" or found.expiresAt <= at then return refuse("task_ended", nil, 0, joined) end
-    if not evidence_left(evidence, evidence_max) then return refuse("evidence_spent") end
-    spend(evidence, evidence_max, evidence_ttl)
+    local unfit = evidence_refusal(evidence, evidence_max, evidence_key)
+    if unfit then return refuse(unfit) end
+    spend(evidence, evidence_max, evidence_ttl, evidence_key)
+    spend_proof(proof, proof_ttl, id)
     if heartbeat > 0 and not found.heartbeatMs then
       found.heartbeatMs = heartbeat
       found.heartbeatBy = at + heartbeat
@@ -48,14 +54,16 @@ if value_hash ~= "" then
     return { "joined", joined, cjson.encode(found) }
   end
 end
-if not evidence_left(evidence, evidence_max) then return refuse("evidence_spent") end
+local unfit = evidence_refusal(evidence, evidence_max, evidence_key)
+if unfit then return refuse(unfit) end
 
 -- A child ends no later than its parent, to the millisecond.
 local expires = now + ttl
 if deadline > 0 and deadline < expires then expires = deadline end
 if expires <= at then return refuse("task_ended") end
 
-spend(evidence, evidence_max, evidence_ttl)
+spend(evidence, evidence_max, evidence_ttl, evidence_key)
+spend_proof(proof, proof_ttl, id)
 local task = { state = "open", subject = subject, workload = workload, trust = trust, openedAt = now, expiresAt = expires }
 if value_hash ~= "" then task.value = value end
 if purpose ~= "" then task.purpose = purpose end

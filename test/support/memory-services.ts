@@ -4,6 +4,7 @@ import type { Lease } from "../../domain/lease.ts";
 import { Secret } from "../../domain/secret.ts";
 import type { Task } from "../../domain/task.ts";
 import type { Clock } from "../../domain/time.ts";
+import { createProofs } from "../../broker/dpop/service.ts";
 import { createOperators, newOperatorToken } from "../../broker/operators.ts";
 import type { Verifier } from "../../broker/policy/policy.ts";
 import type { Caller, ExchangeRequest, IssuedCredential, Receipt, Revocation, Role, Services } from "../../broker/services.ts";
@@ -204,6 +205,7 @@ export function memoryServices(clock: Clock): Services {
       check: async (token) => (token.reveal() === CREDENTIAL ? { active: true, tokenType: "Bearer", claims: CLAIMS } : { active: false }),
     },
     tokens: { revoke: async () => undefined },
+    proofs: createProofs({ url: "http://127.0.0.1:8420", masterKeys: [Buffer.alloc(32, 7)], clock }),
     revocations: {
       start: async ({ reason }) => ({ ...revocation, reason }),
       dryRun: async () => ({

@@ -107,6 +107,62 @@ describe("an OAuth client that knows nothing of Stint", () => {
     expect(await openid.tokenIntrospection(asking, issued.access_token)).toEqual({ active: false });
   });
 
+  it("binds its token by DPoP, nonce and all (oauth4webapi)", async () => {
+    const as = await discover("oidc");
+    expect(as.dpop_signing_alg_values_supported).toContain("ES256");
+    const keys = await oauth.generateKeyPair("ES256");
+    const DPoP = oauth.DPoP(me, keys);
+    const ask = async (form: Record<string, string>): Promise<oauth.TokenEndpointResponse> => {
+      const response = await oauth.genericTokenEndpointRequest(as, me, oauth.None(), TOKEN_EXCHANGE, new URLSearchParams(form), {
+        ...http,
+        DPoP,
+      });
+      return oauth.processGenericTokenEndpointResponse(as, me, response);
+    };
+    const form = await asked();
+    // the first answer brings the nonce, the second attempt holds it: the evidence is not spent by that
+    const first: unknown = await ask(form).catch((error: unknown) => error);
+    expect(oauth.isDPoPNonceError(first)).toBe(true);
+    const issued = await ask(form);
+    expect(issued.token_type).toBe("dpop");
+
+    const taskId = z.string().parse(issued["task_id"]);
+    const resource = new URL(`${shop.broker.url}/v1/tasks/${taskId}`);
+    const shown = await oauth.protectedResourceRequest(TaskToken.parse(issued["task_token"]), "GET", resource, undefined, undefined, {
+      ...http,
+      DPoP,
+    });
+    expect([shown.status, ((await shown.json()) as { id: string }).id]).toEqual([200, taskId]);
+    // what it sends to an API is what that API's own validation takes
+    const url = new URL(`${DEPLOY}/deploy`);
+    let request: Request | undefined;
+    const capture = async (to: string, { method, headers }: { method: string; headers: Record<string, string> }): Promise<Response> => {
+      request = new Request(to, { method, headers });
+      return new Response();
+    };
+    await oauth.protectedResourceRequest(issued.access_token, "POST", url, undefined, undefined, { DPoP, [oauth.customFetch]: capture });
+    if (request === undefined) throw new Error("nothing was sent");
+    const claims = await oauth.validateJwtAccessToken(as, request, DEPLOY, { ...http, requireDPoP: true });
+    expect(claims.cnf?.jkt).toEqual(expect.stringMatching(/^[A-Za-z0-9_-]{43}$/));
+    const bare = new Request(url, { headers: { authorization: `Bearer ${issued.access_token}` } });
+    await expect(oauth.validateJwtAccessToken(as, bare, DEPLOY, http)).rejects.toThrow();
+    expect(await isActive(as, issued.access_token)).toMatchObject({ active: true, token_type: "DPoP", cnf: claims.cnf });
+  });
+
+  it("binds its token by DPoP with openid-client, which meets the nonce by itself", async () => {
+    const config = await openid.discovery(new URL(shop.broker.url), "deploy-api", DEPLOY_KEY, openid.None(), {
+      execute: [openid.allowInsecureRequests],
+    });
+    const DPoP = openid.getDPoPHandle(config, await openid.randomDPoPKeyPair());
+    const issued = await openid.genericGrantRequest(config, TOKEN_EXCHANGE, await asked(), { DPoP });
+    expect(issued.token_type).toBe("dpop");
+    const task = new URL(`${shop.broker.url}/v1/tasks/${z.string().parse(issued["task_id"])}`);
+    const shown = await openid.fetchProtectedResource(config, TaskToken.parse(issued["task_token"]), task, "GET", undefined, undefined, {
+      DPoP,
+    });
+    expect(shown.status).toBe(200);
+  });
+
   it("is answered as google-auth-library expects: its default scope and its options are ignored", async () => {
     const form = new URLSearchParams({
       grant_type: TOKEN_EXCHANGE,
