@@ -23,6 +23,8 @@ export interface AppOptions {
   readonly version: string;
   /** Addresses and CIDR ranges whose X-Forwarded-For is believed. */
   readonly trustedProxies: readonly string[];
+  /** Our own TLS asks clients for certificates. */
+  readonly asksForCertificates?: boolean;
   /** Told of every request once it is answered. */
   readonly served: (what: Served) => void;
 }
@@ -83,13 +85,15 @@ function appOf(routes: readonly Route[], services: Services, options: AppOptions
   return app;
 }
 
-function houseOf(routes: readonly Route[], services: Services, { clock, version }: AppOptions): House {
+function houseOf(routes: readonly Route[], services: Services, options: AppOptions): House {
+  const { clock, version, trustedProxies, asksForCertificates = false } = options;
   let document: string | undefined;
   return {
     services,
     clock,
     door: new Door(services.operators, services.verifiers, clock),
     openapi: () => (document ??= JSON.stringify(openapiDocument(routes, { url: services.url, version }))),
+    bindsCertificates: asksForCertificates || trustedProxies.length > 0,
     watchers: { open: 0 },
   };
 }

@@ -18,7 +18,13 @@ export interface Listening {
 /** Opens the listeners that the configuration names. Throws `Unusable` when one cannot be opened. */
 export async function listen(config: Config, broker: Broker, logger: Logger, metrics: Metrics, version: string): Promise<Listening> {
   const observe = requestLog(logger, ({ method, route, status, seconds }) => metrics.httpRequest(method, route, status, seconds));
-  const options: AppOptions = { clock: systemClock, version, trustedProxies: config.trustedProxies, served: observe };
+  const options: AppOptions = {
+    clock: systemClock,
+    version,
+    trustedProxies: config.trustedProxies,
+    asksForCertificates: config.tls?.clientCaFile !== undefined,
+    served: observe,
+  };
   const servers = [createServer(createApp(broker.services, options), tlsOf(config))];
   const places = [config.listen];
   if (config.metricsListen !== undefined) {

@@ -7,7 +7,7 @@ export const MAX_AGE_SECONDS = 300;
 const CACHED = ["Cache-Control", `public, max-age=${MAX_AGE_SECONDS}`];
 
 /** What a client may discover (RFC 8414, OpenID Connect Discovery). Every URL is made from configuration, never from the Host header. */
-export const metadata = (url: string): MetadataView => ({
+export const metadata = (url: string, bindsCertificates: boolean): MetadataView => ({
   issuer: url,
   token_endpoint: `${url}/oauth2/token`,
   introspection_endpoint: `${url}/oauth2/introspect`,
@@ -22,6 +22,7 @@ export const metadata = (url: string): MetadataView => ({
   introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "Bearer"],
   revocation_endpoint_auth_methods_supported: ["none"],
   dpop_signing_alg_values_supported: [...PROOF_ALGORITHMS],
+  tls_client_certificate_bound_access_tokens: bindsCertificates,
   claims_supported: [
     "iss",
     "sub",
@@ -49,7 +50,11 @@ const metadataRoute = (path: string, summary: string) =>
     shared: true,
     summary,
     answers: { 200: MetadataView },
-    handle: (_call, { services }) => ({ status: 200, body: metadata(services.url), headers: CACHED }),
+    handle: (_call, { services, bindsCertificates }) => ({
+      status: 200,
+      body: metadata(services.url, bindsCertificates),
+      headers: CACHED,
+    }),
   });
 
 export const discoveryRoutes = [

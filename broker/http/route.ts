@@ -51,6 +51,8 @@ export interface House {
   readonly clock: Clock;
   /** The OpenAPI document, as JSON text. */
   readonly openapi: () => string;
+  /** Whether a client's certificate can reach us at all. */
+  readonly bindsCertificates: boolean;
   /** Long connections that are open now. */
   readonly watchers: { open: number };
 }

@@ -117,6 +117,7 @@ export const MetadataView = z
     grant_types_supported: z.array(z.string()),
     token_endpoint_auth_methods_supported: z.array(z.string()),
     dpop_signing_alg_values_supported: z.array(z.string()),
+    tls_client_certificate_bound_access_tokens: z.boolean(),
   })
   .meta({ id: "Metadata" });
 export type MetadataView = z.infer<typeof MetadataView>;
