@@ -41,7 +41,7 @@ export async function importProofKey(jwk: unknown, alg: string): Promise<ProofKe
   if (given["use"] !== undefined && given["use"] !== "sig") throw new UnfitKey("its jwk is not for signatures");
   if ((key["n"] ?? "").length > MAX_MODULUS || (key["e"] ?? "").length > MAX_EXPONENT) throw new UnfitKey("its key is too large");
   try {
-    return { key: await importJWK(key as JWK, alg), thumbprint: await calculateJwkThumbprint(key as JWK) };
+    return { key: await importJWK(key as JWK, alg), thumbprint: await calculateJwkThumbprint(key) };
   } catch {
     throw new UnfitKey("its jwk is no usable key");
   }

@@ -71,7 +71,7 @@ function send(port: number, method: string, path: string, body: string, { client
       response.on("data", (chunk: Buffer) => (text += chunk.toString()));
       response.on("end", () => resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) as Record<string, unknown> }));
     };
-    const sent = port === tlsPort ? httpsRequest({ ...options, ca: server.cert, ...(client ?? {}) }, read) : httpRequest(options, read);
+    const sent = port === tlsPort ? httpsRequest({ ...options, ca: server.cert, ...client }, read) : httpRequest(options, read);
     sent.on("error", reject).end(body);
   });
 }
