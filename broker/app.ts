@@ -2,10 +2,11 @@ import express, { type Express, type NextFunction, type Request, type Response }
 import { z } from "zod";
 import type { Clock } from "../domain/time.ts";
 import { Door } from "./http/authenticate.ts";
-import { clientAddress } from "./http/client-address.ts";
+import { clientAddress, trustedPeer } from "./http/client-address.ts";
 import { clientCertificate } from "./http/client-certificate.ts";
 import { healthRoutes } from "./http/health.ts";
 import { openapiDocument } from "./http/openapi.ts";
+import { proxyRoutes, type ProxyRoute } from "./http/proxies.ts";
 import { type House, type Route, route } from "./http/route.ts";
 import { ROUTES } from "./http/routes.ts";
 import { sender } from "./http/send.ts";
@@ -34,7 +35,7 @@ export type Scrape = () => Promise<{ readonly contentType: string; readonly text
 
 /** The whole HTTP outside (CONTRACT section 4). Serve it with `createServer`. */
 export function createApp(services: Services, options: AppOptions): Express {
-  return appOf(ROUTES, services, options);
+  return appOf(ROUTES, services, options, proxyRoutes());
 }
 
 /** Health and metrics, for the listener of their own. */
@@ -53,13 +54,14 @@ export function createMetricsApp(services: Services, options: AppOptions, scrape
   return appOf([...healthRoutes, metrics], services, options);
 }
 
-function appOf(routes: readonly Route[], services: Services, options: AppOptions): Express {
+function appOf(routes: readonly Route[], services: Services, options: AppOptions, proxies: readonly ProxyRoute[] = []): Express {
   const app = express();
   app.disable("x-powered-by").disable("etag").enable("case sensitive routing").enable("strict routing");
   const serving: ServeOptions = {
     house: houseOf(routes, services, options),
     addressOf: clientAddress(options.trustedProxies),
     certificateOf: clientCertificate(options.trustedProxies),
+    fromProxy: trustedPeer(options.trustedProxies),
     send: sender(services.url.startsWith("https:")),
     served: options.served,
   };
@@ -70,6 +72,8 @@ function appOf(routes: readonly Route[], services: Services, options: AppOptions
     else if (each.method === "POST") app.post(path, handler);
     else app.delete(path, handler);
   }
+  // a proxy asks with whatever method it was asked with, and Envoy with the original path behind its own
+  for (const each of proxies) app.use(each.path, serve(serving, each));
   const unmatchedAnswer = unmatched(routes);
   app.use((request: Request, response: Response) =>
     serve(serving, { path: "unmatched", access: "open", handle: () => unmatchedAnswer(request) })(request, response),

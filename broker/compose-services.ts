@@ -2,6 +2,7 @@ import type { Problem } from "../domain/errors.ts";
 import type { KeyRotation } from "../store/key-rotation.ts";
 import type { SigningKeys } from "../store/signing-keys.ts";
 import type { AuditTrail } from "./audit-trail.ts";
+import { createActions } from "./authorize/service.ts";
 import { createDenials } from "./denials/service.ts";
 import { createUnverified, type Unverified } from "./denials/unverified.ts";
 import type { ProofService } from "./dpop/service.ts";
@@ -77,12 +78,14 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
   const breakers = createBreakers(parts.now);
   const sweeper = createSweeper(parts, createCalls(parts, breakers), breakers);
   const health = { storeAnswers: true, signs: true };
+  const introspection = createIntrospection(parts);
   const services: Services = {
     url: parts.url,
     requests: createRequests(parts, identify, taskTokens),
     tasks: createTasks(parts, identify, taskTokens),
     leases: createLeases(parts, taskTokens),
-    introspection: createIntrospection(parts),
+    introspection,
+    actions: createActions(parts, introspection, unverified),
     tokens: createTokens(parts, taskTokens),
     revocations,
     locks: createLocks(parts),

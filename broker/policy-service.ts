@@ -1,6 +1,8 @@
+import type { ActionDecision } from "../actions/decide.ts";
 import { StintError, type Problem } from "../domain/errors.ts";
 import type { DecisionInput } from "../domain/decision.ts";
 import type { DenialRecord } from "../store/api.ts";
+import { decideAgain } from "./authorize/service.ts";
 import { denialOf } from "./denials/service.ts";
 import type { Identified, Identify } from "./identify.ts";
 import { spendProof } from "./dpop/possession.ts";
@@ -76,7 +78,7 @@ export function createPolicyService(
   };
 }
 
-const reasoned = (decision: Decision): Pick<Explanation, "allowed" | "code" | "trace"> => ({
+const reasoned = (decision: Decision | ActionDecision): Pick<Explanation, "allowed" | "code" | "trace"> => ({
   allowed: decision.allowed,
   code: decision.allowed ? undefined : decision.view.code,
   trace: decision.trace(),
@@ -142,7 +144,7 @@ function supposedInput(parts: Parts, { trust, claims, grant, ip, ...request }: S
 
 /** A refused request as far as its record tells: scope and purpose are not kept, and count as not asked for. */
 function deniedInput(parts: Parts, denial: DenialRecord): DecisionInput | undefined {
-  if (denial.principal === undefined || denial.grant === undefined) return undefined;
+  if (denial.principal === undefined || denial.grant === undefined || denial.action !== undefined) return undefined;
   const request = { grant: denial.grant, scope: [], ttlMs: undefined, purpose: "", environment: "", resource: "" };
   return {
     principal: denial.principal,
@@ -156,8 +158,11 @@ function deniedInput(parts: Parts, denial: DenialRecord): DecisionInput | undefi
 }
 
 function explainDenial(parts: Parts, denial: DenialRecord): Explanation {
-  const input = deniedInput(parts, denial);
-  const today = input === undefined ? undefined : reasoned(decide(parts.policy(), input));
+  const { action, principal } = denial;
+  const again =
+    action === undefined || principal === undefined ? undefined : decideAgain(parts.policy(), action, principal.claims, parts.now());
+  const input = action === undefined ? deniedInput(parts, denial) : undefined;
+  const today = again === undefined ? (input === undefined ? undefined : reasoned(decide(parts.policy(), input))) : reasoned(again);
   const none = { grant: denial.grant ?? "", grantExists: false, candidate: false, policy: "", rules: [] };
   return { allowed: false, code: denial.view.code, trace: denial.trace ?? today?.trace ?? none, denial, today };
 }

@@ -15,6 +15,7 @@ import type { DenialRecord, Idempotency, LeaseFilter, Lock, LockScope, Page } fr
 import type { Possession } from "./dpop/possession.ts";
 import type { ProofService } from "./dpop/service.ts";
 import type { FeedService } from "./feed/api.ts";
+import type { ActionService } from "./authorize/api.ts";
 import type { Verifier } from "./policy/policy.ts";
 import type { IntrospectionService, TokenService } from "./tokens/api.ts";
 
@@ -58,6 +59,8 @@ export interface OperatorService {
 export interface VerifierService {
   /** The verifier that this name and key belong to (constant-time); without a name, whichever holds the key. */
   authenticate(name: string | undefined, key: Secret): Verifier | undefined;
+  /** The verifier of this name, for those whom their address has let in. */
+  named(name: string): Verifier | undefined;
 }
 
 // ---------------------------------------------------------------------------------------------------------------- requests
@@ -454,6 +457,7 @@ export interface Services {
   readonly leases: LeaseService;
   readonly introspection: IntrospectionService;
   readonly tokens: TokenService;
+  readonly actions: ActionService;
   readonly revocations: RevocationService;
   readonly locks: LockService;
   readonly hold: HoldService;

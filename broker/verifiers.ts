@@ -17,5 +17,6 @@ export function createVerifiers(policy: () => Policy): VerifierService {
       }
       return found;
     },
+    named: (name) => policy().verifiers.get(name),
   };
 }

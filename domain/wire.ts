@@ -9,4 +9,5 @@ export * from "./wire/leases.ts";
 export * from "./wire/revocations.ts";
 export * from "./wire/operator.ts";
 export * from "./wire/policy.ts";
+export * from "./wire/authorize.ts";
 export * from "./wire/feed.ts";

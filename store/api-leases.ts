@@ -17,6 +17,8 @@ export interface DenialRecord {
   readonly trace: DecisionTrace | undefined;
   readonly route: string;
   readonly traceId: string;
+  /** Of a refused action: what was asked, and by which verifier. */
+  readonly action?: { readonly verifier: string; readonly method: string; readonly path: string; readonly host: string };
 }
 
 export type TaskRef =

@@ -99,6 +99,14 @@ export class Door {
     return verifier;
   }
 
+  /** The verifier that a proxy speaks for, by `name:key` in a header of the proxy's own. Throws `invalid_client`. */
+  proxy(presented: string, source: string): Verifier {
+    const { name, key } = split(presented);
+    const verifier = this.#guarded(new Secret(presented), source, () => this.#verifiers.authenticate(name, new Secret(key)));
+    if (verifier === undefined) throw new StintError("invalid_client", "the name or key of the verifier is wrong");
+    return verifier;
+  }
+
   #guarded<T>(secret: Secret, source: string, check: () => T | undefined): T | undefined {
     const secretHash = hash("sha256", secret.reveal(), "base64url");
     const waitMs = this.#throttle.waitMs(source, secretHash);

@@ -27,6 +27,12 @@ export function clientAddress(trustedProxies: readonly string[]): ClientAddress 
   };
 }
 
+/** Whether a request came straight from one of our proxies. Throws TypeError for an entry that is no address. */
+export function trustedPeer(trustedProxies: readonly string[]): (request: IncomingMessage) => boolean {
+  const isProxy = proxyList(trustedProxies);
+  return (request) => isProxy(peerOf(request));
+}
+
 /** Whether an address is one of our proxies (addresses or CIDR ranges). Throws TypeError for an entry that is no address. */
 export function proxyList(trustedProxies: readonly string[]): (address: string) => boolean {
   const proxies = new BlockList();

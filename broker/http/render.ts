@@ -167,6 +167,7 @@ export const denialView = (denial: DenialRecord): DenialRecordView => ({
   ...(denial.view.hint === undefined ? {} : { hint: denial.view.hint }),
   principal: denial.principal === undefined ? null : { ...denial.principal, claims: { ...denial.principal.claims } },
   grant: denial.grant ?? null,
+  ...(denial.action === undefined ? {} : { action: { ...denial.action } }),
   trace: denial.trace === undefined ? null : traceView(denial.trace),
   route: denial.route,
   trace_id: denial.traceId,

@@ -34,6 +34,7 @@ export function requestLog(logger: RequestLogger, observe: Observe): (what: Serv
       caller: what.caller,
       code: what.code,
       denial_id: what.denialId,
+      decision_id: what.decisionId,
     };
     if (what.cause === undefined) logger.info(fields, "request served");
     else logger.error({ ...fields, err: what.cause }, "request failed");

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import type { z } from "zod";
+import type { StintError } from "../../domain/errors.ts";
 import type { Secret } from "../../domain/secret.ts";
 import type { Clock } from "../../domain/time.ts";
 import type { Caller, IdempotencyHint, Operator, Origin, Role, Services } from "../services.ts";
@@ -17,6 +18,13 @@ export interface Answer {
   readonly body?: unknown;
   readonly type?: string;
   readonly headers?: readonly string[];
+  /** What the log line says of it; an error says so itself. */
+  readonly about?: {
+    readonly code?: string;
+    readonly denialId?: string | undefined;
+    readonly decisionId?: string;
+    readonly caller?: string;
+  };
 }
 
 /** An answer that goes on: the handler writes to the response until either side ends. */
@@ -41,6 +49,8 @@ export type Call<A extends Access = Access, B = unknown, Q = unknown> = CallerOf
   readonly query: Q;
   readonly headers: IncomingHttpHeaders;
   readonly origin: Origin;
+  /** The request line, as it came; and whether it came straight from a proxy that we trust. */
+  readonly line: { readonly method: string; readonly target: string; readonly fromProxy: boolean };
   readonly idempotency: IdempotencyHint | undefined;
 };
 
@@ -77,6 +87,8 @@ interface Shape<A extends Access, B extends z.ZodType, Q extends z.ZodType> {
 
 /** One line of the route table, ready to serve and to document. */
 export interface Route extends Shape<Access, z.ZodType, z.ZodType> {
+  /** Answers errors in other words than a problem or an OAuth error. */
+  readonly refuse?: (error: StintError) => Answer;
   readonly handle: (call: Call, house: House) => Promise<Answer | Streaming> | Answer | Streaming;
 }
 

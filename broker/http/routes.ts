@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { auditRoutes } from "./audit.ts";
+import { authorizeRoutes } from "./authorize.ts";
+import { authzenRoutes } from "./authzen.ts";
 import { discoveryRoutes } from "./discovery.ts";
 import { eventsRoute } from "./events.ts";
 import { feedRoutes } from "./feed.ts";
@@ -34,6 +36,8 @@ export const ROUTES: readonly Route[] = [
   tokenRoute,
   introspectRoute,
   revokeRoute,
+  ...authorizeRoutes,
+  ...authzenRoutes,
   ...discoveryRoutes,
   ...taskRoutes,
   ...leaseRoutes,

@@ -30,6 +30,8 @@ export interface Served {
   readonly linkedTrace: string | undefined;
   readonly code: string | undefined;
   readonly denialId: string | undefined;
+  /** Of an action that was let through. */
+  readonly decisionId: string | undefined;
   readonly caller: string | undefined;
   /** Only of errors that are our own fault. */
   readonly cause: unknown;
@@ -39,13 +41,17 @@ export interface ServeOptions {
   readonly house: House;
   readonly addressOf: ClientAddress;
   readonly certificateOf: ClientCertificate;
+  readonly fromProxy: (request: IncomingMessage) => boolean;
   readonly send: Send;
   /** Called once for every request, after its answer. */
   readonly served: (what: Served) => void;
 }
 
 /** An express handler that needs no `next`. */
-export type Serve = (request: IncomingMessage & { readonly params?: unknown }, response: ServerResponse) => void;
+export type Serve = (
+  request: IncomingMessage & { readonly params?: unknown; readonly originalUrl?: string },
+  response: ServerResponse,
+) => void;
 
 /** Turns one route into a handler: check, authenticate, parse, handle, render, and one record of it. Never throws, never answers twice. */
 export function serve(options: ServeOptions, route: Pick<Route, "path" | "access" | "handle"> & Partial<Route>): Serve {
@@ -90,7 +96,7 @@ class Exchange {
       answer = await this.#route.handle(await this.#call(), this.#options.house);
     } catch (thrown) {
       error = toStintError(thrown);
-      answer = this.#refusal(error);
+      answer = this.#route.refuse?.(error) ?? this.#refusal(error);
     }
     this.#deliver(answer, error);
   }
@@ -103,7 +109,8 @@ class Exchange {
     const query = this.#querySchema()?.parse(parseQuery(this.#request.url ?? ""));
     const idempotency = raw === undefined ? undefined : idempotencyOf(this.#request.headers, raw);
     const params = (this.#request.params ?? {}) as Readonly<Record<string, string>>;
-    return { ...caller, params, body, query, headers: this.#request.headers, origin: this.#origin(possession), idempotency };
+    const { headers } = this.#request;
+    return { ...caller, params, body, query, headers, origin: this.#origin(possession), line: this.#line(), idempotency };
   }
 
   #authenticate(): object {
@@ -158,6 +165,11 @@ class Exchange {
     return possession === undefined ? origin : { ...origin, possession };
   }
 
+  #line(): Call["line"] {
+    const { method = "", originalUrl, url = "" } = this.#request;
+    return { method, target: originalUrl ?? url, fromProxy: this.#options.fromProxy(this.#request) };
+  }
+
   #isOAuth(): boolean {
     return this.#request.url?.startsWith("/oauth2/") === true;
   }
@@ -172,6 +184,7 @@ class Exchange {
   }
 
   #deliver(answer: Answer | Streaming, error: StintError | undefined): void {
+    const about = "stream" in answer ? undefined : answer.about;
     let status = 500;
     let cause = error?.code === "server_error" ? error.cause : undefined;
     try {
@@ -192,9 +205,10 @@ class Exchange {
       ip: this.#ip,
       traceId: this.#traceId,
       linkedTrace: this.#caller === undefined ? parseTraceparent(this.#request.headers.traceparent) : undefined,
-      code: error?.code,
-      denialId: error?.facts.denialId,
-      caller: this.#caller,
+      code: error?.code ?? about?.code,
+      denialId: error?.facts.denialId ?? about?.denialId,
+      decisionId: about?.decisionId,
+      caller: this.#caller ?? about?.caller,
       cause,
     });
   }

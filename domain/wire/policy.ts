@@ -70,6 +70,7 @@ export const DenialRecordView = z
     hint: z.string().optional(),
     principal: z.strictObject({ trust: z.string(), subject: z.string(), workload: z.string(), claims: WireClaims }).nullable(),
     grant: z.string().nullable(),
+    action: z.strictObject({ verifier: z.string(), method: z.string(), path: z.string(), host: z.string() }).optional(),
     trace: TraceView.nullable(),
     route: z.string(),
     trace_id: z.string(),

@@ -25,10 +25,10 @@ describe("YAML in the documentation", () => {
   it("says what it is an example of, so that it is tried here", () => {
     expect(
       yaml
-        .filter(({ info }) => !/^yaml (?:policy|claims|when|accept|verifier|workflow)$/.test(info))
+        .filter(({ info }) => !/^yaml (?:policy|claims|when|accept|verifier|proxy|workflow)$/.test(info))
         .map(({ page, line }) => `${page}:${line}`),
     ).toEqual([]);
-    for (const kind of ["policy", "claims", "when", "accept", "verifier", "workflow"])
+    for (const kind of ["policy", "claims", "when", "accept", "verifier", "proxy", "workflow"])
       expect({ kind, examples: of(kind).length > 0 }).toEqual({ kind, examples: true });
   });
 

@@ -206,6 +206,18 @@ export function memoryServices(clock: Clock): Services {
     },
     tokens: { revoke: async () => undefined },
     proofs: createProofs({ url: "http://127.0.0.1:8420", masterKeys: [Buffer.alloc(32, 7)], clock }),
+    actions: {
+      decide: async (_, { subject }) =>
+        subject.kind === "token" && subject.token.reveal() === CREDENTIAL
+          ? { allowed: true, decisionId: newId("evt", clock()), rule: "deploy-api.routes[0]", token: CLAIMS }
+          : {
+              allowed: false,
+              code: "invalid_token",
+              message: "the token is not a live one for this audience",
+              denialId: newId("den", clock()),
+            },
+      scopeOf: () => ["deploy:write"],
+    },
     revocations: {
       start: async ({ reason }) => ({ ...revocation, reason }),
       dryRun: async () => ({
@@ -314,6 +326,7 @@ export function memoryServices(clock: Clock): Services {
     operators,
     verifiers: {
       authenticate: (name, key) => ((name === undefined || name === VERIFIER.name) && key.reveal() === VERIFIER.key ? verifier : undefined),
+      named: (name) => (name === VERIFIER.name ? verifier : undefined),
     },
     readiness: () => ({ ready: true, checks: [{ name: "redis", status: "ok", detail: "answers" }] }),
   };

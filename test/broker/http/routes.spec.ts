@@ -20,6 +20,17 @@ const BODIES: Readonly<Record<string, unknown>> = {
   "POST /v1/policy/check": { grant: "deploy-prod", trust: "github", claims: {} },
   "POST /v1/policy/explain": { grant: "deploy-prod", trust: "github", claims: {} },
   "POST /v1/feed/seen": { instance: "api-1", position: "cG9z", max_staleness: 15, applied_at: 1795000000123 },
+  "POST /v1/authorize": { token: CREDENTIAL, method: "POST", path: "/deploy" },
+  "POST /access/v1/evaluation": {
+    action: { name: "GET" },
+    resource: { type: "route", id: "/" },
+    subject: { type: "token", id: CREDENTIAL },
+  },
+  "POST /access/v1/evaluations": {
+    action: { name: "GET" },
+    subject: { type: "token", id: CREDENTIAL },
+    evaluations: [{ resource: { type: "route", id: "/" } }],
+  },
   "POST /v1/policy/simulate": { files: [{ name: "a.yaml", text: "kind: Grant" }] },
 };
 const FORMS: Readonly<Record<string, Record<string, string>>> = {
