@@ -32,7 +32,9 @@ export function defineAuthoring(program: Command, act: Act): void {
     .argument("<name>")
     .requiredOption("--audience <uri>", "the audience of the tokens it honours")
     .addOption(
-      new Option("--checks <how>", "what it does before it believes a token").choices(["introspection", "none"]).default("introspection"),
+      new Option("--checks <how>", "what it does before it believes a token")
+        .choices(["feed", "introspection", "none"])
+        .default("introspection"),
     )
     .option("--config <folder>", "default: $STINT_CONFIG, else stint")
     .option("--out <file>", "write the key to this file, mode 0600, instead of showing it")

@@ -1,4 +1,3 @@
-import { compactVerify } from "jose";
 import { BoundedCache } from "./cache.ts";
 import { checkClaims, type AccessTokenClaims, type CheckedClaims } from "./claims.ts";
 import { VerifyError } from "./errors.ts";
@@ -10,7 +9,8 @@ import type { LeaseHash } from "./lease-hash.ts";
 import type { LeaseId } from "./lease-id.ts";
 import type { Marked } from "./marks.ts";
 import type { VerifierSettings } from "./options.ts";
-import { readClaims, readHeader } from "./token.ts";
+import { isSignedBy } from "./signature.ts";
+import { readClaims, readHeader, type TokenHeader } from "./token.ts";
 
 /** A request that is honoured. Shared between requests with the same token, hence frozen. */
 export interface Verified {
@@ -37,12 +37,16 @@ export interface KnownTokensState {
   readonly cache: { readonly entries: number; readonly bytes: number };
 }
 
+/** Headers of tokens that are remembered: one for each key that has signed lately. */
+const MAX_HEADERS = 32;
+
 /** Tokens whose signature and claims were good. Only good ones are kept, so nobody can fill the memory with others. */
 export class KnownTokens {
   readonly #settings: VerifierSettings;
   readonly #hash: (id: LeaseId) => LeaseHash;
   readonly #keys: RemoteKeys;
   readonly #cache: BoundedCache<KnownToken>;
+  readonly #headers = new Map<string, TokenHeader>();
 
   constructor(settings: VerifierSettings, hash: (id: LeaseId) => LeaseHash) {
     this.#settings = settings;
@@ -77,6 +81,7 @@ export class KnownTokens {
 
   clear(): void {
     this.#cache.clear();
+    this.#headers.clear();
   }
 
   #recall(token: string): KnownToken | undefined {
@@ -91,22 +96,34 @@ export class KnownTokens {
   }
 
   async #learn(token: string): Promise<KnownToken> {
-    const { issuer, audience, algorithms, toleranceSeconds } = this.#settings;
-    const header = readHeader(token);
-    if (!algorithms.includes(header.alg)) throw new VerifyError("algorithm_refused");
+    const header = readHeader(token, this.#headers);
+    if (!this.#settings.algorithms.includes(header.alg)) throw new VerifyError("algorithm_refused");
     const key = await this.#keys.find(header.kid, header.alg);
-    const { payload } = await compactVerify(token, key.key, { algorithms: [key.alg] }).catch((cause: unknown) => {
-      throw new VerifyError("bad_signature", { cause });
-    });
-    const checked = checkClaims(readClaims(payload), { issuer, audiences: [audience], toleranceSeconds });
-    const { claims, lease } = checked;
-    const scopes = (claims.scope ?? "").split(" ").filter((scope) => scope !== "");
-    const verified: Verified = freeze({ token, header: header.members, payload: claims, scopes });
-    const subject = claims.sub;
-    const marked: Marked = { instant: lease.instant, subject, trust: subject.split(":", 1)[0] ?? "", grant: claims.grant, kid: key.kid };
-    // the token stands in memory as a text, its claims again as objects
-    const known: KnownToken = { verified, checked, key, hash: this.#hash(lease), marked, bytes: token.length * 4 + 1024 };
-    this.#cache.set(token, known, known.bytes);
-    return known;
+    // the claims are read while the signature is checked elsewhere; nothing of them, not even what is wrong with them, leaves this
+    // function unless it is good
+    const signed = isSignedBy(key, token);
+    const read = this.#attempt(token, header, key);
+    if (!(await signed)) throw new VerifyError("bad_signature");
+    if (read instanceof VerifyError) throw read;
+    if (this.#headers.size < MAX_HEADERS) this.#headers.set(header.text, header);
+    this.#cache.set(token, read, read.bytes);
+    return read;
+  }
+
+  #attempt(token: string, header: TokenHeader, key: VerifyKey): KnownToken | VerifyError {
+    const { issuer, audience, toleranceSeconds } = this.#settings;
+    try {
+      const checked = checkClaims(readClaims(token), { issuer, audiences: [audience], toleranceSeconds });
+      const { claims, lease } = checked;
+      const { sub, grant, scope = "" } = claims;
+      const scopes = scope.split(" ").filter((one) => one !== "");
+      const verified: Verified = freeze({ token, header: header.members, payload: claims, scopes });
+      const marked: Marked = { instant: lease.instant, subject: sub, trust: sub.split(":", 1)[0] ?? "", grant, kid: key.kid };
+      // the token stands in memory as a text, its claims again as objects
+      return { verified, checked, key, hash: this.#hash(lease), marked, bytes: token.length * 4 + 1024 };
+    } catch (error) {
+      if (error instanceof VerifyError) return error;
+      throw error;
+    }
   }
 }

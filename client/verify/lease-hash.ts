@@ -1,6 +1,6 @@
 import type { LeaseId } from "./lease-id.ts";
 
-/** 64 bits of a lease's id under a seed, as two words. */
+/** 64 bits of a lease's id under a seed, as two signed words. */
 export interface LeaseHash {
   readonly high: number;
   readonly low: number;
@@ -13,7 +13,7 @@ export interface LeaseHash {
 export function leaseHasher(seed: Uint32Array = crypto.getRandomValues(new Uint32Array(2))): (id: LeaseId) => LeaseHash {
   const k0 = seed[0] ?? 0;
   const k1 = seed[1] ?? 0;
-  const state = new Uint32Array(4);
+  const state = new Int32Array(4);
   return ({ words }) => {
     state[0] = k0;
     state[1] = k1 ^ 0xee;
@@ -23,14 +23,14 @@ export function leaseHasher(seed: Uint32Array = crypto.getRandomValues(new Uint3
     compress(state, (words.length * 4) << 24);
     state[2] ^= 0xee;
     for (let round = 0; round < 3; round++) mix(state);
-    const low = ((state[1] ?? 0) ^ (state[3] ?? 0)) >>> 0;
+    const low = (state[1] ?? 0) ^ (state[3] ?? 0);
     state[1] = (state[1] ?? 0) ^ 0xdd;
     for (let round = 0; round < 3; round++) mix(state);
-    return { high: ((state[1] ?? 0) ^ (state[3] ?? 0)) >>> 0, low };
+    return { high: (state[1] ?? 0) ^ (state[3] ?? 0), low };
   };
 }
 
-function compress(state: Uint32Array, word: number): void {
+function compress(state: Int32Array, word: number): void {
   state[3] = (state[3] ?? 0) ^ word;
   mix(state);
   state[0] = (state[0] ?? 0) ^ word;
@@ -39,7 +39,7 @@ function compress(state: Uint32Array, word: number): void {
 const rotate = (value: number, by: number): number => (value << by) | (value >>> (32 - by));
 
 /** One SipRound of the half-width family. */
-function mix(state: Uint32Array): void {
+function mix(state: Int32Array): void {
   let v0 = state[0] ?? 0;
   let v1 = state[1] ?? 0;
   let v2 = state[2] ?? 0;

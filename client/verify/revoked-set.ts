@@ -9,10 +9,20 @@ const FIRST_CAPACITY = 8;
 const MAX_SECOND = 0xffff_ffff;
 
 interface Shard {
-  readonly slots: Uint32Array;
+  /** Signed, as hashes are: numbers of 31 bits and a sign need no memory of their own in most engines. */
+  readonly slots: Int32Array;
   readonly capacity: number;
+  /** Slots by one step of the lower half of a hash. */
+  readonly scale: number;
   used: number;
 }
+
+const emptyShard = (capacity: number): Shard => ({
+  slots: new Int32Array(capacity * SLOT),
+  capacity,
+  scale: capacity / 0x1_0000_0000,
+  used: 0,
+});
 
 /**
  * Hashes of revoked leases, each with the second of its `exp`, by open addressing in typed arrays: at most 24 bytes an entry. It
@@ -49,7 +59,7 @@ export class RevokedSet {
   add({ high, low }: LeaseHash, exp: number): boolean {
     const second = Math.min(Math.max(Math.ceil(exp), 1), MAX_SECOND);
     const number = high >>> 24;
-    let shard = this.#shards[number] ?? { slots: new Uint32Array(FIRST_CAPACITY * SLOT), capacity: FIRST_CAPACITY, used: 0 };
+    let shard = this.#shards[number] ?? emptyShard(FIRST_CAPACITY);
     let at = find(shard, high, low);
     if (shard.slots[at + 2] === 0) {
       if (this.#size >= this.#maxEntries) return false;
@@ -62,7 +72,7 @@ export class RevokedSet {
     }
     shard.slots[at] = high;
     shard.slots[at + 1] = low;
-    shard.slots[at + 2] = Math.max(shard.slots[at + 2] ?? 0, second);
+    shard.slots[at + 2] = Math.max((shard.slots[at + 2] ?? 0) >>> 0, second);
     this.#shards[number] = shard;
     return true;
   }
@@ -84,15 +94,16 @@ export class RevokedSet {
   #rebuild(shard: Shard, wanted: number): Shard {
     const { slots } = shard;
     let live = 0;
-    for (let at = 2; at < slots.length; at += SLOT) if ((slots[at] ?? 0) > this.#horizon) live++;
+    for (let at = 2; at < slots.length; at += SLOT) if ((slots[at] ?? 0) >>> 0 > this.#horizon) live++;
     if (live === shard.used && wanted === 0) return shard;
     const room = Math.min(wanted, live + 1);
     let capacity = FIRST_CAPACITY;
     // some space beyond what is needed, or the next addition would rebuild again
     while (Math.max(live, room) > capacity * MAX_LOAD * (live === shard.used ? 1 : 0.9)) capacity = Math.ceil(capacity * GROWTH);
-    const next: Shard = { slots: new Uint32Array(capacity * SLOT), capacity, used: live };
+    const next = emptyShard(capacity);
+    next.used = live;
     for (let at = 0; at < slots.length; at += SLOT) {
-      const exp = slots[at + 2] ?? 0;
+      const exp = (slots[at + 2] ?? 0) >>> 0;
       if (exp <= this.#horizon) continue;
       const high = slots[at] ?? 0;
       const low = slots[at + 1] ?? 0;
@@ -107,8 +118,8 @@ export class RevokedSet {
 }
 
 /** Where it stands, or the empty slot where it would. There always is one: a shard is never full. */
-function find({ slots, capacity }: Shard, high: number, low: number): number {
-  let slot = Math.floor((low / 0x1_0000_0000) * capacity);
+function find({ slots, capacity, scale }: Shard, high: number, low: number): number {
+  let slot = ((low >>> 0) * scale) | 0;
   for (;;) {
     const at = slot * SLOT;
     if (slots[at + 2] === 0 || (slots[at + 1] === low && slots[at] === high)) return at;

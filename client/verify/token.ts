@@ -10,7 +10,9 @@ const MAX_HEADER_CHARACTERS = 1024;
 export interface TokenHeader {
   readonly alg: string;
   readonly kid: string;
-  /** All of it, as it stands. */
+  /** As it stands in the token. */
+  readonly text: string;
+  /** All of it. */
   readonly members: JsonObject;
 }
 
@@ -45,9 +47,10 @@ const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_
 
 /**
  * Reads the header of a compact JWS by the letter: three parts of canonical base64url, no member twice, an access token by its
- * `typ` (RFC 9068 section 4; `application/` may be left out, case does not count), a `kid`. Throws VerifyError.
+ * `typ` (RFC 9068 section 4; `application/` may be left out, case does not count), a `kid`. `known`: headers read before, by their
+ * text; all tokens of one key have the same. Throws VerifyError.
  */
-export function readHeader(token: string): TokenHeader {
+export function readHeader(token: string, known?: ReadonlyMap<string, TokenHeader>): TokenHeader {
   if (token.length > MAX_TOKEN_CHARACTERS) throw new VerifyError("too_large");
   const [, head, body, signature] = COMPACT.exec(token) ?? [];
   if (head === undefined || body === undefined || signature === undefined)
@@ -55,6 +58,8 @@ export function readHeader(token: string): TokenHeader {
   if (head.length > MAX_HEADER_CHARACTERS) throw new VerifyError("too_large", { detail: "its header" });
   if (!isCanonical(head) || !isCanonical(body) || !isCanonical(signature))
     throw new VerifyError("malformed", { detail: "its base64url is not canonical" });
+  const read = known?.get(head);
+  if (read !== undefined) return read;
   const members = readObject(base64url.decode(head), "header");
   const refused = REFUSED.find((name) => Object.hasOwn(members, name));
   if (refused !== undefined) throw new VerifyError("header_refused", { detail: refused });
@@ -63,11 +68,14 @@ export function readHeader(token: string): TokenHeader {
   if (typeof alg !== "string") throw new VerifyError("algorithm_refused");
   if (typeof kid !== "string" || !KID.test(kid))
     throw new VerifyError("unknown_key", { detail: "it names no key, or not as keys are named" });
-  return { alg, kid, members };
+  return { alg, kid, text: head, members };
 }
 
-/** The claims, out of the bytes that the signature covers. Throws VerifyError. */
-export const readClaims = (payload: Uint8Array): JsonObject => readObject(payload, "payload");
+/** The claims of a token whose header was read and whose signature is good. Throws VerifyError. */
+export function readClaims(token: string): JsonObject {
+  const start = token.indexOf(".") + 1;
+  return readObject(base64url.decode(token.slice(start, token.indexOf(".", start))), "payload");
+}
 
 function readObject(bytes: Uint8Array, what: string): JsonObject {
   try {
