@@ -38,6 +38,7 @@ export interface ExpressRequest {
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly rawHeaders: readonly string[];
   readonly body?: unknown;
+  readonly socket?: unknown;
   auth?: Auth;
 }
 
@@ -52,7 +53,7 @@ export type Next = (error?: unknown) => void;
 export type Middleware = (request: ExpressRequest, response: ExpressResponse, next: Next) => void | Promise<void>;
 
 export interface ProtectOptions extends AnswerOptions {
-  /** DER of the client's certificate, where tokens are bound to one and TLS ends before us. */
+  /** DER of the client's certificate, where tokens are bound to one and TLS ends before us; from our own TLS by default. */
   readonly certificateOf?: (request: ExpressRequest) => Uint8Array | undefined;
 }
 
@@ -165,7 +166,16 @@ function presentationOf(request: ExpressRequest, { certificateOf }: ProtectOptio
     return typeof value === "string" ? value : value?.join(", ");
   };
   const { method, ip: source } = request;
-  return { scheme, token, method, url, header, source, certificate: certificateOf?.(request), reportsItself: true };
+  const certificate = certificateOf === undefined ? peerCertificate(request.socket) : certificateOf(request);
+  return { scheme, token, method, url, header, source, certificate, reportsItself: true };
+}
+
+/** DER of the certificate that the other end of our own TLS has proven to hold, whoever signed it: a token names it itself. */
+function peerCertificate(socket: unknown): Uint8Array | undefined {
+  const { getPeerX509Certificate: read } = (socket ?? {}) as {
+    readonly getPeerX509Certificate?: () => { readonly raw: Uint8Array } | undefined;
+  };
+  return typeof read === "function" ? read.call(socket)?.raw : undefined;
 }
 
 /** The route's pattern once a handler has answered: a path holds names of things that reports have no business with. */

@@ -4,6 +4,8 @@ export type { VerifierOptions } from "./options.ts";
 export { VerifyError, type VerifyErrorCode, type VerifyErrorDetail, type VerifyReason } from "./errors.ts";
 export type { AccessTokenClaims } from "./claims.ts";
 export type { Confirmation, Proof, ProofAnswer } from "./confirmation.ts";
+export { dpop, type DpopOptions } from "./dpop.ts";
+export { clientCertificate } from "./client-certificate.ts";
 export { presentationOf, readAuthorization, refuseQueryToken, type Presentation } from "./presentation.ts";
 export { protect, answerSettings, type AnswerOptions } from "./protect.ts";
 export { answerTo, type Answer, type AnswerSettings } from "./challenge.ts";
