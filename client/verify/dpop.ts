@@ -54,7 +54,7 @@ class ProofCheck {
   /** A client sends the same header with every proof: its key is imported once. */
   readonly #keys = new BoundedCache<ProofKey>(1_000, 4_000_000);
 
-  constructor({ origin, algorithms = PROOF_ALGORITHMS, nonce = false, maxProofs = 100_000, now = systemClock().now }: DpopOptions) {
+  constructor({ origin, algorithms = PROOF_ALGORITHMS, nonce = false, maxProofs = 100_000, now }: DpopOptions) {
     if (!URL.canParse(origin) || new URL(origin).origin !== origin)
       throw new TypeError("origin must be an origin such as https://api.example.com, without a path or a slash at its end");
     const wrong = algorithms.find((alg) => !PROOF_ALGORITHMS.includes(alg));
@@ -63,7 +63,8 @@ class ProofCheck {
     this.#algorithms = algorithms;
     this.#nonces = nonce === false ? undefined : new Nonces(nonce === true ? undefined : nonce);
     this.#spent = new SpentProofs(maxProofs);
-    this.#now = now;
+    const clock = now === undefined ? systemClock() : { now };
+    this.#now = () => clock.now();
     this.challenge = { algs: algorithms.join(" ") };
   }
 
@@ -132,7 +133,7 @@ class ProofCheck {
     return this.#nonces === undefined ? undefined : { "dpop-nonce": await this.#nonces.current(now) };
   }
 
-  #refuse(lease: string, detail: string, error = "invalid_dpop_proof", headers: ProofAnswer = undefined): VerifyError {
+  #refuse(lease: string, detail: string, error = "invalid_dpop_proof", headers?: ProofAnswer): VerifyError {
     const more = headers === undefined ? {} : { headers };
     return new VerifyError("proof_needed", { lease, detail, error, scheme: "DPoP", challenge: this.challenge, ...more });
   }
