@@ -118,7 +118,7 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
     unverified,
     sweeper,
     feed,
-    duties: dutiesOf(parts, foundations, { sweeper, unverified, revocations }, health),
+    duties: dutiesOf(parts, foundations, { sweeper, unverified, revocations, feed }, health),
   };
 }
 
@@ -144,7 +144,7 @@ function readingsOf({ store, onHold }: Parts, { audit, problems, draining }: Fou
 function dutiesOf(
   parts: Parts,
   { keys, rotation, audit, hold }: Foundations,
-  works: { readonly sweeper: Sweeper; readonly unverified: Unverified; readonly revocations: Revocations },
+  works: { readonly sweeper: Sweeper; readonly unverified: Unverified; readonly revocations: Revocations; readonly feed: Feed },
   health: Health,
 ): Duties {
   return createDuties(
@@ -159,6 +159,7 @@ function dutiesOf(
       audit: (signal) => audit.exportWaiting(signal),
       hold: () => hold.refresh(),
       witness: () => hold.examine(),
+      audiences: () => works.feed.notePolicies(parts.policy()),
       store: () => noting(health, "storeAnswers", parts.store.ping()),
     },
     parts.log,

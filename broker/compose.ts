@@ -62,6 +62,7 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
   const wrong = works.operators.replace(options.operators.text, options.operators.file);
   if (wrong.length > 0) throw new UnusableConfiguration(wrong);
 
+  await works.feed.notePolicies(policy());
   await hold.refresh();
   await hold.examine();
   await store.audit.append(0, { action: "broker.started", principal: "broker", policy: policy().version });
@@ -70,6 +71,7 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
   function reloaded(reload: Reload): void {
     const action = reload.ok ? ("policy.loaded" as const) : ("policy.refused" as const);
     background.run("record a reload", () => store.audit.append(0, { action, principal: "broker", policy: reload.policy.version }));
+    if (reload.ok) background.run("note for whom grants issue", () => works.feed.notePolicies(reload.before, reload.policy));
     if (reload.ok) background.run("report what a reload leaves behind", () => reportLeftovers(parts, reload.before, reload.policy));
     events.publish(action, { policy: reload.policy.version, problems: reload.problems.length });
   }

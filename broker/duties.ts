@@ -12,6 +12,7 @@ export interface DutyWork {
   readonly hold: () => Promise<void>;
   readonly witness: () => Promise<void>;
   readonly store: () => Promise<void>;
+  readonly audiences: () => Promise<void>;
 }
 
 export interface Duties {
@@ -23,7 +24,16 @@ export interface Duties {
   runOnce(): Promise<void>;
 }
 
-const EVERY_MS = { audit: 500, hold: 1_000, unverified: 1_000, store: 2_000, revocations: 5_000, witness: 10_000, keys: 10_000 } as const;
+const EVERY_MS = {
+  audit: 500,
+  hold: 1_000,
+  unverified: 1_000,
+  store: 2_000,
+  revocations: 5_000,
+  witness: 10_000,
+  keys: 10_000,
+  audiences: 600_000,
+} as const;
 
 /** The broker's duties on the one schedule. One that fails is logged once until it succeeds again, and goes on. */
 export function createDuties(work: DutyWork, log: Log): Duties {

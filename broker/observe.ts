@@ -50,6 +50,8 @@ function counted({ type, data }: BrokerEvent, metrics: Metrics, grants: () => It
 
 async function stood({ store, services }: Broker, metrics: Metrics): Promise<void> {
   metrics.onHold(services.readiness().checks.some(({ name, status }) => name === "hold" && status === "fail"));
+  const feed = services.feed.stats();
+  metrics.feed(feed.subscribers, (feed.lagMs ?? 0) / 1000);
   metrics.clockOffset(store.clock.offsetMs() / 1000);
   try {
     const { byState, oldestDueMs } = await store.leases.counts();

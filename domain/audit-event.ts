@@ -13,6 +13,7 @@ export const AUDIT_ACTIONS = [
   "lease.forced",
   "lease.claimed",
   "leases.expired",
+  "lease.used_after_end",
   "request.denied",
   "evidence.rejected",
   "task.opened",

@@ -128,6 +128,8 @@ export interface LeaseFilter {
   readonly state?: string | undefined;
   readonly credentialSha256?: string | undefined;
   readonly externalName?: string | undefined;
+  /** Those that somebody tried to use after their end, the latest first as far as they are remembered. */
+  readonly usedAfterEnd?: boolean | undefined;
 }
 
 /** One lease of a receipt, as it stands. */

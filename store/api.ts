@@ -7,7 +7,7 @@ import type { AuditStream, DenialStore, FeedStore, HoldStore, ProofStore, StoreC
 import type { LeaseStore } from "./api-leases.ts";
 import type { RevocationStore } from "./api-revocations.ts";
 import type { TaskStore } from "./api-tasks.ts";
-import type { SeenStore } from "./api-verifiers.ts";
+import type { AudienceStore, SeenStore, UseStore } from "./api-verifiers.ts";
 
 export type * from "./api-leases.ts";
 export type * from "./api-tasks.ts";
@@ -30,6 +30,8 @@ export interface Store {
   readonly feed: FeedStore;
   readonly seen: SeenStore;
   readonly proofs: ProofStore;
+  readonly uses: UseStore;
+  readonly audiences: AudienceStore;
   /** Last facts found; looked at again each minute. */
   facts(): StoreFacts;
   /** Writes and reads back; for readiness. */

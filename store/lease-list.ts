@@ -25,7 +25,7 @@ export async function listLeases(runner: Runner, filter: LeaseFilter, cursor: st
       cursor,
       limit,
     );
-  return byDueIndex(runner, filter, cursor, limit);
+  return byScore(runner, filter, filter.usedAfterEnd === true ? "ua" : "due", cursor, limit);
 }
 
 function matches(lease: Lease, filter: LeaseFilter): boolean {
@@ -105,14 +105,21 @@ async function bySets(
   return { items, nextCursor: undefined };
 }
 
-async function byDueIndex(runner: Runner, filter: LeaseFilter, cursor: string | undefined, limit: number): Promise<Page<Lease>> {
+/** Along the due index, or those used after their end. */
+async function byScore(
+  runner: Runner,
+  filter: LeaseFilter,
+  index: "due" | "ua",
+  cursor: string | undefined,
+  limit: number,
+): Promise<Page<Lease>> {
   const start = readCursor(cursor) ?? { bucket: 0, at: "" };
   const items: Lease[] = [];
   let looked = 0;
   for (let bucket = start.bucket; bucket < ALL_BUCKETS.length; bucket++) {
     let at: string | undefined = bucket === start.bucket ? start.at : "";
     while (at !== undefined) {
-      const page = await walkByScore(runner, `${placeKey(bucket)}:due`, at, Math.min(limit - items.length, 200));
+      const page = await walkByScore(runner, `${placeKey(bucket)}:${index}`, at, Math.min(limit - items.length, 200));
       items.push(...(await readMany(runner, bucket, page.members)).filter((lease) => matches(lease, filter)));
       looked += Math.max(page.members.length, 1);
       at = page.next;

@@ -3,6 +3,7 @@ import { StintError } from "../domain/errors.ts";
 import { BUCKETS } from "../domain/ids.ts";
 import { systemClock, type Clock } from "../domain/time.ts";
 import type { Store, StoreClock, StoreFacts } from "./api.ts";
+import { createAudienceStore } from "./audiences.ts";
 import { createAuditStream } from "./audit-stream.ts";
 import { sampleClock } from "./clock.ts";
 import { connect, type Connection, type RedisClient } from "./connect.ts";
@@ -21,6 +22,7 @@ import { createRevocationStore } from "./revocations.ts";
 import { createRunner } from "./run.ts";
 import { createSeenStore } from "./seen.ts";
 import { createTaskStore } from "./tasks.ts";
+import { createUseStore } from "./uses.ts";
 
 /** Rises when the meaning of a key changes; a store of another layout is refused. */
 export const LAYOUT = 1;
@@ -84,6 +86,8 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
       feed: createFeedStore(runner),
       seen: createSeenStore(runner),
       proofs: createProofStore(runner),
+      uses: createUseStore(runner),
+      audiences: createAudienceStore(runner),
       handles: leaseHandles(runner),
       facts: () => facts,
       async ping() {

@@ -129,6 +129,7 @@ export const SCRIPTS = {
   },
   "lock-exporter": { writes: "any", args: { holder: "text", ttl: "number" } },
   "unlock-exporter": { writes: "any", args: { holder: "text" } },
+  "note-uses": { writes: "room", args: { uses: "text", said: "text" } },
   "note-dead": { writes: "room", args: { kind: "text", id: "text", said: "text" } },
   "note-seen": { writes: "room", args: { verifier: "text", notes: "text", max: "number", keep: "number" } },
 } as const satisfies Record<string, Script>;

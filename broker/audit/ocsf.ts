@@ -28,6 +28,7 @@ const CLASSES: Readonly<Record<AuditAction, Mapped>> = {
   "lease.forced": entity("lease", DELETE),
   "lease.claimed": entity("lease", UPDATE),
   "leases.expired": entity("lease", CLOSE),
+  "lease.used_after_end": { class_uid: 3002, activity_id: 1, entity: "lease" },
   "task.opened": entity("task", CREATE),
   "task.joined": entity("task", UPDATE),
   "task.heartbeat": entity("task", UPDATE),
@@ -55,6 +56,7 @@ const CLASSES: Readonly<Record<AuditAction, Mapped>> = {
 const MEDIUM: ReadonlySet<AuditAction> = new Set([
   "lease.stuck",
   "lease.forced",
+  "lease.used_after_end",
   "key.withdrawn",
   "hold.set",
   "revocation.started",

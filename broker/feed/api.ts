@@ -1,6 +1,7 @@
 import type { LeaseId } from "../../domain/ids.ts";
-import type { SeenInstance } from "../../store/api.ts";
+import type { LeaseUse, SeenInstance, UseNote } from "../../store/api.ts";
 import type { Verifier } from "../policy/policy.ts";
+import type { Origin } from "../services.ts";
 import type { Sink } from "./reader.ts";
 
 /** One instance of a verifier that wants to hear what is revoked. */
@@ -14,12 +15,12 @@ export interface FeedOrder {
   readonly welcome: () => boolean;
 }
 
-/** Tokens that an instance met. */
+/** A token that an instance met, as it told of it. */
 export interface Use {
   readonly lease: LeaseId;
   /** Of the last of them, milliseconds by the verifier's clock. */
   readonly at: number;
-  readonly outcome: "accepted" | "ended" | "refused";
+  readonly outcome: UseNote["how"];
   readonly count: number;
   readonly source: string | undefined;
   readonly route: string | undefined;
@@ -55,6 +56,10 @@ export interface FeedService {
   snapshot(verifier: Verifier): AsyncIterable<string>;
   /** Throws `too_many_requests` for one instance too many. */
   seen(verifier: Verifier, instance: string, position: string, maxStalenessMs: number): void;
+  /** Notes what the instance met. Leases that are none of this verifier's are passed over without a word. */
+  used(verifier: Verifier, instance: string, uses: readonly Use[], origin: Origin): Promise<void>;
+  /** What was told of these leases. */
+  usesOf(leases: readonly LeaseId[]): Promise<ReadonlyMap<LeaseId, LeaseUse>>;
   verifiers(): Promise<readonly VerifierStatus[]>;
   stats(): FeedStats;
 }

@@ -47,6 +47,7 @@ export class Hub {
   #follower: Follower | undefined;
   /** As the groups were last sorted by. */
   #policy: Policy | undefined;
+  #former: FormerAudiences | undefined;
   #members = 0;
   #closed = false;
 
@@ -118,6 +119,7 @@ export class Hub {
       if (this.#follower !== undefined) void catchUp(made, member, this.#follower, this.#parts.now);
     });
     this.#policy ??= this.#parts.policy();
+    this.#former ??= this.#parts.former();
     this.#groups.set(audience, made);
     return made;
   }
@@ -133,7 +135,7 @@ export class Hub {
   #beat(step: number): void {
     const follower = this.#follower;
     if (follower === undefined) return;
-    if (step === 0 && this.#policy !== this.#parts.policy()) this.#reloaded();
+    if (step === 0 && (this.#policy !== this.#parts.policy() || this.#former !== this.#parts.former())) this.#reloaded();
     for (const group of this.#groups.values()) group.beat(step, follower.position, this.#parts.now());
   }
 
@@ -141,6 +143,7 @@ export class Hub {
   #reloaded(): void {
     const follower = this.#follower;
     this.#policy = this.#parts.policy();
+    this.#former = this.#parts.former();
     for (const group of this.#groups.values()) {
       const more = group.change(this.concern(group.owner.audience));
       for (const member of group.members) {
@@ -158,7 +161,7 @@ export class Hub {
 
   async #stop(): Promise<void> {
     const following = this.#following;
-    this.#following = this.#follower = this.#policy = undefined;
+    this.#following = this.#follower = this.#policy = this.#former = undefined;
     if (following === undefined) return;
     await following.then(
       (running) => running.stop(),

@@ -1,27 +1,33 @@
 import { StintError } from "../../domain/errors.ts";
 import type { SeenInstance } from "../../store/api.ts";
 import type { Parts } from "../parts.ts";
+import type { Policy } from "../policy/policy.ts";
 import type { Acknowledged } from "./acknowledged.ts";
 import type { FeedOrder, FeedService, InstanceStatus } from "./api.ts";
+import { AudienceMemory } from "./former-audiences.ts";
 import { Hub } from "./hub.ts";
 import { FED_EVERY_MS } from "./limits.ts";
 import { decodePosition, type PositionOwner } from "./position.ts";
+import { noteUses } from "./used.ts";
 import { snapshotLines } from "./snapshot.ts";
 
 /** Streams of one process, and snapshots that it writes side by side. */
 const MAX_STREAMS = 2_000;
 const MAX_SNAPSHOTS = 64;
 
-type FeedParts = Pick<Parts, "url" | "store" | "now" | "policy" | "issuers">;
+type FeedParts = Pick<Parts, "url" | "store" | "now" | "policy" | "issuers" | "events">;
 
 /** The feed's service, and how a process that ends lets go of its streams. */
 export interface Feed extends FeedService {
+  /** After a reload, at start, and now and then: what the policies issue for, and did. */
+  notePolicies(...policies: readonly Policy[]): Promise<void>;
   close(): Promise<void>;
 }
 
 export function createFeed(parts: FeedParts, acknowledged: Acknowledged): Feed {
   const { store, now, policy, issuers } = parts;
-  const hub = new Hub({ storeId: store.id, feed: store.feed, now, policy, issuers, former: () => new Map() });
+  const memory = new AudienceMemory(store.audiences);
+  const hub = new Hub({ storeId: store.id, feed: store.feed, now, policy, issuers, former: () => memory.known });
   let snapshots = 0;
   const ownerOf = (audience: string): PositionOwner => ({ storeId: store.id, audience });
 
@@ -70,6 +76,10 @@ export function createFeed(parts: FeedParts, acknowledged: Acknowledged): Feed {
       heard(verifier.name, instance, maxStalenessMs, known);
     },
 
+    used: (verifier, instance, uses, origin) =>
+      noteUses(parts, { verifier, instance, concern: hub.concern(verifier.audience), origin }, uses),
+    usesOf: (leases) => store.uses.of(leases),
+
     async verifiers() {
       const all = [...policy().verifiers.values()];
       const seen = await acknowledged.of(all.map(({ name }) => name));
@@ -81,6 +91,7 @@ export function createFeed(parts: FeedParts, acknowledged: Acknowledged): Feed {
     },
 
     stats: () => hub.stats,
+    notePolicies: (...policies) => memory.note(...policies),
     close: () => hub.close(),
   };
 }

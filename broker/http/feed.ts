@@ -1,7 +1,15 @@
 import type { ServerResponse } from "node:http";
 import { StintError } from "../../domain/errors.ts";
 import { toRfc3339 } from "../../domain/time.ts";
-import { DEFAULT_MAX_STALENESS_SECONDS, FeedQuery, PageQuery, SeenBody, VerifierPage, type VerifierView } from "../../domain/wire.ts";
+import {
+  DEFAULT_MAX_STALENESS_SECONDS,
+  FeedQuery,
+  PageQuery,
+  SeenBody,
+  UsedBody,
+  VerifierPage,
+  type VerifierView,
+} from "../../domain/wire.ts";
 import type { VerifierStatus } from "../feed/api.ts";
 import { Reader } from "../feed/reader.ts";
 import { pageOfWhole } from "./render.ts";
@@ -54,6 +62,19 @@ export const feedRoutes = [
     answers: { 204: null },
     handle({ body, headers, origin }, { services: { feed }, door }) {
       feed.seen(door.verifier(headers, {}, origin.ip), body.instance, body.position, ms(body.max_staleness));
+      return { status: 204 };
+    },
+  }),
+  route({
+    method: "POST",
+    path: "/v1/feed/used",
+    access: "verifier",
+    summary: "Tell of tokens that were used, and of those that somebody tried to use after their end.",
+    body: UsedBody,
+    answers: { 204: null },
+    async handle({ body, headers, origin }, { services: { feed }, door }) {
+      const uses = body.uses.map(({ count, source, route: where, ...use }) => ({ ...use, count: count ?? 1, source, route: where }));
+      await feed.used(door.verifier(headers, {}, origin.ip), body.instance, uses, origin);
       return { status: 204 };
     },
   }),

@@ -1,6 +1,6 @@
 import { CloseBody, CredentialView, EmptyBody, LeasePage, LeaseQuery, LeaseView, ReleasedView, RenewBody } from "../../domain/wire.ts";
 import { idIn, msOf } from "./input.ts";
-import { leaseView, pageView, receiptLeaseView } from "./render.ts";
+import { leaseView, pageView, receiptLeaseView, usedLeaseView } from "./render.ts";
 import { route } from "./route.ts";
 import { DEFAULT_PAGE, credentialView } from "./tasks.ts";
 
@@ -13,13 +13,14 @@ export const leaseRoutes = [
     query: LeaseQuery,
     answers: { 200: LeasePage },
     async handle({ query }, { services }) {
-      const { cursor, limit, credential_sha256, external_name, ...filter } = query;
+      const { cursor, limit, credential_sha256, external_name, used_after_end, ...filter } = query;
       const page = await services.leases.list(
-        { ...filter, credentialSha256: credential_sha256, externalName: external_name },
+        { ...filter, credentialSha256: credential_sha256, externalName: external_name, usedAfterEnd: used_after_end === "true" },
         cursor,
         limit ?? DEFAULT_PAGE,
       );
-      return { status: 200, body: pageView(page, leaseView) };
+      const uses = await services.feed.usesOf(page.items.map(({ id }) => id));
+      return { status: 200, body: pageView(page, (lease) => usedLeaseView(lease, uses.get(lease.id))) };
     },
   }),
   route({
@@ -29,7 +30,9 @@ export const leaseRoutes = [
     summary: "Show a lease: to its task, to its own credential, to operators.",
     answers: { 200: LeaseView },
     async handle({ params, caller, origin }, { services }) {
-      return { status: 200, body: leaseView(await services.leases.get(idIn(params, "lease"), caller, origin)) };
+      const lease = await services.leases.get(idIn(params, "lease"), caller, origin);
+      if (caller.kind !== "operator") return { status: 200, body: leaseView(lease) };
+      return { status: 200, body: usedLeaseView(lease, (await services.feed.usesOf([lease.id])).get(lease.id)) };
     },
   }),
   route({

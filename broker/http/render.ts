@@ -14,7 +14,7 @@ import type {
   TaskView,
   TraceView,
 } from "../../domain/wire.ts";
-import type { DenialRecord, Lock, Page } from "../../store/api.ts";
+import type { DenialRecord, LeaseUse, Lock, Page } from "../../store/api.ts";
 import type { DryRun, HoldView as Hold, KeyView as Key, Receipt, ReceiptLease, Revocation } from "../services.ts";
 
 /** The views of what services return: times in RFC 3339, absent members as null. None of them can hold a credential. */
@@ -56,6 +56,14 @@ export const leaseView = (lease: Lease): LeaseView => ({
   revocation: lease.revocation,
   attempts: lease.attempts,
   last_error: lease.lastError ?? null,
+});
+
+/** A lease as operators see it: with what verifiers told of its use. */
+export const usedLeaseView = (lease: Lease, use: LeaseUse | undefined): LeaseView => ({
+  ...leaseView(lease),
+  last_used_at: timeOrNull(use?.lastUsedAt),
+  used_after_end: use?.afterEnd === undefined ? null : { at: toRfc3339(use.afterEnd.at), count: use.afterEnd.count },
+  never_released: lease.endedBy === "heartbeat" || lease.endedBy === "deadline" || lease.endedBy === "expiry",
 });
 
 export const taskView = (task: Task, receipt?: Receipt): TaskView => ({

@@ -40,6 +40,8 @@ export interface Metrics {
   redisUp(up: boolean): void;
   onHold(hold: boolean): void;
   clockOffset(seconds: number): void;
+  /** Verifiers that are connected, and how old the knowledge is that they are given. */
+  feed(subscribers: number, lagSeconds: number): void;
   /** OpenMetrics text. */
   render(): Promise<{ readonly contentType: string; readonly body: string }>;
 }
@@ -114,7 +116,7 @@ function endingMetrics(registry: Registry): EndingMetrics {
   };
 }
 
-type StateMetrics = Pick<Metrics, "leases" | "oldestDue" | "auditLag" | "signingKey" | "redisUp" | "onHold" | "clockOffset">;
+type StateMetrics = Pick<Metrics, "leases" | "oldestDue" | "auditLag" | "signingKey" | "redisUp" | "onHold" | "clockOffset" | "feed">;
 
 function stateMetrics(registry: Registry): StateMetrics {
   const leases = gauge(registry, "stint_leases", "Leases that are not yet ended, and those that were closed by force.", ["state"]);
@@ -125,7 +127,13 @@ function stateMetrics(registry: Registry): StateMetrics {
   const redis = gauge(registry, "stint_redis_up", "1 while the store answers.");
   const hold = gauge(registry, "stint_hold", "1 while issuing is on hold because the store has gone back.");
   const clock = gauge(registry, "stint_clock_offset_seconds", "Our clock less the store's.");
+  const subscribers = gauge(registry, "stint_feed_subscribers", "Verifiers that are connected to this broker's feed.");
+  const feedLag = gauge(registry, "stint_feed_lag_seconds", "How old the knowledge is that this broker gives to verifiers.");
   return {
+    feed: (count, lagSeconds) => {
+      subscribers.set(count);
+      feedLag.set(lagSeconds);
+    },
     leases: (byState) => {
       for (const [state, count] of Object.entries(byState)) leases.set({ state }, count);
     },

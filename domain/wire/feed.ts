@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { WireLeaseId, WireName, WireTime, pageOf, text } from "./common.ts";
+import { WireLeaseId, WireName, WireTime, pageOf } from "./common.ts";
 
 /** A verifier that says nothing of its own limit is taken to deny after this many seconds without news (CONTRACT section 7). */
 export const DEFAULT_MAX_STALENESS_SECONDS = 15;
@@ -40,10 +40,10 @@ export type SeenBody = z.infer<typeof SeenBody>;
 
 /** A report holds at most this many uses; it must fit into a body of 64 KiB. */
 export const MAX_USES = 200;
-/** What became of the uses that a report speaks of: honoured; refused because the lease had ended; or refused for another reason. */
+/** Honoured; refused because the lease had ended; or refused for another reason. */
 export const USE_OUTCOMES = ["accepted", "ended", "refused"] as const;
 
-/** POST /v1/feed/used: tokens that an instance met, batched. Uses of one lease with one outcome may be told as one, the last with a count. */
+/** POST /v1/feed/used: tokens that an instance met. Uses of one lease that are alike may be told as one, the last of them with a count. */
 export const UsedBody = z
   .strictObject({
     instance: WireInstance,
@@ -57,8 +57,9 @@ export const UsedBody = z
           source: z
             .string()
             .regex(/^[0-9A-Fa-f.:]{2,45}$/, "expected an IP address")
-            .optional(),
-          route: text(160).optional(),
+            .optional()
+            .meta({ description: "Where the request came from." }),
+          route: z.string().min(1).max(256).optional(),
         }),
       )
       .min(1)

@@ -32,6 +32,13 @@ export const LeaseView = z
     revocation: z.enum(REVOCATIONS),
     attempts: z.int().nonnegative(),
     last_error: z.string().nullable(),
+    last_used_at: WireTime.nullable().optional().meta({ description: "As verifiers reported it; null when none did. For operators." }),
+    used_after_end: z
+      .strictObject({ at: WireTime, count: z.int().positive() })
+      .nullable()
+      .optional()
+      .meta({ description: "The last reported attempt to use it after its end. For operators." }),
+    never_released: z.boolean().optional().meta({ description: "It ran out, or its task did: nobody gave it back. For operators." }),
   })
   .meta({ id: "Lease" });
 export type LeaseView = z.infer<typeof LeaseView>;
@@ -46,6 +53,10 @@ export const LeaseQuery = z.strictObject({
   state: z.enum(LEASE_STATES).optional(),
   credential_sha256: WireSha256.optional(),
   external_name: text(512).optional(),
+  used_after_end: z
+    .literal("true")
+    .optional()
+    .meta({ description: "Those that somebody tried to use after their end, as far as remembered." }),
   ...paging,
 });
 export type LeaseQuery = z.infer<typeof LeaseQuery>;

@@ -320,6 +320,8 @@ export function memoryServices(clock: Clock): Services {
         yield `${JSON.stringify({ end: true, leases: 0, marks: 0 })}\n`;
       },
       seen: () => undefined,
+      used: async () => undefined,
+      usesOf: async () => new Map(),
       verifiers: async () => [{ verifier, instances: [] }],
       stats: () => ({ subscribers: 0, lagMs: undefined }),
     },

@@ -19,6 +19,7 @@ const BODIES: Readonly<Record<string, unknown>> = {
   "POST /v1/keys": { action: "withdraw", kid: "k".repeat(43), reason: "leaked" },
   "POST /v1/policy/check": { grant: "deploy-prod", trust: "github", claims: {} },
   "POST /v1/policy/explain": { grant: "deploy-prod", trust: "github", claims: {} },
+  "POST /v1/feed/used": { instance: "api-1", uses: [{ lease: LEASE_ID, at: 1795000000123, outcome: "accepted", route: "POST /deploy" }] },
   "POST /v1/feed/seen": { instance: "api-1", position: "cG9z", max_staleness: 15, applied_at: 1795000000123 },
   "POST /v1/authorize": { token: CREDENTIAL, method: "POST", path: "/deploy" },
   "POST /access/v1/evaluation": {
