@@ -12,6 +12,7 @@ import { openRedis } from "./redis.ts";
 import { Rounds, type PathReport } from "./rounds.ts";
 import { createScenario } from "./scenario.ts";
 import { measureStore, type StoreReport } from "./store-figures.ts";
+import { measureVerify, type VerifyRow } from "./verify.ts";
 
 /** Everything that was measured, and on what. */
 export interface BenchReport {
@@ -26,6 +27,7 @@ export interface BenchReport {
   readonly settings: { readonly rounds: number; readonly seconds: number; readonly connections: number; readonly fsync: string };
   readonly paths: readonly PathReport[];
   readonly store: StoreReport | undefined;
+  readonly verify: readonly VerifyRow[];
   /** Paths of which a program's throughput differed between rounds by more than 30 % of its median. */
   readonly noisy: readonly string[];
 }
@@ -52,6 +54,9 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
     }
   }
   const store = await measureStore(options);
+  const verify = options.paths.has("verify")
+    ? await measureVerify({ rounds: options.rounds, tokens: 2000, revoked: 1_000_000, say: options.say })
+    : [];
   return {
     machine: {
       cores: availableParallelism(),
@@ -63,6 +68,7 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
     settings: { rounds: options.rounds, seconds: options.seconds, connections: options.connections, fsync: options.fsync },
     paths,
     store,
+    verify,
     noisy: paths.flatMap(({ path, floor, broker }) =>
       [floor, broker].filter(({ perSecond }) => perSecond.spread > NOISY).map(({ lane }) => `${path} (${lane})`),
     ),

@@ -2,10 +2,11 @@ import { NOISY, type Figure } from "./figures.ts";
 import type { LaneReport, PathReport } from "./rounds.ts";
 import type { BenchReport } from "./run.ts";
 import type { StoreReport } from "./store-figures.ts";
+import type { VerifyRow } from "./verify.ts";
 
 /** The report for people: ratios first, because only they travel between machines; absolute figures after. */
 export function renderTable(report: BenchReport): string {
-  const { machine, versions, settings, paths, store, noisy } = report;
+  const { machine, versions, settings, paths, store, verify, noisy } = report;
   const parts = [
     `Stint ${versions["stint"]} on ${machine.cores} cores (${machine.cpu}, ${machine.system})${machine.pinned ? ", servers pinned to one, load and Redis to another" : ", nothing pinned"}`,
     Object.entries(versions)
@@ -20,6 +21,7 @@ export function renderTable(report: BenchReport): string {
     parts.push("", "ABSOLUTE (median; they size this machine and nothing else)", absolutes(paths));
   }
   if (store !== undefined) parts.push("", ...storeLines(store));
+  if (verify.length > 0) parts.push("", "VERIFY: stint/verify beside jose's bare jwtVerify, in interleaved rounds", goals(verify));
   if (noisy.length > 0) {
     parts.push(
       "",
@@ -67,6 +69,20 @@ function laneCells({ lane, perSecond, p50Ms, p99Ms, cpuUs, redisUs, busy }: Lane
     whole(redisUs.median),
     optional(busy, percent),
   ];
+}
+
+function goals(rows: readonly VerifyRow[]): string {
+  const cells = rows.map(({ name, unit, figure, goal, met }) => {
+    const value = figure.median;
+    return [
+      name,
+      value < 100 ? two(value) : whole(value),
+      unit,
+      goal === undefined ? "-" : String(goal),
+      met === undefined ? "" : met ? "met" : "missed",
+    ];
+  });
+  return table(["what", "median", "unit", "goal", ""], cells);
 }
 
 function storeLines({ leases, openedPerSecond, memory, sweep, mark }: StoreReport): readonly string[] {
