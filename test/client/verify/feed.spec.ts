@@ -45,7 +45,7 @@ const reasonOf = async (verifier: Verifier, token: string): Promise<string> =>
 
 /** Lets the client's pauses pass, a little at a time, until something has happened. */
 async function passing(clock: MovingClock, condition: () => boolean, what?: string): Promise<void> {
-  const deadline = performance.now() + 5_000;
+  const deadline = performance.now() + 15_000;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`${what ?? "the condition"} did not come about`);
     clock.advance(100);
@@ -370,6 +370,19 @@ describe("a feed that misbehaves", () => {
     expect(await reasonOf(it.verifier, old)).toBe("revoked");
     it.clock.advance(5);
     expect(await reasonOf(it.verifier, it.feed.token())).toBe("honoured");
+  });
+});
+
+describe("waiting until it is ready", () => {
+  it("ends when it is told to, with what it was told", async () => {
+    await using it = await world({}, (feed) => {
+      feed.fault = "hanging-stream";
+    });
+    const abort = new AbortController();
+    const ready = it.verifier.ready(abort.signal).catch((error: unknown) => error);
+    await until(() => it.feed.positions.length === 1);
+    abort.abort(new Error("the server was stopped"));
+    expect(await ready).toEqual(new Error("the server was stopped"));
   });
 });
 

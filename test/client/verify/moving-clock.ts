@@ -39,7 +39,7 @@ export function movingClock(start: number = Date.parse("2026-03-02T12:00:00.000Z
 
 /** Waits for something that real input and output will bring about. */
 export async function until(condition: () => boolean, what = "the condition"): Promise<void> {
-  const deadline = performance.now() + 5_000;
+  const deadline = performance.now() + 15_000;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`${what} did not come about`);
     await new Promise((resolve) => setTimeout(resolve, 1));
