@@ -77,7 +77,8 @@ export class Knowledge {
       // whoever waits for a verifier to be ready has something to do afterwards
       const cancel = this.#settings.clock.after(LOOK_AGAIN_MS, wake, "held");
       this.#waiting.add(wake);
-      signal?.addEventListener("abort", wake, { once: true });
+      if (signal?.aborted === true) wake();
+      else signal?.addEventListener("abort", wake, { once: true });
     });
   }
 
