@@ -16,12 +16,9 @@ export function createRevocationStore(runner: Runner): RevocationStore {
   return {
     subjectsOf: (workload) => subjectsOf(runner, workload),
     async create(job, retentionMs) {
-      const place = placeKey(bucketOfId(job.id));
       const { endings: _none, ...record } = job;
-      await runner.ask((client) => client.set(recordKey("r", job.id), JSON.stringify(record), "PX", retentionMs));
-      await runner.ask((client) => client.sadd(`${place}:ro`, bare(job.id)));
-      await runner.ask((client) => client.zadd(`${place}:rs`, job.at, bare(job.id)));
-      await runner.ask((client) => client.zremrangebyscore(`${place}:rs`, "-inf", job.at - retentionMs));
+      const args = { id: bare(job.id), job: JSON.stringify(record), at: job.at, retention: retentionMs };
+      await runner.run("create-revocation", bucketOfId(job.id), args);
     },
     get: (id) => readJob(runner, id),
     list: (cursor, limit) => listJobs(runner, cursor, limit),
@@ -158,7 +155,7 @@ async function addLock(runner: Runner, lock: Lock, subjects: readonly string[], 
   const fields: [number, string][] = own ? [] : ALL_BUCKETS.map((bucket) => [bucket, scopeField(lock.scope)]);
   for (const subject of subjects) fields.push([bucketOfSubject(subject), `workload:${subject}`]);
   const registered: Registered = { lock, fields };
-  await runner.ask((client) => client.hset(REGISTRY, lock.id, JSON.stringify(registered)));
+  await runner.run("register-lock", "meta", { id: lock.id, body: JSON.stringify(registered) });
   const body = JSON.stringify({ id: lock.id, until: lock.until, ...(lock.message === undefined ? {} : { message: lock.message }) });
   await Promise.all(
     fields.map(([bucket, scope], index) => runner.run("set-lock", bucket, { scope, body, said: index === 0 ? JSON.stringify(audit) : "" })),

@@ -106,6 +106,7 @@ export const SCRIPTS = {
     writes: "any",
     args: { subject: "text", place: "number", name: "text", mark: "number", limit: "number", cursor: "text", said: "text" },
   },
+  "register-lock": { writes: "any", args: { id: "text", body: "text" } },
   "set-lock": { writes: "any", args: { scope: "text", body: "text", said: "text" } },
   "remove-lock": { writes: "any", args: { scope: "text", id: "text", said: "text" } },
   "record-denial": {
@@ -123,6 +124,7 @@ export const SCRIPTS = {
   },
   "append-audit": { writes: "any", args: { once: "text", said: "text" } },
   "set-hold": { writes: "any", args: { hold: "number", said: "text" } },
+  "create-revocation": { writes: "any", args: { id: "text", job: "text", at: "number", retention: "number" } },
   "append-revocation": {
     writes: "any",
     args: { id: "text", state: "text", matched: "number", ended: "number", in_force_at: "number", endings: "text", retention: "number" },

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
-import { subjectBits, type LeaseId } from "../../domain/ids.ts";
+import { newId, subjectBits, type LeaseId } from "../../domain/ids.ts";
 import { openStore, type OpenedStore } from "../../store/open.ts";
 import { fakeClock, type FakeClock } from "../support/clock.ts";
 import { eventually } from "../support/events.ts";
@@ -86,6 +86,15 @@ describe("a store whose Redis misbehaves", () => {
     expect(await store.revocations.mark(0, { kind: "all" }, clock(), { action: "revocation.started", principal: "test" })).toBeGreaterThan(
       0,
     );
+    const at = clock();
+    const job = { id: newId("rev", at), state: "marking", selector: { all: true }, reason: "full", by: "operator:mara", at } as const;
+    const begun = { ...job, matched: 0, ended: 0, inForceAt: undefined, lockId: undefined, endings: [] };
+    await store.revocations.create(begun, 60_000);
+    expect(await store.revocations.get(job.id)).toMatchObject({ id: job.id, state: "marking" });
+    expect((await store.revocations.unfinished()).map(({ id: unfinished }) => unfinished)).toEqual([job.id]);
+    const lock = { id: newId("lock", at), scope: { kind: "grant", name: "deploy" }, until: at + 60_000, reason: "full", by: job.by, at } as const;
+    await store.revocations.addLock({ ...lock, message: undefined }, [], { action: "lock.added", principal: job.by });
+    expect((await store.revocations.locks()).map(({ id: locked }) => locked)).toEqual([lock.id]);
     const counts = await store.leases.counts();
     expect([counts.opened, counts.byState["revoked"]]).toEqual([1, 1]);
   });
