@@ -191,6 +191,7 @@ export interface LeaseService {
     readonly leaseId: string;
     readonly taskToken: Secret;
     readonly ttlMs: number | undefined;
+    readonly idempotency?: IdempotencyHint | undefined;
     readonly origin: Origin;
   }): Promise<IssuedCredential>;
   /** One named admin gives up on a lease whose target cannot be reached: `forced`, listed for ever. */
@@ -245,6 +246,7 @@ export interface RevocationRequest {
   readonly reason: string;
   readonly lockMs: number | undefined;
   readonly operator: Operator;
+  readonly idempotency?: IdempotencyHint | undefined;
   readonly origin: Origin;
 }
 
@@ -263,6 +265,7 @@ export interface LockService {
     readonly reason: string;
     readonly message: string | undefined;
     readonly operator: Operator;
+    readonly idempotency?: IdempotencyHint | undefined;
     readonly origin: Origin;
   }): Promise<Lock>;
   list(): Promise<readonly Lock[]>;

@@ -163,12 +163,15 @@ export interface LeaseStore {
     readonly taskId: TaskId;
     /** Signing key of the new token. */
     readonly keyId: string | undefined;
+    /** Of the new token; a repeated request is answered with the first one's. */
+    readonly jti: string;
     readonly ttlMs: number;
     readonly limitedBy: LimitedBy;
+    readonly idempotency?: Idempotency | undefined;
     readonly audit: AuditFacts;
     readonly denial: DenialRecord;
     readonly retentionMs: number;
-  }): Promise<{ readonly outcome: "renewed"; readonly lease: Lease; readonly limitedBy: LimitedBy } | Refused>;
+  }): Promise<{ readonly outcome: "renewed"; readonly lease: Lease; readonly limitedBy: LimitedBy; readonly jti: string } | Refused>;
   get(id: LeaseId): Promise<Lease | undefined>;
   /** True while a token of this lease must be honoured: active, not expired, no mark over it. One trip. */
   isLive(id: LeaseId, keyId: string | undefined): Promise<boolean>;

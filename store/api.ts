@@ -3,12 +3,14 @@
  * audit record; none reads and then writes. Times are milliseconds. A store that cannot be reached throws
  * `StintError('store_unavailable')` within two seconds.
  */
+import type { AnswerStore } from "./api-answers.ts";
 import type { AuditStream, DenialStore, FeedStore, HoldStore, ProofStore, StoreClock, StoreFacts } from "./api-house.ts";
 import type { LeaseStore } from "./api-leases.ts";
 import type { RevocationStore } from "./api-revocations.ts";
 import type { TaskStore } from "./api-tasks.ts";
 import type { AudienceStore, SeenStore, UseStore } from "./api-verifiers.ts";
 
+export type * from "./api-answers.ts";
 export type * from "./api-leases.ts";
 export type * from "./api-tasks.ts";
 export type * from "./api-revocations.ts";
@@ -24,6 +26,7 @@ export interface Store {
   readonly leases: LeaseStore;
   readonly tasks: TaskStore;
   readonly revocations: RevocationStore;
+  readonly answers: AnswerStore;
   readonly denials: DenialStore;
   readonly audit: AuditStream;
   readonly hold: HoldStore;

@@ -2,7 +2,7 @@ import { StintError } from "../domain/errors.ts";
 import { bucketOfId, bucketOfSubject, instantOf, newId, subjectBits } from "../domain/ids.ts";
 import type { LimitedBy } from "../domain/lease.ts";
 import type { DueLease, LeaseStore, OpenOrder, OpenReply } from "./api.ts";
-import { denialArgs, evidenceArgs, refused, valueHash } from "./arguments.ts";
+import { denialArgs, evidenceArgs, idempotencyArgs, refused, valueHash } from "./arguments.ts";
 import { dueBuckets, countLeases } from "./due.ts";
 import { ALL_BUCKETS, bare, credentialKey, externalNameKey } from "./keyspace.ts";
 import { listLeases } from "./lease-list.ts";
@@ -45,14 +45,17 @@ export function createLeaseStore(runner: Runner): LeaseStore {
           id: bare(order.id),
           task_id: bare(order.taskId),
           key: order.keyId ?? "",
+          jti: order.jti,
           ttl: order.ttlMs,
           limited_by: order.limitedBy,
+          ...idempotencyArgs(order.idempotency),
           said: JSON.stringify(order.audit),
           ...denialArgs(order.denial, order.audit, order.retentionMs),
         }),
       );
       if (reply[0] !== "renewed") return refused(reply);
-      return { outcome: "renewed", lease: readLease(bare(order.id), reply[1] ?? "", false).lease, limitedBy: reply[2] as LimitedBy };
+      const { lease } = readLease(bare(order.id), reply[1] ?? "", false);
+      return { outcome: "renewed", lease, limitedBy: reply[2] as LimitedBy, jti: reply[3] ?? order.jti };
     },
     async get(id) {
       const reply = texts(await runner.run("read-lease", bucketOfId(id), { id: bare(id) }));

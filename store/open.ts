@@ -4,6 +4,7 @@ import { BUCKETS } from "../domain/ids.ts";
 import { systemClock, type Clock } from "../domain/time.ts";
 import type { Store, StoreClock, StoreFacts } from "./api.ts";
 import { createAudienceStore } from "./audiences.ts";
+import { createAnswerStore } from "./answers.ts";
 import { createAuditStream } from "./audit-stream.ts";
 import { sampleClock } from "./clock.ts";
 import { connect, type Connection, type RedisClient } from "./connect.ts";
@@ -80,6 +81,7 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
       leases: createLeaseStore(runner),
       tasks: createTaskStore(runner),
       revocations: createRevocationStore(runner),
+      answers: createAnswerStore(runner),
       denials: createDenialStore(runner),
       audit: createAuditStream(runner),
       hold: createHoldStore(runner),

@@ -54,11 +54,12 @@ export const leaseRoutes = [
     summary: "Extend a lease under its task; policy is asked again.",
     body: RenewBody,
     answers: { 200: CredentialView },
-    async handle({ params, token, body, origin }, { services }) {
+    async handle({ params, token, body, idempotency, origin }, { services }) {
       const issued = await services.leases.renew({
         leaseId: idIn(params, "lease"),
         taskToken: token,
         ttlMs: msOf(body.ttl, "ttl"),
+        idempotency,
         origin,
       });
       return { status: 200, body: credentialView(issued) };

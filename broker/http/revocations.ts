@@ -27,10 +27,11 @@ export const revocationRoutes = [
     summary: "Revoke what a selector covers; 202 once it is in force. With dry_run: what would end.",
     body: RevocationBody,
     answers: { 202: RevocationView, 200: RevocationPlanView },
-    async handle({ operator, body, origin }, { services }) {
+    async handle({ operator, body, idempotency, origin }, { services }) {
       const selector = selectorOf(body.selector);
       if (body.dry_run === true) return { status: 200, body: planView(await services.revocations.dryRun(selector)) };
-      const job = await services.revocations.start({ selector, reason: body.reason, lockMs: msOf(body.lock, "lock"), operator, origin });
+      const lockMs = msOf(body.lock, "lock");
+      const job = await services.revocations.start({ selector, reason: body.reason, lockMs, operator, idempotency, origin });
       return { status: 202, body: revocationView(job), headers: ["Location", `/v1/revocations/${job.id}`] };
     },
   }),
@@ -76,7 +77,7 @@ export const lockRoutes = [
     summary: "Refuse new credentials for a while; what lives goes on living.",
     body: LockBody,
     answers: { 201: LockView },
-    async handle({ operator, body, origin }, { services }) {
+    async handle({ operator, body, idempotency, origin }, { services }) {
       const ttlMs = msOf(body.ttl, "ttl") ?? 0;
       const lock = await services.locks.add({
         scope: scopeOf(body.selector),
@@ -84,6 +85,7 @@ export const lockRoutes = [
         reason: body.reason,
         message: body.message,
         operator,
+        idempotency,
         origin,
       });
       return { status: 201, body: lockView(lock), headers: ["Location", `/v1/locks/${lock.id}`] };

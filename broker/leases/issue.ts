@@ -142,14 +142,20 @@ function orderOf(parts: Parts, plan: Plan, leaseId: LeaseId): OpenOrder {
   };
 }
 
-/** Scope of a key: subject, route, the evidence or the task (CORE, Idempotency), and the key of the holder: no other's is signed again. */
-export function idempotencyOf(asked: Pick<IssueRequest, "idempotency" | "principal" | "origin">): Idempotency | undefined {
+/**
+ * Scope of a key: subject, route (and what it is about, where its path names one), the evidence or the task (CORE, Idempotency), and the
+ * key of the holder: no other's is signed again.
+ */
+export function idempotencyOf(
+  asked: Pick<IssueRequest, "idempotency" | "principal" | "origin">,
+  about: readonly string[] = [],
+): Idempotency | undefined {
   const { idempotency, principal, origin } = asked;
   if (idempotency === undefined) return undefined;
   const within = principal.taskId ?? principal.evidence.hash;
   const bound = principal.evidence.key === undefined ? [] : [keyName(principal.evidence.key)];
   return {
-    key: hash("sha256", [principal.subject, origin.route, within, idempotency.key, ...bound].join("\u0000"), "hex"),
+    key: hash("sha256", [principal.subject, origin.route, ...about, within, idempotency.key, ...bound].join("\u0000"), "hex"),
     body: idempotency.bodySha256,
   };
 }

@@ -11,6 +11,7 @@ import { proven, spent } from "../tasks/holder.ts";
 import type { TaskHolder, TaskTokens } from "../tasks/token.ts";
 import { noSuchLease, requireLeaseId } from "./access.ts";
 import { choose } from "./choose.ts";
+import { idempotencyOf } from "./issue.ts";
 import { ISSUE_DEADLINE_MS, noteCredential } from "./make.ts";
 import { termsFrom, type KeptTerms } from "./terms.ts";
 import { shortestTtl } from "./ttl.ts";
@@ -39,9 +40,9 @@ export async function renew(parts: Parts, tokens: TaskTokens, request: RenewRequ
   if (lease === undefined || task === undefined || lease.task !== holder.taskId) throw noSuchLease();
   const again = await decideAgain(parts, lease, holder, request.origin);
   const issuer = renewingIssuer(parts, lease);
-  const { lease: longer, limitedBy } = await lengthen(parts, again, issuer, request.ttlMs);
+  const { lease: longer, limitedBy, jti } = await lengthen(parts, again, issuer, request);
   const signal = AbortSignal.timeout(ISSUE_DEADLINE_MS);
-  const order = orderFor(parts, longer, again);
+  const order = orderFor(parts, longer, again, jti);
   const made = issuer.computesOnly ? await issuer.issue(order, signal) : await issuer.renew?.(order, signal);
   if (made === undefined)
     throw new StintError("not_renewable", "the credential keeps its value and lives longer; read the lease for its new end", { leaseId });
@@ -80,8 +81,8 @@ async function lengthen(
   parts: Parts,
   again: Again,
   issuer: Issuer,
-  askedMs: number | undefined,
-): Promise<{ readonly lease: Lease; readonly limitedBy: LimitedBy }> {
+  { ttlMs: askedMs, idempotency }: RenewRequest,
+): Promise<{ readonly lease: Lease; readonly limitedBy: LimitedBy; readonly jti: string }> {
   const { lease, holder, verdict, origin } = again;
   const { issue } = verdict.grant;
   const { ttlMs, limitedBy } = shortestTtl({
@@ -111,8 +112,10 @@ async function lengthen(
     id: lease.id,
     taskId: holder.taskId,
     keyId: issuer.keyId?.(issue.params),
+    jti: newId("lease", parts.now(), subjectBits(lease.subject)),
     ttlMs,
     limitedBy,
+    idempotency: idempotencyOf({ idempotency, principal: holder.principal, origin }, [lease.id]),
     audit,
     denial,
     retentionMs: settings.retentionMs,
@@ -145,12 +148,12 @@ async function decideAgain(parts: Parts, lease: Lease, holder: TaskHolder, origi
   return { lease, holder, terms, verdict, origin };
 }
 
-function orderFor(parts: Parts, lease: Lease, again: Again): IssueOrder<unknown> {
+function orderFor(parts: Parts, lease: Lease, again: Again, jti: string): IssueOrder<unknown> {
   const now = parts.now();
   return {
     leaseId: lease.id,
     taskId: lease.task,
-    jti: newId("lease", now, subjectBits(lease.subject)),
+    jti,
     subject: lease.subject,
     workload: lease.workload,
     trust: lease.trust,

@@ -3,6 +3,7 @@ import { isId, newId, type LockId } from "../../domain/ids.ts";
 import type { Lock } from "../../store/api.ts";
 import type { Parts } from "../parts.ts";
 import type { LockService, Operator } from "../services.ts";
+import { once } from "./once.ts";
 import type { Resolved } from "./selector.ts";
 
 const principalOf = (operator: Operator): string => `operator:${operator.name}`;
@@ -41,10 +42,19 @@ export async function addLock(parts: Parts, what: Resolved["lock"], order: LockO
 /** Locks that stand alone. */
 export function createLocks(parts: Parts): LockService {
   return {
-    async add({ scope, ttlMs, reason, message, operator, origin }) {
-      const subjects = scope.kind === "workload" ? await parts.store.revocations.subjectsOf(scope.name) : [];
-      return addLock(parts, { scope, subjects }, { ttlMs, reason, message, by: principalOf(operator), traceId: origin.traceId });
-    },
+    add: ({ scope, ttlMs, reason, message, operator, idempotency, origin }) =>
+      once(
+        parts,
+        { idempotency, operator, origin },
+        {
+          async make() {
+            const subjects = scope.kind === "workload" ? await parts.store.revocations.subjectsOf(scope.name) : [];
+            return addLock(parts, { scope, subjects }, { ttlMs, reason, message, by: principalOf(operator), traceId: origin.traceId });
+          },
+          remember: (made) => (made instanceof StintError ? undefined : JSON.stringify(made)),
+          recall: async (lock) => JSON.parse(lock) as Lock,
+        },
+      ),
     list: () => parts.store.revocations.locks(),
     async remove(id, operator, origin) {
       const removed = isId("lock", id)

@@ -12,6 +12,7 @@ import { endingOf, receiptOf } from "../tasks/receipt.ts";
 import type { TaskTokens } from "../tasks/token.ts";
 import { dryRunOf } from "./dry-run.ts";
 import { addLock } from "./locks.ts";
+import { once } from "./once.ts";
 import { runJob } from "./run.ts";
 import { resolve, resolveStored, type Resolved } from "./selector.ts";
 
@@ -107,8 +108,16 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
   return {
     begin,
     dryRun: async (selector) => dryRunOf(parts, await resolve(parts, tokens, selector)),
-    start: async ({ selector, reason, lockMs, operator, origin }) =>
-      begin(await resolve(parts, tokens, selector), reason, principalOf(operator), lockMs, origin),
+    start: ({ selector, reason, lockMs, operator, idempotency, origin }) =>
+      once(
+        parts,
+        { idempotency, operator, origin },
+        {
+          make: async () => begin(await resolve(parts, tokens, selector), reason, principalOf(operator), lockMs, origin),
+          remember: (made) => (made instanceof StintError ? made.facts.revocationId : made.id),
+          recall: (id) => view(id as RevocationId),
+        },
+      ),
     async get(id) {
       if (!isId("rev", id)) throw noSuchRevocation();
       return view(id);

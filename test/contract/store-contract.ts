@@ -275,6 +275,7 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         id,
         taskId,
         keyId: "key-2",
+        jti: "renewed",
         ttlMs,
         limitedBy: "asked",
         audit: { action: "lease.renewed", principal: "test" },
@@ -294,6 +295,22 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
           limitedBy: "grant",
           lease: { expiresAt: lease.maxExpiresAt },
         });
+      });
+      it("happens once for an idempotency key, and not at all once the lease has ended", async () => {
+        const { lease } = opened(await store.leases.open(openOrder(clock, aSubject())));
+        const under = (jti: string, body = "b"): ReturnType<typeof renewal> => ({
+          ...renewal(lease.id, lease.task, 600_000),
+          jti,
+          idempotency: { key: `renew-${lease.id}`, body },
+        });
+        const first = await store.leases.renew(under("first"));
+        expect(first).toMatchObject({ outcome: "renewed", jti: "first" });
+        clock.advance({ minutes: 1 });
+        expect(await store.leases.renew(under("second"))).toEqual(first);
+        expect(await store.leases.get(lease.id)).toMatchObject({ expiresAt: clock() + 540_000 });
+        expect(await store.leases.renew(under("third", "other"))).toMatchObject({ code: "idempotency_mismatch" });
+        await store.leases.end(lease.id, "released", ENDED);
+        expect(await store.leases.renew(under("fourth"))).toMatchObject({ code: "lease_ended" });
       });
       it("refuses an expired lease, an ended one, and another task", async () => {
         const subject = aSubject();

@@ -125,6 +125,7 @@ const renew =
       id: known.id,
       taskId: known.task,
       keyId: "key-2",
+      jti: "renewed",
       ttlMs,
       limitedBy: "asked",
       audit: { action: "lease.renewed", principal: known.subject },

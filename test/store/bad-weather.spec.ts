@@ -92,7 +92,14 @@ describe("a store whose Redis misbehaves", () => {
     await store.revocations.create(begun, 60_000);
     expect(await store.revocations.get(job.id)).toMatchObject({ id: job.id, state: "marking" });
     expect((await store.revocations.unfinished()).map(({ id: unfinished }) => unfinished)).toEqual([job.id]);
-    const lock = { id: newId("lock", at), scope: { kind: "grant", name: "deploy" }, until: at + 60_000, reason: "full", by: job.by, at } as const;
+    const lock = {
+      id: newId("lock", at),
+      scope: { kind: "grant", name: "deploy" },
+      until: at + 60_000,
+      reason: "full",
+      by: job.by,
+      at,
+    } as const;
     await store.revocations.addLock({ ...lock, message: undefined }, [], { action: "lock.added", principal: job.by });
     expect((await store.revocations.locks()).map(({ id: locked }) => locked)).toEqual([lock.id]);
     const counts = await store.leases.counts();
