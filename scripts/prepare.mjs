@@ -107,6 +107,12 @@ export async function ensureRedis() {
   }
 }
 
+/** A real nginx for the specs of proxies, likewise. Without one they skip, and say so. */
+export async function ensureNginx() {
+  const { ensureNginx: ensure } = await import(join(dist, "test/support/nginx.js"));
+  await ensure(say).catch((error) => say(`no nginx: ${error.message}`));
+}
+
 /** Says why, and ends. */
 export function fail(text, code = 1) {
   say(text);

@@ -17,6 +17,8 @@ export interface Context {
   /** Origin of the broker. */
   readonly url: string;
   readonly broker: BrokerClient;
+  /** Trusts STINT_CA_FILE, where it is set. */
+  readonly fetch: typeof fetch;
   /** Who this is, by platform. */
   identity(): Identity;
   /** Throws `UsageError` when there is no operator token. */
@@ -48,6 +50,7 @@ export function contextOf(options: ConnectionOptions, env: Environment, screen: 
     url,
     clock: systemClock,
     broker: new BrokerClient(connection),
+    fetch: connection.fetch ?? fetch,
     identity: () => autoIdentity({ env, audience: url }),
     operator: () => new OperatorClient(connection, operatorToken(env)),
     hasOperatorToken: () => Boolean(env["STINT_OPERATOR_TOKEN"] ?? env["STINT_OPERATOR_TOKEN_FILE"]),

@@ -47,6 +47,7 @@ export function defineAuthoring(program: Command, act: Act): void {
     .option("--config <path>", "instead of $STINT_CONFIG")
     .option("--watch", "reload it whenever it changes")
     .action(act(() => import("./serve.ts")));
+  defineVerifyProxy(program, act);
   program
     .command("dev")
     .description("Run a broker on this machine to play with, and a toy job that may ask it")
@@ -58,6 +59,27 @@ export function defineAuthoring(program: Command, act: Act): void {
     .description("The whole story in a minute, on real parts, every line asserted")
     .option("--keep", "leave it running and print the addresses")
     .action(act(() => import("./demo.ts")));
+}
+
+function defineVerifyProxy(program: Command, act: Act): void {
+  program
+    .command("verify-proxy")
+    .description("Answer nginx, Envoy or Traefik beside an API: tokens and routes checked here, revocations by the feed")
+    .option("--url <url>", "the broker (default: $STINT_URL)")
+    .option("--verifier <name>", "whose routes to decide by (default: $STINT_VERIFIER)")
+    .option("--listen <address>", "where proxies ask", "127.0.0.1:8430")
+    .option("--max-staleness <span>", "without news of revocations for so long, refuse everything", "15s")
+    .addOption(
+      new Option("--on-stale <way>", "introspect: ask the broker about each token then").choices(["deny", "introspect"]).default("deny"),
+    )
+    .option("--routes-cache <file>", "keep the routes here, so that a start needs no broker")
+    .option("--metrics <address>", "serve /metrics here")
+    .addHelpText(
+      "before",
+      "  stint verify-proxy --url https://stint.acme.dev --verifier deploy-api --routes-cache /var/lib/stint/routes.json\n",
+    )
+    .addHelpText("after", "\nThe verifier's key is read from $STINT_VERIFIER_KEY or the file that $STINT_VERIFIER_KEY_FILE names.")
+    .action(act(() => import("./verify-proxy.ts")));
 }
 
 function defineInit(program: Command, act: Act): void {

@@ -1,6 +1,6 @@
-import { execFile } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { privateApt, run, unpack } from "./apt.ts";
 import { codeOf, messageOf } from "./failure.ts";
 import { defaultCacheDir, probe, type RedisSearch, type RedisServer } from "./find.ts";
 
@@ -74,37 +74,12 @@ async function assemble(work: string): Promise<string> {
   return files;
 }
 
-async function privateApt(work: string): Promise<readonly string[]> {
-  for (const folder of ["state/lists/partial", "cache/archives/partial"]) await mkdir(join(work, folder), { recursive: true });
-  const options = {
-    "Dir::State": join(work, "state"),
-    "Dir::State::status": "/var/lib/dpkg/status",
-    "Dir::Cache": join(work, "cache"),
-    "APT::Sandbox::User": "root",
-    "APT::Update::Post-Invoke": "",
-    "APT::Update::Post-Invoke-Success": "",
-    "Debug::NoLocking": "1",
-    "Acquire::Languages": "none",
-    "Acquire::Retries": "1",
-    "Acquire::http::Timeout": "15",
-    "Acquire::https::Timeout": "15",
-    "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
-  };
-  return Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
-}
-
 /** Everything a package of ours depends on whose name says library, for machines that lack some of it. */
 async function libraryPackages(apt: readonly string[], work: string): Promise<readonly string[]> {
   const flags = ["--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"];
   const text = await run("apt-cache", [...apt, "depends", ...flags, "redis-tools"], work);
   const names = text.split("\n").filter((line) => /^lib[a-z0-9.+-]+$/.test(line));
   return [...new Set(names)].filter((name) => !SYSTEM_PACKAGES.has(name));
-}
-
-async function unpack(debs: string, files: string): Promise<void> {
-  for (const deb of await readdir(debs)) {
-    if (deb.endsWith(".deb")) await run("dpkg-deb", ["-x", join(debs, deb), join(files, "files")], files);
-  }
 }
 
 /** A small program that finds its libraries beside itself, so that the folder may be renamed and nobody else needs to know. */
@@ -126,22 +101,6 @@ async function missingLibraries(files: string): Promise<readonly string[]> {
   const script = `LD_LIBRARY_PATH=$(printf '%s:' files/usr/lib/*-linux-gnu* files/lib/*-linux-gnu*) ldd files/usr/bin/redis-server`;
   const text = await run("/bin/sh", ["-c", script], files);
   return [...text.matchAll(/^\s*(\S+) => not found/gm)].map(([, name]) => name ?? "");
-}
-
-function run(program: string, args: readonly string[], cwd: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    execFile(program, args, { cwd, timeout: 120_000, maxBuffer: 16 * 2 ** 20 }, (error, stdout, stderr) => {
-      if (error === null) return resolve(stdout);
-      const said = stderr.trim().split("\n").at(-1);
-      return reject(
-        new Error(
-          codeOf(error) === "ENOENT"
-            ? `${program} is not there`
-            : `${program}: ${said === undefined || said === "" ? error.message : said}`,
-        ),
-      );
-    });
-  });
 }
 
 const explain = (error: unknown): string =>

@@ -1,0 +1,84 @@
+import type { IncomingMessage } from "node:http";
+import { decideAction } from "../../actions/decide.ts";
+import { meet } from "../../actions/match.ts";
+import { readPath } from "../../actions/path.ts";
+import { readOriginal, type Finding, type Original, type Proxy } from "../../actions/proxies.ts";
+import type { Asked, Routes } from "../../actions/routes.ts";
+import { newId, subjectBits } from "../../domain/ids.ts";
+import type { Clock } from "../../domain/time.ts";
+import { answerSettings, answerTo, readAuthorization, VerifyError, type Verified, type Verifier } from "../verify/index.ts";
+
+/** What questions are answered from. */
+export interface Oracle {
+  readonly verifier: Verifier;
+  readonly routes: Routes;
+  readonly clock: Clock;
+  /** The whole reasoning of each denial: nobody else has it. */
+  readonly denied: (facts: Readonly<Record<string, unknown>>) => void;
+}
+
+/** Answers one question of a proxy from what is known here: the token, then the routes. Never throws. */
+export async function find(proxy: Proxy, request: IncomingMessage, oracle: Oracle): Promise<Finding> {
+  const { verifier, routes } = oracle;
+  const { method = "", url = "", headers } = request;
+  const original = readOriginal(proxy, { method, target: url, headers });
+  if ("fault" in original) return { kind: "forbidden", code: "invalid_request", message: original.fault };
+  // Node keeps the first of several and says nothing
+  if (countOf(request, "authorization") > 1)
+    return { kind: "forbidden", code: "invalid_request", message: "the header authorization stands twice" };
+  try {
+    const { scheme, token } = readAuthorization(headers.authorization);
+    const header = (name: string): string | undefined => String(headers[name.toLowerCase()] ?? "") || undefined;
+    const where = { method: original.method, url: `https://${original.host}${original.target}`, source: original.ip, header };
+    const verified = await verifier.verify({ scheme, token, ...where, reportsItself: true });
+    return decide(original, verified, oracle);
+  } catch (error) {
+    return refusalOf(error, verifier, routes, original);
+  }
+}
+
+function decide(original: Original, verified: Verified, { verifier, routes, clock, denied }: Oracle): Finding {
+  const { payload } = verified;
+  const read = readPath(original.target);
+  const now = clock();
+  const id = (kind: "den" | "evt") => newId(kind, now, subjectBits(payload.sub));
+  const about = { subject: payload.sub, lease_id: payload.lease_id, method: original.method };
+  if ("fault" in read) {
+    const denialId = id("den");
+    denied({ denial_id: denialId, code: "ambiguous_request", reason: read.fault, ...about });
+    return { kind: "forbidden", code: "ambiguous_request", message: read.fault, denialId };
+  }
+  const asked: Asked = { token: payload, method: original.method, path: read.path, host: original.host, ip: original.ip, context: {}, now };
+  const decision = decideAction(routes, asked);
+  if (decision.allowed) {
+    const { route } = meet(routes, asked);
+    verifier.used(verified, { route: `${original.method} ${route?.pattern ?? ""}`, source: original.ip });
+    return { kind: "allowed", token: payload, decisionId: id("evt") };
+  }
+  const { view, rule, scope } = decision;
+  const denialId = id("den");
+  denied({ denial_id: denialId, code: view.code, rule, policy: routes.policy, nearest: decision.trace().nearest, ...about });
+  const refused = { kind: "forbidden", code: view.code, message: view.message, denialId } as const;
+  if (scope === undefined) return refused;
+  return { ...refused, challenge: challengeOf(new VerifyError("insufficient_scope", { scopes: scope }), verifier) };
+}
+
+/** The verifier's own refusals; whatever else happened is our fault, and no yes. */
+function refusalOf(error: unknown, verifier: Verifier, routes: Routes, { method, target }: Original): Finding {
+  if (!(error instanceof VerifyError))
+    return { kind: "unable", code: "server_error", message: "something went wrong", retryAfterSeconds: 1 };
+  if (error.status === 503) return { kind: "unable", code: error.reason, message: error.description, retryAfterSeconds: 1 };
+  const code = error.error ?? "unauthenticated";
+  if (error.reason !== "no_token")
+    return { kind: "unauthorized", code, message: error.description, challenge: challengeOf(error, verifier) };
+  const read = readPath(target);
+  const scopes = "path" in read ? (meet(routes, { method, path: read.path }).route?.scope ?? []) : [];
+  const challenge = challengeOf(new VerifyError("no_token", { scopes }), verifier);
+  return { kind: "unauthorized", code, message: error.description, challenge };
+}
+
+const challengeOf = (error: VerifyError, verifier: Verifier): string =>
+  answerTo(error, answerSettings(verifier, {})).headers["www-authenticate"] ?? "";
+
+const countOf = ({ rawHeaders }: IncomingMessage, name: string): number =>
+  rawHeaders.filter((text, at) => at % 2 === 0 && text.toLowerCase() === name).length;
