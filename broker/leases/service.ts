@@ -63,7 +63,7 @@ export function createLeases(parts: Parts, tokens: TaskTokens): LeaseService {
       await parts.store.leases.end(leaseId, "revoked", { action: "lease.ended", principal: `operator:${operator.name}`, reason });
       const lease = await parts.store.leases.force(leaseId, operator.name, reason);
       if (lease === undefined) throw noSuchLease();
-      parts.events.publish("lease.forced", { lease: leaseId, by: operator.name });
+      if (lease.state === "forced") parts.events.publish("lease.forced", { lease: leaseId, by: operator.name });
       return lease;
     },
   };

@@ -32,28 +32,39 @@ export interface ConnectionOptions {
   readonly timeout?: string;
 }
 
-/** The context from flags and environment; reads no file and opens no connection before it is needed. */
+/** The context from flags and environment. How to reach a broker is read when it is first needed: not every command talks to one. */
 export function contextOf(options: ConnectionOptions, env: Environment, screen: Screen): Context {
-  const url = brokerUrl(options.url ?? env["STINT_URL"] ?? "http://127.0.0.1:8420");
-  const timeoutMs = span(options.timeout ?? env["STINT_TIMEOUT"] ?? "10s", "--timeout");
-  const caFile = readable(env["STINT_CA_FILE"]);
-  const connection: Connection = {
-    url,
-    timeoutMs,
-    clock: systemClock,
-    ...(caFile ? { fetch: trusting(caFile) } : {}),
-    onRetry: (error, pauseMs) => note(screen, `  ${error.message}; trying again in ${formatDuration(pauseMs)}`),
-  };
+  let connection: Connection | undefined;
+  let broker: BrokerClient | undefined;
+  const reach = (): Connection => (connection ??= connectionOf(options, env, screen));
   return {
     env,
     screen,
-    url,
     clock: systemClock,
-    broker: new BrokerClient(connection),
-    fetch: connection.fetch ?? fetch,
-    identity: () => autoIdentity({ env, audience: url }),
-    operator: () => new OperatorClient(connection, operatorToken(env)),
+    get url() {
+      return reach().url;
+    },
+    get broker() {
+      return (broker ??= new BrokerClient(reach()));
+    },
+    get fetch() {
+      return reach().fetch ?? fetch;
+    },
+    identity: () => autoIdentity({ env, audience: reach().url }),
+    operator: () => new OperatorClient(reach(), operatorToken(env)),
     hasOperatorToken: () => Boolean(env["STINT_OPERATOR_TOKEN"] ?? env["STINT_OPERATOR_TOKEN_FILE"]),
+  };
+}
+
+/** Reads the variables and opens no connection yet. */
+function connectionOf(options: ConnectionOptions, env: Environment, screen: Screen): Connection {
+  const caFile = readable(env["STINT_CA_FILE"]);
+  return {
+    url: brokerUrl(options.url ?? env["STINT_URL"] ?? "http://127.0.0.1:8420"),
+    timeoutMs: span(options.timeout ?? env["STINT_TIMEOUT"] ?? "10s", "--timeout"),
+    clock: systemClock,
+    ...(caFile ? { fetch: trusting(caFile) } : {}),
+    onRetry: (error, pauseMs) => note(screen, `  ${error.message}; trying again in ${formatDuration(pauseMs)}`),
   };
 }
 

@@ -244,6 +244,12 @@ describe("stint lease and revoke", () => {
     expect((await operator(["lease", "inspect", "lease_01jd0000000000000000000002"])).code).toBe(7);
   });
 
+  it("do not speak of an end that nobody confirmed where closing a lease found nothing to give up", async () => {
+    const { lease } = await held();
+    const ran = await operator(["lease", "close", lease, "--reason", "ticket 4711"], "admin");
+    expect([ran.code, ran.err]).toEqual([0, `✓ ${lease} is revoked: nothing had to be given up.\n`]);
+  });
+
   it("let a holder renew and give back its own lease", async () => {
     const view = JSON.parse((await workload(["request", "deploy", "--ttl", "5m", "--format", "json"], run())).out) as {
       lease_id: string;

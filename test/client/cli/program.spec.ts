@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { recordingServer } from "../recording-server.ts";
 import { EVIDENCE, LEASE, SECRET, toyBroker } from "../toy-broker.ts";
 import { selfSigned } from "../../support/self-signed.ts";
-import { CLI, runCli, startProgram } from "./run-cli.ts";
+import { CLI, runCli, startCli, startProgram } from "./run-cli.ts";
 
 const shell = (command: string): string => command.replaceAll("'", "'\\''");
 /** Runs it on a terminal of its own. */
@@ -39,6 +39,13 @@ describe("the command line", () => {
       expect(ran.err).not.toContain("pass");
     },
   );
+
+  it("leaves its variables to the server, which finds all mistakes and exits with 78", async () => {
+    const wrong = { STINT_URL: "https://x/path", STINT_WORKERS: "none", STINT_TIMEOUT: "soon", STINT_CA_FILE: "/nowhere/ca.pem" };
+    const { code, err } = await startCli(["serve"], wrong).done;
+    expect(err).toMatch(/STINT_URL: .*\n *STINT_WORKERS: /);
+    expect(code).toBe(78);
+  });
 
   it("says when STINT_CA_FILE names no file, before anything is sent", async () => {
     const ran = await runCli(["whoami"], { STINT_CA_FILE: "/nowhere/ca.pem", STINT_ID_TOKEN: EVIDENCE });
