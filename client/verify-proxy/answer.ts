@@ -1,11 +1,10 @@
 import type { IncomingMessage } from "node:http";
-import { decideAction } from "../../actions/decide.ts";
 import { meet } from "../../actions/match.ts";
 import { readPath } from "../../actions/path.ts";
 import { readOriginal, type Finding, type Original, type Proxy } from "../../actions/proxies.ts";
-import type { Asked, Routes } from "../../actions/routes.ts";
-import { newId, subjectBits } from "../../domain/ids.ts";
+import type { Routes } from "../../actions/routes.ts";
 import type { Clock } from "../../domain/time.ts";
+import { judge } from "../actions/judge.ts";
 import { answerSettings, answerTo, readAuthorization, VerifyError, type Verified, type Verifier } from "../verify/index.ts";
 
 /** What questions are answered from. */
@@ -39,28 +38,16 @@ export async function find(proxy: Proxy, request: IncomingMessage, oracle: Oracl
 
 function decide(original: Original, verified: Verified, { verifier, routes, clock, denied }: Oracle): Finding {
   const { payload } = verified;
-  const read = readPath(original.target);
-  const now = clock();
-  const id = (kind: "den" | "evt") => newId(kind, now, subjectBits(payload.sub));
-  const about = { subject: payload.sub, lease_id: payload.lease_id, method: original.method };
-  if ("fault" in read) {
-    const denialId = id("den");
-    denied({ denial_id: denialId, code: "ambiguous_request", reason: read.fault, ...about });
-    return { kind: "forbidden", code: "ambiguous_request", message: read.fault, denialId };
+  const judged = judge({ routes, token: payload, original, context: {}, now: clock() });
+  if (judged.allowed) {
+    verifier.used(verified, { route: judged.route, source: original.ip });
+    return { kind: "allowed", token: payload, decisionId: judged.decisionId };
   }
-  const asked: Asked = { token: payload, method: original.method, path: read.path, host: original.host, ip: original.ip, context: {}, now };
-  const decision = decideAction(routes, asked);
-  if (decision.allowed) {
-    const { route } = meet(routes, asked);
-    verifier.used(verified, { route: `${original.method} ${route?.pattern ?? ""}`, source: original.ip });
-    return { kind: "allowed", token: payload, decisionId: id("evt") };
-  }
-  const { view, rule, scope } = decision;
-  const denialId = id("den");
-  denied({ denial_id: denialId, code: view.code, rule, policy: routes.policy, nearest: decision.trace().nearest, ...about });
-  const refused = { kind: "forbidden", code: view.code, message: view.message, denialId } as const;
-  if (scope === undefined) return refused;
-  return { ...refused, challenge: challengeOf(new VerifyError("insufficient_scope", { scopes: scope }), verifier) };
+  const { code, message, denialId, scope, reasons } = judged;
+  denied(reasons);
+  if (scope === undefined) return { kind: "forbidden", code, message, denialId };
+  const challenge = challengeOf(new VerifyError("insufficient_scope", { scopes: scope }), verifier);
+  return { kind: "forbidden", code, message, denialId, challenge };
 }
 
 /** The verifier's own refusals; whatever else happened is our fault, and no yes. */

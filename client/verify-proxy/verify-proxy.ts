@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import type { Clock } from "../../domain/time.ts";
 import { createVerifier, type Verifier, type VerifierClock } from "../verify/index.ts";
 import type { Oracle } from "./answer.ts";
-import { RouteSource, type HeldRoutes } from "./routes.ts";
+import { RouteSource, type HeldRoutes } from "../actions/route-source.ts";
 import { createProxyServer, metricsText } from "./server.ts";
 
 export interface VerifyProxyOptions {

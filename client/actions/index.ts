@@ -1,0 +1,1 @@
+export { exactActions, type ExactActions, type ExactActionsOptions } from "./middleware.ts";
