@@ -32,13 +32,7 @@ export function readinessOf(readings: Readings): Readiness {
       `maxmemory-policy is ${facts.evictionPolicy}: leases may be lost; set noeviction`,
     ),
     check("signing_key", readings.signs(), "a key signs", "no signing key can be used"),
-    problems.length === 0
-      ? { name: "policy", status: "ok", detail: "no problems" }
-      : {
-          name: "policy",
-          status: "warn",
-          detail: `${problems.length} problem${problems.length === 1 ? "" : "s"}; stint policy lint names them`,
-        },
+    policyCheck(problems),
     check("audit", readings.auditHealthy(), "exported", "the audit trail cannot be written: nothing is issued, ending goes on"),
     check(
       "clock",
@@ -50,6 +44,17 @@ export function readinessOf(readings: Readings): Readiness {
     check("draining", !readings.draining(), "no", "shutting down"),
   ];
   return { ready: checks.every(({ status }) => status !== "fail"), checks };
+}
+
+/** An error among them means that the files were read anew and refused. */
+function policyCheck(problems: readonly Problem[]): ReadinessCheck {
+  if (problems.length === 0) return { name: "policy", status: "ok", detail: "no problems" };
+  const count = `${problems.length} problem${problems.length === 1 ? "" : "s"}`;
+  const refused = problems.some(({ severity }) => severity === "error");
+  const detail = refused
+    ? `the files as they are now are refused (${count}), what was in force stays; stint policy check names them`
+    : `${count}; stint policy lint names them`;
+  return { name: "policy", status: "warn", detail };
 }
 
 const check = (name: ReadinessCheck["name"], good: boolean, ok: string, bad: string): ReadinessCheck => ({

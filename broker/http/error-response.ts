@@ -1,4 +1,4 @@
-import { ZodError } from "zod";
+import { ZodError, type z } from "zod";
 import { type ErrorFacts, StintError } from "../../domain/errors.ts";
 import type { OAuthErrorView, ProblemView } from "../../domain/wire.ts";
 import { PROOF_ALGORITHMS } from "../dpop/proof.ts";
@@ -27,10 +27,26 @@ export function toStintError(thrown: unknown): StintError {
 }
 
 function invalidInput(error: ZodError): StintError {
-  const errors = error.issues.slice(0, 20).map(({ path, message }) => ({ path: clip(path.join("."), 128), message: clip(message, 256) }));
+  const errors = error.issues
+    .slice(0, 20)
+    .map((issue) => ({ path: clip(issue.path.join("."), 128), message: clip(sentenceOf(issue, issue.path.length === 0), 256) }));
   const [first] = errors;
   const where = first === undefined || first.path === "" ? "" : `${first.path}: `;
   return new StintError("invalid_request", `${where}${first?.message ?? "not understood"}`, { errors });
+}
+
+/** The library's own words for its commonest findings are words for programmers; ours, where a schema says none of its own. */
+function sentenceOf(issue: z.core.$ZodIssue, whole: boolean): string {
+  if (issue.code === "unrecognized_keys")
+    return `unknown member${issue.keys.length === 1 ? "" : "s"}: ${issue.keys.map((key) => `"${key}"`).join(", ")}`;
+  if (!issue.message.startsWith("Invalid ")) return issue.message;
+  if (issue.code === "invalid_type" && issue.message.endsWith("received undefined")) return whole ? "the body is missing" : "is missing";
+  if (issue.code === "invalid_type") return `expected ${issue.expected}`;
+  if (issue.code === "invalid_value") {
+    const values = issue.values.map((value) => (typeof value === "string" ? `"${value}"` : String(value)));
+    return values.length === 1 ? `expected ${values[0] ?? ""}` : `expected one of ${values.join(", ")}`;
+  }
+  return "has another form than expected";
 }
 
 /** RFC 9457, for everything outside /oauth2. */

@@ -33,12 +33,15 @@ describe("a reload", () => {
     await write("kind: Grant\nname: BAD");
     const refused = await broker.reload({ file: "operators", text: "ada admin nonsense" });
     expect(refused).toMatchObject({ policy: { ok: false }, operators: [{ line: 1 }] });
+    const policyCheck = (): unknown => broker.services.readiness().checks.find(({ name }) => name === "policy");
+    expect(policyCheck()).toMatchObject({ status: "warn", detail: expect.stringMatching(/^the files as they are now are refused \(/) });
     expect(await exchange("few")).toMatchObject({ grant: "few" });
     expect(broker.services.operators.authenticate(broker.operators.admin)).toBeDefined();
 
     await write(documents.replace(/---\nkind: Grant\nname: few[\s\S]*?(?=---)/, ""));
     const taken = await broker.reload({ file: "operators", text: ada.line });
     expect(taken).toMatchObject({ policy: { ok: true }, operators: [] });
+    expect(policyCheck()).toMatchObject({ detail: expect.not.stringContaining("refused") });
     await broker.settled();
     await expect(exchange("few")).rejects.toMatchObject({ code: "not_permitted" });
     expect(await broker.services.leases.get(issued.lease.id, { kind: "bearer", token: issued.credential.token }, origin())).toMatchObject({

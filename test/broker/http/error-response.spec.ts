@@ -26,6 +26,27 @@ describe("an error", () => {
   const atOAuth = (): Promise<Response> => http.form("/oauth2/revoke", { token: "x" });
   const elsewhere = (): Promise<Response> => http.fetch(`/v1/tasks/${TASK_ID}?`, { headers: { authorization: `Bearer ${TASK_TOKEN}` } });
 
+  it.each([
+    [{ purpos: "x" }, 'unknown member: "purpos"'],
+    [{ purpose: 1 }, "purpose: expected string"],
+    [{ parent: "task_x" }, "parent: has another form than expected"],
+    [[], "expected object"],
+  ])("says in words what is wrong with %j", async (body, detail) => {
+    const authorization = `Bearer ${TASK_TOKEN}`;
+    const headers = { authorization, "content-type": "application/json" };
+    const response = await http.fetch("/v1/tasks", { method: "POST", headers, body: JSON.stringify(body) });
+    expect([response.status, await response.json()]).toMatchObject([400, { code: "invalid_request", detail }]);
+  });
+
+  it("says which member is missing, and what a choice is between", async () => {
+    const missing = await http.form("/oauth2/revoke", { other: "x" });
+    expect(await missing.json()).toMatchObject({ error: "invalid_request", error_description: "token: is missing" });
+    const headers = { authorization: `Bearer ${TASK_TOKEN}`, "content-type": "application/json" };
+    const body = JSON.stringify({ outcome: "x" });
+    const response = await http.fetch(`/v1/tasks/${TASK_ID}/complete`, { method: "POST", headers, body });
+    expect(await response.json()).toMatchObject({ detail: 'outcome: expected one of "success", "failure", "cancelled"' });
+  });
+
   it.each(ERROR_CODES)("%s has one shape at /oauth2 and another elsewhere, with the same code", async (code) => {
     thrown = new StintError(code, 'no "quotes" \\ or ümlauts\nin OAuth', {
       denialId: denial,
