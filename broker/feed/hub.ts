@@ -9,7 +9,7 @@ import { startFollowing, STEPS, type Following } from "./following.ts";
 import { OPENING } from "./frames.ts";
 import { Group, type Member } from "./group.ts";
 import { decodePosition } from "./position.ts";
-import { Reader, type Sink } from "./reader.ts";
+import { Reader, type ReaderLimits, type Sink } from "./reader.ts";
 
 export interface HubParts {
   readonly storeId: string;
@@ -18,6 +18,8 @@ export interface HubParts {
   readonly policy: () => Policy;
   readonly issuers: ReadonlyMap<string, Pick<Issuer, "computesOnly">>;
   readonly former: () => FormerAudiences;
+  /** Tests hand in shorter ones. */
+  readonly limits?: ReaderLimits;
 }
 
 /** One verifier's stream. */
@@ -93,7 +95,7 @@ export class Hub {
     const follower = this.#follower;
     if (follower === undefined || this.#closed) return void sink.destroy();
     const group = this.#groupOf(audience);
-    const member: Member = { reader: new Reader(sink), step: this.#members % STEPS, welcome, behind: undefined };
+    const member: Member = { reader: new Reader(sink, this.#parts.limits), step: this.#members % STEPS, welcome, behind: undefined };
     group.members.add(member);
     this.#members += 1;
     sink.once("close", () => this.#leave(group, member));

@@ -4,20 +4,26 @@ import type { ServerResponse } from "node:http";
 /** What the feed writes to; a response has it. */
 export type Sink = Pick<ServerResponse, "write" | "destroy" | "destroyed" | "writableLength" | "writableNeedDrain" | "once" | "off">;
 
-/** A reader with more than this unread is cut off (1 MiB) ... */
-export const MAX_UNREAD_BYTES = 1_048_576;
-/** ... and one that has read nothing for this long. */
-export const MAX_STALL_MS = 10_000;
-/** With more than this unread it gets nothing new until it has read what it has. */
-const ENOUGH_UNREAD_BYTES = 262_144;
+export interface ReaderLimits {
+  /** With more than this unread it gets nothing new until it has read what it has, */
+  readonly enoughBytes: number;
+  /** with more than this it is cut off, */
+  readonly unreadBytes: number;
+  /** and when it has read nothing for this long. */
+  readonly stallMs: number;
+}
+
+const LIMITS: ReaderLimits = { enoughBytes: 262_144, unreadBytes: 1_048_576, stallMs: 10_000 };
 
 /** One connection that is written to and never waited for without end. */
 export class Reader {
   readonly #sink: Sink;
+  readonly #limits: ReaderLimits;
   #stalledSince: number | undefined;
 
-  constructor(sink: Sink) {
+  constructor(sink: Sink, limits: ReaderLimits = LIMITS) {
     this.#sink = sink;
+    this.#limits = limits;
   }
 
   get gone(): boolean {
@@ -26,12 +32,12 @@ export class Reader {
 
   /** True while it has so much unread that more must wait. */
   get full(): boolean {
-    return this.#sink.writableLength > ENOUGH_UNREAD_BYTES;
+    return this.#sink.writableLength > this.#limits.enoughBytes;
   }
 
   write(text: string | Buffer): void {
     if (this.#sink.destroyed) return;
-    if (this.#sink.writableLength > MAX_UNREAD_BYTES) return void this.#sink.destroy();
+    if (this.#sink.writableLength > this.#limits.unreadBytes) return void this.#sink.destroy();
     if (this.#sink.write(text)) return;
     if (this.#stalledSince !== undefined) return;
     this.#stalledSince = performance.now();
@@ -45,7 +51,7 @@ export class Reader {
 
   /** Cuts it off if it has not read for too long. */
   check(): void {
-    if (this.#stalledSince !== undefined && performance.now() - this.#stalledSince > MAX_STALL_MS) this.#sink.destroy();
+    if (this.#stalledSince !== undefined && performance.now() - this.#stalledSince > this.#limits.stallMs) this.#sink.destroy();
   }
 
   /** Resolves when everything written has been taken, or the reader is gone; it is cut off when that takes too long. */
@@ -57,7 +63,7 @@ export class Reader {
         this.#sink.off("drain", done).off("close", done);
         resolve();
       };
-      const timer = setTimeout(() => void this.#sink.destroy(), MAX_STALL_MS);
+      const timer = setTimeout(() => void this.#sink.destroy(), this.#limits.stallMs);
       timer.unref();
       this.#sink.once("drain", done).once("close", done);
     });
