@@ -23,6 +23,7 @@ import { createHold, type Hold } from "./hold.ts";
 import type { HandleSealer, Log, Parts } from "./parts.ts";
 import { PolicyHolder } from "./policy/holder.ts";
 import { loadDocuments } from "./policy/load.ts";
+import { createStatusLists } from "./status-list/service.ts";
 import { ownSignatures } from "./tokens/own-signatures.ts";
 
 /** What a broker is made from, once the environment has been read. */
@@ -114,6 +115,7 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
   const gate = gateOf(store, audit, hold, leaving);
   const background = createBackground(log);
   const acknowledged = new Acknowledged(store.seen, now, background);
+  const signatures = ownSignatures(keys);
   const parts: Parts = {
     url,
     store,
@@ -126,7 +128,8 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     background,
     facts: createFacts({ store, now, policy, issuers, log }, acknowledged),
     attest: (evidence) => attestor.attest(evidence.reveal()),
-    signatures: ownSignatures(keys),
+    signatures,
+    statusLists: createStatusLists({ url, now, statuses: store.statuses, signatures }),
     refreshKeys: async () => void (await keys.refresh()),
     sealer: handlesOf(sealer),
     onHold: () => hold.onHold(),

@@ -110,6 +110,7 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
     operators,
     verifiers: createVerifiers(parts.policy),
     proofs: foundations.proofs,
+    statusLists: parts.statusLists,
     readiness: () => readinessOf(readingsOf(parts, foundations, health)),
   };
   return {

@@ -7,6 +7,7 @@ import type { EventBus } from "./events.ts";
 import type { Facts } from "./feed/facts.ts";
 import type { Gate } from "./gate.ts";
 import type { Policy } from "./policy/policy.ts";
+import type { StatusLists } from "./status-list/service.ts";
 import type { OwnSignatures } from "./tasks/token.ts";
 
 /** What the services write to the log with: a constant message, data as fields. Secrets print as [redacted]. */
@@ -38,6 +39,7 @@ export interface Parts {
   /** Reads the signing keys anew: another broker has withdrawn one that this one still knows. */
   readonly refreshKeys: () => Promise<void>;
   readonly sealer: HandleSealer;
+  readonly statusLists: StatusLists;
   readonly gate: Gate;
   /** While it holds, targets are not called: what must be revoked there waits and is listed (CORE, Restores). */
   readonly onHold: () => boolean;

@@ -17,6 +17,7 @@ import type { ProofService } from "./dpop/service.ts";
 import type { FeedService } from "./feed/api.ts";
 import type { ActionService } from "./authorize/api.ts";
 import type { Verifier } from "./policy/policy.ts";
+import type { StatusLists } from "./status-list/service.ts";
 import type { IntrospectionService, TokenService } from "./tokens/api.ts";
 
 /** Where a request came from; every method that may refuse or record takes one. */
@@ -473,6 +474,7 @@ export interface Services {
   readonly operators: OperatorService;
   readonly verifiers: VerifierService;
   readonly proofs: ProofService;
+  readonly statusLists: Pick<StatusLists, "token" | "uris">;
   /** Cheap: answers from what the background duties last saw. */
   readiness(): Readiness;
 }

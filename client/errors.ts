@@ -115,6 +115,8 @@ const CLASSES: Readonly<Record<ErrorCode, ErrorClass>> = {
   payload_too_large: InvalidRequestError,
   unsupported_media_type: InvalidRequestError,
   method_not_allowed: BrokerError,
+  not_acceptable: InvalidRequestError,
+  not_implemented: InvalidRequestError,
   idempotency_mismatch: InvalidRequestError,
   not_found: GoneError,
   task_ended: GoneError,

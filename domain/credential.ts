@@ -20,6 +20,8 @@ export interface IssueOrder<P> {
   readonly expiresAt: number;
   /** The key to bind the credential to, where its kind can be bound. */
   readonly key?: HolderKey | undefined;
+  /** Where its status can be read by whoever does not ask us (Token Status List). */
+  readonly status?: { readonly idx: number; readonly uri: string } | undefined;
   /** The grant's `issue` settings of this issuer, already parsed by its `params`. */
   readonly params: P;
 }

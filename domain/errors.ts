@@ -9,6 +9,8 @@ export const ERROR_CODES = [
   "invalid_client",
   "not_found",
   "method_not_allowed",
+  "not_acceptable",
+  "not_implemented",
   "payload_too_large",
   "unsupported_media_type",
   "unauthenticated",

@@ -48,6 +48,8 @@ export interface Lease {
   readonly lastError: string | undefined;
   /** What was asked beyond the grant's defaults, as `OpenOrder.terms` gave it; a renewal is decided on it again. */
   readonly terms?: string | undefined;
+  /** Places of its tokens in status lists, `hour.generation.number` each, as the store gave them out. */
+  readonly status?: string | undefined;
   /** Number of the feed's entry, in the lease's bucket, behind which a verifier knows of its end; where it was told at all. */
   readonly announced?: number | undefined;
 }

@@ -110,3 +110,25 @@ export interface ProofStore {
   /** Remembers a proof of possession; false when it was spent before. One trip; asking again after a lost reply is no second use. */
   spend(bucket: number, proof: ProofUse): Promise<boolean>;
 }
+
+/** What a bucket knows of one status list. */
+export interface BucketStatuses {
+  /** Places given out: numbers below it belong to tokens. */
+  readonly given: number;
+  /** All places are over: the store has gone back since, and what it then forgot cannot be told from what it gave out. */
+  readonly over: boolean;
+  /** Places below this are over by a mark on everything. */
+  readonly overBelow: number;
+  /** Bit of each place that is over, the first place in the highest bit of the first byte; shorter where the rest are not. */
+  readonly bits: Uint8Array;
+}
+
+/** Status lists as scripts keep them: one per hour and generation (`hour.generation`), counted in each bucket by itself. */
+export interface StatusStore {
+  /** The same for every broker of the store: hides the order in which places were given out. Made at first use. */
+  secret(): Promise<Uint8Array>;
+  /** How many places of each list the fullest bucket has given out; one pipeline. */
+  lists(): Promise<ReadonlyMap<string, number>>;
+  /** One list, bucket by bucket; one pipeline. */
+  read(list: string): Promise<readonly BucketStatuses[]>;
+}

@@ -62,6 +62,8 @@ export interface OpenOrder {
    * on the same request again and may not widen it. Undefined when nothing was; the script keeps it on the lease as `terms`.
    */
   readonly terms?: string | undefined;
+  /** The token gets a place in a status list (`Lease.status`). */
+  readonly hasStatus?: boolean;
   /** Of the success; the script adds lease, task, expires_at and limited_by. A task it opens gets a `task.opened` record of its own. */
   readonly audit: AuditFacts;
   /** Written by the script when it refuses, with the code it found. */
@@ -168,6 +170,7 @@ export interface LeaseStore {
     readonly ttlMs: number;
     readonly limitedBy: LimitedBy;
     readonly idempotency?: Idempotency | undefined;
+    readonly hasStatus?: boolean;
     readonly audit: AuditFacts;
     readonly denial: DenialRecord;
     readonly retentionMs: number;

@@ -4,7 +4,7 @@
  * `StintError('store_unavailable')` within two seconds.
  */
 import type { AnswerStore } from "./api-answers.ts";
-import type { AuditStream, DenialStore, FeedStore, HoldStore, ProofStore, StoreClock, StoreFacts } from "./api-house.ts";
+import type { AuditStream, DenialStore, FeedStore, HoldStore, ProofStore, StatusStore, StoreClock, StoreFacts } from "./api-house.ts";
 import type { LeaseStore } from "./api-leases.ts";
 import type { RevocationStore } from "./api-revocations.ts";
 import type { TaskStore } from "./api-tasks.ts";
@@ -33,6 +33,7 @@ export interface Store {
   readonly feed: FeedStore;
   readonly seen: SeenStore;
   readonly proofs: ProofStore;
+  readonly statuses: StatusStore;
   readonly uses: UseStore;
   readonly audiences: AudienceStore;
   /** Last facts found; looked at again each minute. */

@@ -6,7 +6,8 @@ import type { Runner } from "./run.ts";
 /** A bucket on hold opens and renews nothing; ending goes on. */
 export function createHoldStore(runner: Runner): HoldStore {
   const set = async (hold: 0 | 1, said: string): Promise<void> => {
-    await Promise.all(ALL_BUCKETS.map((bucket) => runner.run("set-hold", bucket, { hold, said: bucket === 0 ? said : "" })));
+    const generation = Math.floor(runner.clock.now());
+    await Promise.all(ALL_BUCKETS.map((bucket) => runner.run("set-hold", bucket, { hold, generation, said: bucket === 0 ? said : "" })));
   };
   return {
     set: (audit) => set(1, JSON.stringify(audit)),

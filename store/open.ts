@@ -22,6 +22,7 @@ import type { SealedRecords } from "./reseal.ts";
 import { createRevocationStore } from "./revocations.ts";
 import { createRunner } from "./run.ts";
 import { createSeenStore } from "./seen.ts";
+import { createStatusStore } from "./statuses.ts";
 import { createTaskStore } from "./tasks.ts";
 import { createUseStore } from "./uses.ts";
 
@@ -88,6 +89,7 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
       feed: createFeedStore(runner),
       seen: createSeenStore(runner),
       proofs: createProofStore(runner),
+      statuses: createStatusStore(runner),
       uses: createUseStore(runner),
       audiences: createAudienceStore(runner),
       handles: leaseHandles(runner),

@@ -30,6 +30,7 @@ const PLACES = [
   "settledAt",
   "how",
   "announced",
+  "status",
 ] as const;
 /** The 1-based place of a member in the array, as Lua counts. */
 export const placeOf = (member: (typeof PLACES)[number]): number => PLACES.indexOf(member) + 1;
@@ -90,6 +91,7 @@ export function readLease(bareId: string, text: string, marked: boolean): Stored
     attempts: number("attempts"),
     lastError: word("lastError") || undefined,
     terms: word("terms") || undefined,
+    status: word("status") || undefined,
     announced: number("announced") || undefined,
   };
   return {

@@ -22,6 +22,7 @@ export const metadata = (url: string, bindsCertificates: boolean): MetadataView 
   introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "Bearer"],
   revocation_endpoint_auth_methods_supported: ["none"],
   dpop_signing_alg_values_supported: [...PROOF_ALGORITHMS],
+  status_list_aggregation_endpoint: `${url}/status`,
   tls_client_certificate_bound_access_tokens: bindsCertificates,
   claims_supported: [
     "iss",
@@ -39,6 +40,7 @@ export const metadata = (url: string, bindsCertificates: boolean): MetadataView 
     "workload",
     "purpose",
     "cnf",
+    "status",
   ],
 });
 

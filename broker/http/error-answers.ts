@@ -69,6 +69,18 @@ export const ERROR_ANSWERS: Readonly<Record<ErrorCode, ErrorAnswer>> = {
     "The path exists, but not with this method.",
     "The Allow header lists the methods.",
   ),
+  not_acceptable: say(
+    { ...malformed, status: 406 },
+    "Not acceptable",
+    "It exists, but in no form that Accept lets us send.",
+    "Ask for the type in detail.",
+  ),
+  not_implemented: say(
+    { ...malformed, status: 501 },
+    "Not offered",
+    "The standard allows for this, and we do not offer it.",
+    "Leave it out.",
+  ),
   payload_too_large: say({ ...malformed, status: 413, oauthStatus: 413 }, "Body too large", "A body holds 64 KiB at most.", "Send less."),
   unsupported_media_type: say(
     { ...malformed, status: 415 },

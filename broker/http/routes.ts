@@ -13,6 +13,7 @@ import { policyRoutes } from "./policy.ts";
 import { problemRoute } from "./problems.ts";
 import { lockRoutes, revocationRoutes } from "./revocations.ts";
 import { type Route, route } from "./route.ts";
+import { statusRoutes } from "./status.ts";
 import { taskRoutes } from "./tasks.ts";
 import { tokenRoute } from "./token.ts";
 
@@ -39,6 +40,7 @@ export const ROUTES: readonly Route[] = [
   ...authorizeRoutes,
   ...authzenRoutes,
   ...discoveryRoutes,
+  ...statusRoutes,
   ...taskRoutes,
   ...leaseRoutes,
   ...revocationRoutes,

@@ -62,7 +62,8 @@ function sendWhole(request: IncomingMessage, response: ServerResponse, answer: A
     response.end();
     return answer.status;
   }
-  const text = typeof answer.body === "string" && answer.type !== undefined ? answer.body : JSON.stringify(answer.body);
+  const { body } = answer;
+  const text = (typeof body === "string" && answer.type !== undefined) || Buffer.isBuffer(body) ? body : JSON.stringify(body);
   // documents that may be cached say what they are, so that asking again costs nothing
   if (extra.includes("Cache-Control") && answer.status === 200) {
     const etag = `"${hash("sha256", text, "base64url").slice(0, 22)}"`;

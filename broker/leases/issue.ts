@@ -8,8 +8,9 @@ import type { Idempotency, OpenOrder, OpenReply } from "../../store/api.ts";
 import { denialFor, refusalOf, refuse } from "../denials/refusals.ts";
 import type { Parts } from "../parts.ts";
 import type { IssuedCredential } from "../services.ts";
+import { wantsStatus } from "../status-list/wanted.ts";
 import { choose } from "./choose.ts";
-import { answer, ISSUE_DEADLINE_MS, issueOrder, makeHere, makeOutside } from "./make.ts";
+import { answer, ISSUE_DEADLINE_MS, issueOrder, makeHere, makeOutside, statusOf } from "./make.ts";
 import type { IssueRequest, Plan } from "./plan.ts";
 import { recall, toReplay } from "./replay.ts";
 import { revocationClassOf } from "./revocation-class.ts";
@@ -24,7 +25,7 @@ export async function issue(parts: Parts, asked: IssueRequest): Promise<IssuedCr
   parts.gate.require();
   const plan = await decideOn(parts, asked);
   const reply = await open(parts, plan);
-  if (reply.outcome === "replayed") return replayed(plan, reply);
+  if (reply.outcome === "replayed") return replayed(parts, plan, reply);
   return reply.lease.state === "pending"
     ? makeOutside(parts, plan, reply.lease, reply.task, reply.limitedBy)
     : makeHere(parts, plan, reply.lease, reply.task, reply.limitedBy);
@@ -54,7 +55,8 @@ async function decideOn(parts: Parts, asked: IssueRequest): Promise<Plan> {
   });
   const revocation = revocationClassOf(issuer, grant.issue.audience, policy);
   const { params } = grant.issue;
-  return { asked, policy, verdict, keyId: issuer.keyId?.(params), issuer, params, ttlMs, limitedBy, revocation };
+  const hasStatus = wantsStatus(issuer, grant.issue.audience, policy);
+  return { asked, policy, verdict, keyId: issuer.keyId?.(params), issuer, params, ttlMs, limitedBy, revocation, hasStatus };
 }
 
 type Opened = Extract<OpenReply, { readonly lease: Lease }>;
@@ -122,6 +124,7 @@ function orderOf(parts: Parts, plan: Plan, leaseId: LeaseId): OpenOrder {
         : toReplay({ ttlMs: plan.ttlMs, scope: verdict.scope, purpose: request.purpose, params: plan.params }),
     purpose: request.purpose === "" ? undefined : request.purpose,
     terms: termsOf(request, verdict.scope, grant, principal.evidence.key),
+    hasStatus: plan.hasStatus,
     audit: {
       action: issuer.computesOnly ? "lease.issued" : "lease.opened",
       principal: principal.subject,
@@ -160,11 +163,15 @@ export function idempotencyOf(
   };
 }
 
-async function replayed(plan: Plan, reply: Extract<OpenReply, { readonly outcome: "replayed" }>): Promise<IssuedCredential> {
+async function replayed(parts: Parts, plan: Plan, reply: Extract<OpenReply, { readonly outcome: "replayed" }>): Promise<IssuedCredential> {
   const before = recall(reply.replay, reply.lease, reply.task);
   if (before === undefined)
     throw new StintError("already_issued", "this idempotency key has already brought a credential", { leaseId: reply.lease.id });
-  const order: IssueOrder<unknown> = { ...issueOrder(reply.lease, plan, reply.task), ...before };
+  const order: IssueOrder<unknown> = {
+    ...issueOrder(reply.lease, plan, reply.task),
+    ...before,
+    status: await statusOf(parts, reply.lease, before.expiresAt),
+  };
   const made = await plan.issuer.issue(order, AbortSignal.timeout(ISSUE_DEADLINE_MS));
   const lease = { ...reply.lease, expiresAt: before.expiresAt };
   return { ...answer(plan, lease, reply.task, reply.limitedBy, made, true), scope: before.scope };

@@ -33,11 +33,17 @@ export function issueOrder(lease: Lease, plan: Plan, task: Task): IssueOrder<unk
   };
 }
 
+/** Where the status of the lease's token that ends then can be read, if it was given a place. */
+export const statusOf = (parts: Pick<Parts, "statusLists">, lease: Lease, expiresAt: number): Promise<IssueOrder<unknown>["status"]> =>
+  parts.statusLists.reference(lease, expiresAt);
+
 /** A signature: the lease is active already. Should signing fail, nobody got anything and the lease ends. */
 export async function makeHere(parts: Parts, plan: Plan, lease: Lease, task: Task, limitedBy: LimitedBy): Promise<IssuedCredential> {
   let made: Issued;
   try {
-    made = await plan.issuer.issue(issueOrder(lease, plan, task), NO_DEADLINE);
+    const order = issueOrder(lease, plan, task);
+    const status = lease.status === undefined ? undefined : await statusOf(parts, lease, lease.expiresAt);
+    made = await plan.issuer.issue(status === undefined ? order : { ...order, status }, NO_DEADLINE);
   } catch (error) {
     await abandon(parts, lease);
     throw issuerFailed(lease, error);

@@ -31,4 +31,6 @@ export interface Plan {
   readonly ttlMs: number;
   readonly limitedBy: LimitedBy;
   readonly revocation: RevocationClass;
+  /** The token says where its status can be read. */
+  readonly hasStatus: boolean;
 }

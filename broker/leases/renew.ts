@@ -7,12 +7,13 @@ import { denialFor, refusalOf, refuse } from "../denials/refusals.ts";
 import type { Parts } from "../parts.ts";
 import type { Allowed } from "../policy/decide.ts";
 import type { IssuedCredential, LeaseService, Origin } from "../services.ts";
+import { wantsStatus } from "../status-list/wanted.ts";
 import { proven, spent } from "../tasks/holder.ts";
 import type { TaskHolder, TaskTokens } from "../tasks/token.ts";
 import { noSuchLease, requireLeaseId } from "./access.ts";
 import { choose } from "./choose.ts";
 import { idempotencyOf } from "./issue.ts";
-import { ISSUE_DEADLINE_MS, noteCredential } from "./make.ts";
+import { ISSUE_DEADLINE_MS, noteCredential, statusOf } from "./make.ts";
 import { termsFrom, type KeptTerms } from "./terms.ts";
 import { shortestTtl } from "./ttl.ts";
 
@@ -42,7 +43,7 @@ export async function renew(parts: Parts, tokens: TaskTokens, request: RenewRequ
   const issuer = renewingIssuer(parts, lease);
   const { lease: longer, limitedBy, jti } = await lengthen(parts, again, issuer, request);
   const signal = AbortSignal.timeout(ISSUE_DEADLINE_MS);
-  const order = orderFor(parts, longer, again, jti);
+  const order = { ...orderFor(parts, longer, again, jti), status: await statusOf(parts, longer, longer.expiresAt) };
   const made = issuer.computesOnly ? await issuer.issue(order, signal) : await issuer.renew?.(order, signal);
   if (made === undefined)
     throw new StintError("not_renewable", "the credential keeps its value and lives longer; read the lease for its new end", { leaseId });
@@ -115,6 +116,7 @@ async function lengthen(
     jti: newId("lease", parts.now(), subjectBits(lease.subject)),
     ttlMs,
     limitedBy,
+    hasStatus: wantsStatus(issuer, issue.audience, parts.policy()),
     idempotency: idempotencyOf({ idempotency, principal: holder.principal, origin }, [lease.id]),
     audit,
     denial,

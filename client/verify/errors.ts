@@ -33,11 +33,13 @@ const REASONS = {
   claim_refused: { ...INVALID_TOKEN, description: "a claim of the token is missing or malformed" },
   proof_needed: { ...INVALID_TOKEN, description: "the token is bound to a key, and there is no valid proof of it" },
   revoked: { ...INVALID_TOKEN, description: "the token was revoked" },
+  status_refused: { ...INVALID_TOKEN, description: "the token has no place in a status list of its issuer" },
   inactive: { ...INVALID_TOKEN, description: "the token is no longer active" },
   insufficient_scope: { ...SCOPE, description: "the token's scope is too small" },
   no_task: { ...SCOPE, description: "the token does not belong to the task that is needed" },
   stale: { ...UNAVAILABLE, description: "what is known about revocations is too old to honour any token" },
   keys_unavailable: { ...UNAVAILABLE, description: "the issuer's keys cannot be read" },
+  status_unavailable: { ...UNAVAILABLE, description: "the token's status list cannot be read" },
   introspection_unavailable: { ...UNAVAILABLE, description: "the issuer cannot be asked about the token" },
   closed: { ...UNAVAILABLE, description: "the verifier was closed" },
 } as const satisfies Readonly<Record<string, Kind>>;

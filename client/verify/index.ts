@@ -5,6 +5,7 @@ export { VerifyError, type VerifyErrorCode, type VerifyErrorDetail, type VerifyR
 export type { AccessTokenClaims } from "./claims.ts";
 export type { Confirmation, Proof, ProofAnswer } from "./confirmation.ts";
 export { dpop, type DpopOptions } from "./dpop.ts";
+export { StatusLists, type StatusListsOptions } from "./status-list.ts";
 export { clientCertificate } from "./client-certificate.ts";
 export { presentationOf, readAuthorization, refuseQueryToken, type Presentation } from "./presentation.ts";
 export { protect, answerSettings, type AnswerOptions } from "./protect.ts";

@@ -14,6 +14,7 @@ export interface VerifierLogEntry {
     | "refused"
     | "query_token"
     | "reports_failed"
+    | "status_list_failed"
     | "acknowledgement_failed";
   readonly message: string;
   readonly reason?: string;

@@ -118,6 +118,7 @@ export const MetadataView = z
     token_endpoint_auth_methods_supported: z.array(z.string()),
     dpop_signing_alg_values_supported: z.array(z.string()),
     tls_client_certificate_bound_access_tokens: z.boolean(),
+    status_list_aggregation_endpoint: z.string(),
   })
   .meta({ id: "Metadata" });
 export type MetadataView = z.infer<typeof MetadataView>;
@@ -127,3 +128,11 @@ export const JwksView = z
   .strictObject({ keys: z.array(z.looseObject({ kty: z.string(), kid: z.string(), alg: z.string(), use: z.literal("sig") })) })
   .meta({ id: "Jwks" });
 export type JwksView = z.infer<typeof JwksView>;
+
+/** Query of GET /status/{id}. Unknown members are ignored: the URI is handed to verifiers that we know nothing of. */
+export const StatusQuery = z.object({ time: z.string().optional() }).meta({ id: "StatusQuery" });
+export type StatusQuery = z.infer<typeof StatusQuery>;
+
+/** Status List Aggregation (draft-ietf-oauth-status-list-21 section 9.3). */
+export const StatusListsView = z.strictObject({ status_lists: z.array(z.string()) }).meta({ id: "StatusLists" });
+export type StatusListsView = z.infer<typeof StatusListsView>;

@@ -67,5 +67,6 @@ function claimsOf(order: IssueOrder<JwtParams>, issuer: string): Readonly<Record
     workload: order.workload,
     ...(order.purpose !== undefined && order.purpose !== "" && { purpose: order.purpose }),
     ...confirmationOf(order.key),
+    ...(order.status !== undefined && { status: { status_list: order.status } }),
   };
 }

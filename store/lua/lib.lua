@@ -51,8 +51,8 @@ end
 -- A lease is a JSON array; these are its places.
 local STATE, SUBJECT, WORKLOAD, TRUST, GRANT, ISSUER, TASK, OPENED, EXPIRES, MAX_EXPIRES, CLASS, COMPUTES, KEY =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
-local TERMS, ATTEMPTS, ERROR, EPOCH, ENDED, ENDED_BY, HANDLE, NAME, SETTLED, HOW, FEED = 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24
-local EMPTY = { [TERMS] = "", [ATTEMPTS] = 0, [ERROR] = "", [EPOCH] = 0, [ENDED] = 0, [ENDED_BY] = "", [HANDLE] = "", [NAME] = "", [SETTLED] = 0, [HOW] = "", [FEED] = 0 }
+local TERMS, ATTEMPTS, ERROR, EPOCH, ENDED, ENDED_BY, HANDLE, NAME, SETTLED, HOW, FEED, STATUS = 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25
+local EMPTY = { [TERMS] = "", [ATTEMPTS] = 0, [ERROR] = "", [EPOCH] = 0, [ENDED] = 0, [ENDED_BY] = "", [HANDLE] = "", [NAME] = "", [SETTLED] = 0, [HOW] = "", [FEED] = 0, [STATUS] = "" }
 
 local function put(lease, place, value)
   for gap = #lease + 1, place - 1 do lease[gap] = EMPTY[gap] end
@@ -104,6 +104,37 @@ local function marked(lease)
   return lease[OPENED] <= mark_over(lease[SUBJECT], lease[GRANT], lease[ISSUER], lease[TRUST], lease[KEY] or "")
 end
 
+-- Status lists: a token has a place in the list of the hour that it ends in. The bucket counts places by itself; which index of the
+-- published list that is, only brokers know. A lease keeps `hour.generation.number` for each hour its tokens end in. The generation
+-- changes when the store has gone back: numbers given out since then would be given out again.
+local LIST_HOURS = 3600000
+
+local function allot_status(lease, expires, at)
+  local hour = string.format("%.0f", math.floor(expires / LIST_HOURS))
+  local held = at_place(lease, STATUS)
+  if string.match(held, "(%d+)%.%d+%.%d+$") == hour then return end
+  local list = hour .. "." .. (redis.call("HGET", P, "generation") or "0")
+  local given = P .. ":sn"
+  local number = redis.call("HINCRBY", given, list, 1) - 1
+  if number == 0 then
+    for _, old in ipairs(redis.call("HKEYS", given)) do
+      if (tonumber(string.match(old, "^%d+")) + 2) * LIST_HOURS < at then
+        redis.call("HDEL", given, old)
+        redis.call("HDEL", P .. ":sa", old)
+      end
+    end
+  end
+  put(lease, STATUS, (held == "" and "" or held .. " ") .. list .. "." .. string.format("%.0f", number))
+end
+
+local function invalidate_status(lease, at)
+  for hour, generation, number in string.gmatch(at_place(lease, STATUS), "(%d+)%.(%d+)%.(%d+)") do
+    local bits = P .. ":sb:" .. hour .. "." .. generation
+    redis.call("SETBIT", bits, number, 1)
+    redis.call("PEXPIRE", bits, math.max(1000, (tonumber(hour) + 2) * LIST_HOURS - at))
+  end
+end
+
 -- A lease has come to its end for good: out of the due set, out of the indexes, kept readable until an hour after its `exp`.
 local function close(id, lease, at, state, how)
   move(lease, state)
@@ -124,6 +155,7 @@ local function close(id, lease, at, state, how)
       announce("l", id, lease[EXPIRES], lease[GRANT])
     end
     put(lease, FEED, facts.feed)
+    invalidate_status(lease, at)
   end
   local took = at - lease[ENDED]
   local of_task = P .. ":tl:" .. lease[TASK]

@@ -13,6 +13,11 @@ if instant_of_mark > before then
   end
   announce("m", scope, instant_of_mark)
 end
+-- Every place given out so far is covered, whatever else the clean-up has come to.
+if scope == "all" then
+  local given = redis.call("HGETALL", P .. ":sn")
+  if #given > 0 then redis.call("HSET", P .. ":sa", unpack(given)) end
+end
 -- No lease outlives its opening by more than a day: older marks cover nothing.
 if scope ~= "all" then
   local all = redis.call("HSCAN", marks, 0, "COUNT", 200)[2]

@@ -108,6 +108,7 @@ end
 local computes = state == "active" and 1 or 0
 local lease = { computes == 1 and "a" or "p", subject, workload, trust, grant, issuer, task_id, opened, expires, opened + max_ttl, class, computes, short(key) }
 if terms ~= "" then lease[TERMS] = terms end
+if status == 1 then allot_status(lease, expires, at) end
 local packed = cjson.encode(lease)
 redis.call("SET", lease_key(id), packed)
 redis.call("ZADD", P .. ":due", computes == 1 and expires or issued_by(lease), id)

@@ -39,6 +39,7 @@ if task.expiresAt < expires then expires, limit = task.expiresAt, "task" end
 if expires < lease[EXPIRES] then expires = lease[EXPIRES] end
 lease[EXPIRES] = expires
 if key ~= "" then lease[KEY] = short(key) end
+if status == 1 then allot_status(lease, expires, at) end
 write_lease(id, lease)
 redis.call("ZADD", P .. ":due", expires, id)
 record(at, said, { lease = "lease_" .. id, task = "task_" .. task_id, expires_at = expires, limited_by = limit })

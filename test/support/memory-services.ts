@@ -4,6 +4,7 @@ import type { Lease } from "../../domain/lease.ts";
 import { Secret } from "../../domain/secret.ts";
 import type { Task } from "../../domain/task.ts";
 import type { Clock } from "../../domain/time.ts";
+import { gzipSync } from "node:zlib";
 import { createProofs } from "../../broker/dpop/service.ts";
 import { createOperators, newOperatorToken } from "../../broker/operators.ts";
 import type { Verifier } from "../../broker/policy/policy.ts";
@@ -205,6 +206,10 @@ export function memoryServices(clock: Clock): Services {
       check: async (token) => (token.reveal() === CREDENTIAL ? { active: true, tokenType: "Bearer", claims: CLAIMS } : { active: false }),
     },
     tokens: { revoke: async () => undefined },
+    statusLists: {
+      token: async () => ({ token: "a.b.c", gzipped: gzipSync("a.b.c"), maxAgeSeconds: 30 }),
+      uris: async () => ["http://127.0.0.1:8420/status/498612-0"],
+    },
     proofs: createProofs({ url: "http://127.0.0.1:8420", masterKeys: [Buffer.alloc(32, 7)], clock }),
     actions: {
       decide: async (_, { subject }) =>
