@@ -41,7 +41,14 @@ const FORMS: Readonly<Record<string, Record<string, string>>> = {
 };
 const TOKENS: Readonly<Record<string, string>> = { "POST /v1/tasks": EVIDENCE, "GET /v1/whoami": EVIDENCE };
 const label = (route: Route): string => `${route.method} ${route.path}`;
-const ID = { leases: LEASE_ID, tasks: TASK_ID, revocations: REVOCATION_ID, locks: newId("lock", 0), denials: newId("den", 0), "{id}": "498612-0" } as const;
+const ID = {
+  leases: LEASE_ID,
+  tasks: TASK_ID,
+  revocations: REVOCATION_ID,
+  locks: newId("lock", 0),
+  denials: newId("den", 0),
+  "{id}": "498612-0",
+} as const;
 
 let http: TestHttp;
 beforeAll(async () => {
