@@ -24,7 +24,9 @@ async function main(): Promise<number> {
     say(`   ✗ ${error.message}`);
     return 1;
   }
-  say(`\nThat was it: ${asserted()} things asserted in ${((performance.now() - started) / 1000).toFixed(1)} s, and nothing is left alive.`);
+  say(
+    `\nThat was it: ${asserted()} things asserted in ${((performance.now() - started) / 1000).toFixed(1)} s, and no credential is left alive.`,
+  );
   if (process.argv.includes("--keep")) await keep(world);
   return 0;
 }

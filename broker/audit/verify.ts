@@ -71,7 +71,7 @@ export function reportLines(report: AuditReport): readonly string[] {
   lines.push(
     report.ok
       ? `${report.records} records, ${checkpoints} checkpoints: nothing was changed, taken out or moved`
-      : `${report.records} records, ${report.problems.length + report.more} problems`,
+      : `${report.records} records, ${report.problems.length + report.more} problem${report.problems.length + report.more === 1 ? "" : "s"}`,
   );
   return lines;
 }

@@ -55,8 +55,10 @@ describe("a trail that was tampered with is found out, and the place named:", ()
     await using test = await trail();
     const file = await first(test.dir);
     await file.rewrite(file.lines.map((line, index) => (index === 1 ? line.replace("github:1", "github:9") : line)));
-    const { problems } = await verify([test.dir]);
-    expect(problems[0]).toMatchObject({ kind: "changed", line: 2, bucket: 1, seq: 1, file: file.path });
+    const report = await verify([test.dir]);
+    expect(report.problems[0]).toMatchObject({ kind: "changed", line: 2, bucket: 1, seq: 1, file: file.path });
+    const { length } = report.problems;
+    expect(reportLines(report).at(-1)).toBe(`9 records, ${length} problem${length === 1 ? "" : "s"}`);
   });
 
   it("a record rewritten with all links after it mended", async () => {
