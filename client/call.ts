@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock, type Clock } from "../domain/time.ts";
+import type { Prover } from "./proof.ts";
 import { BrokerError, errorFromAnswer, systemCode, UnreachableError, type ErrorBody } from "./errors.ts";
 
 /** How a client reaches its broker. */
@@ -13,6 +14,8 @@ export interface Connection {
   /** Attempts in all. Default 4. */
   readonly attempts?: number;
   readonly clock?: Clock;
+  /** Proves a key with every request: what comes back is bound to it. */
+  readonly prover?: Prover;
   /** Told before every pause, for people who watch. */
   readonly onRetry?: (error: BrokerError, pauseMs: number) => void;
 }
@@ -64,11 +67,14 @@ function worthRetrying(error: BrokerError): boolean {
   // `revocation_pending` is an answer, not a failure: the job exists and goes on; starting another would be wrong.
   if (error.code === "revocation_pending") return false;
   if (error.code === "no_identity") return error.retryable;
+  // the answer brought the nonce that the next proof holds: nothing was decided
+  if (error.code === "use_dpop_nonce") return true;
   if (error.status === undefined) return error instanceof UnreachableError;
   return error.status === 429 || error.status >= 500;
 }
 
 function pauseBefore(error: BrokerError, attempt: number): number {
+  if (error.code === "use_dpop_nonce") return 0;
   if (error.retryAfterMs !== undefined) return error.retryAfterMs;
   return 200 * 2 ** (attempt - 1) * (0.75 + Math.random() / 2);
 }
@@ -81,7 +87,9 @@ async function once<T>(
   leftMs: number,
 ): Promise<Answer<T>> {
   const headers: Record<string, string> = { accept: "application/json" };
-  if (request.bearer !== undefined) headers["authorization"] = `Bearer ${await request.bearer(last)}`;
+  const url = address(connection.url, request);
+  if (request.bearer !== undefined) Object.assign(headers, await authorize(connection, request.method, url, await request.bearer(last)));
+  else if (connection.prover !== undefined) headers["dpop"] = await connection.prover.proof(request.method, url);
   if (key !== undefined) headers["idempotency-key"] = key;
   const body = encodeBody(request, request.fill === undefined ? {} : await request.fill(last), headers);
   const timeout = AbortSignal.timeout(Math.max(1, Math.ceil(leftMs)));
@@ -89,13 +97,14 @@ async function once<T>(
   let response: Response;
   let answered: string;
   try {
-    response = await (connection.fetch ?? fetch)(address(connection.url, request), {
+    response = await (connection.fetch ?? fetch)(url, {
       method: request.method,
       headers,
       signal,
       redirect: "error",
       ...(body === undefined ? {} : { body }),
     });
+    connection.prover?.note(url, response.headers);
     answered = await readText(response);
   } catch (error) {
     if (request.signal?.aborted === true) throw error;
@@ -107,6 +116,9 @@ async function once<T>(
     throw new BrokerError(`${connection.url} answered, but not like a Stint broker`, { code: "not_a_broker", status: response.status });
   throw errorFromAnswer(response.status, isObject(parsed) ? parsed : {}, retryAfter(response, connection.clock ?? systemClock));
 }
+
+const authorize = async ({ prover }: Connection, method: string, url: string, token: string): Promise<Record<string, string>> =>
+  prover === undefined ? { authorization: `Bearer ${token}` } : await prover.authorize(method, url, token);
 
 function encodeBody(request: Call, filled: Readonly<Record<string, string>>, headers: Record<string, string>): string | undefined {
   if (request.form !== undefined) {

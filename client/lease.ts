@@ -1,6 +1,7 @@
 import { inspect } from "node:util";
 import type { CredentialView, ReleasedView } from "../domain/wire.ts";
 import type { BrokerClient, CallOptions } from "./broker-client.ts";
+import { boundTo } from "./proof.ts";
 
 /**
  * A credential and the lease it stands for. However it is printed, only `[redacted lease_...]` is seen; `.value` reveals it.
@@ -41,9 +42,38 @@ export class Credential {
     return this.#value;
   }
 
-  /** Headers for a request to the resource. */
+  /** Headers for a request to the resource. Throws TypeError for a bound credential, which needs a proof for each: see `headers`. */
   header(): { readonly authorization: string } {
+    if (this.isBound)
+      throw new TypeError("this credential is bound to a key: use headers(method, url), which makes a proof for one request");
     return { authorization: `Bearer ${this.#value}` };
+  }
+
+  /** True when it opens nothing without a proof of this client's key (`createClient({ dpop: true })`). */
+  get isBound(): boolean {
+    return boundTo(this.#value) !== undefined;
+  }
+
+  /** Headers for one request to the resource: with a proof of the key where the credential is bound to one. */
+  async headers(method: string, url: string): Promise<{ readonly authorization: string; readonly dpop?: string }> {
+    const { prover } = this.#client.connection;
+    return prover === undefined || !this.isBound ? this.header() : await prover.authorize(method.toUpperCase(), url, this.#value);
+  }
+
+  /** `fetch` with those headers. A resource that asks for its nonce is asked once more with it. */
+  async fetch(url: string, init: RequestInit = {}): Promise<Response> {
+    const { prover, fetch: ours } = this.#client.connection;
+    const ask = async (): Promise<Response> => {
+      const headers = new Headers(init.headers);
+      for (const [name, value] of Object.entries(await this.headers(init.method ?? "GET", url))) headers.set(name, value);
+      const response = await (ours ?? fetch)(url, { ...init, headers });
+      prover?.note(url, response.headers);
+      return response;
+    };
+    const first = await ask();
+    if (first.status !== 401 || !(first.headers.get("www-authenticate") ?? "").includes("use_dpop_nonce")) return first;
+    await first.body?.cancel();
+    return ask();
   }
 
   /** A new credential of the same lease with a later end. This one stays good until its own. */

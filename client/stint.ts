@@ -8,6 +8,7 @@ import { fetchTrusting } from "./https-fetch.ts";
 import { autoIdentity, type Identity } from "./identity.ts";
 import { credentialOf } from "./credential.ts";
 import { Credential } from "./lease.ts";
+import { Prover } from "./proof.ts";
 import { Task, type CredentialOptions } from "./task.ts";
 
 export interface ClientOptions extends Connection {
@@ -15,6 +16,8 @@ export interface ClientOptions extends Connection {
   readonly identity?: Identity;
   /** PEM file of further certificate authorities to trust. */
   readonly caFile?: string;
+  /** Binds every credential and task token to a key of this client (RFC 9449): a copy of them opens nothing. */
+  readonly dpop?: boolean;
 }
 
 export interface TaskOptions extends CallOptions {
@@ -43,8 +46,10 @@ export interface Stint {
 
 /** A client of one broker. */
 export function createClient(options: ClientOptions): Stint {
-  const { identity: given, caFile, ...connection } = options;
-  const broker = new BrokerClient(caFile === undefined ? connection : { ...connection, fetch: fetchTrusting(caFile) });
+  const { identity: given, caFile, dpop = false, ...connection } = options;
+  const trusting = caFile === undefined ? {} : { fetch: fetchTrusting(caFile) };
+  const proving = dpop ? { prover: new Prover(options.clock ?? systemClock) } : {};
+  const broker = new BrokerClient({ ...connection, ...trusting, ...proving });
   const identity = given ?? autoIdentity({ audience: options.url });
   return {
     broker,

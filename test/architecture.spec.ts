@@ -27,7 +27,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   commander: ["client/cli"],
   express: ["broker/app.ts", "broker/http", "client/verify/express"],
   ioredis: ["store"],
-  jose: ["broker/attestation", "broker/dpop", "broker/tasks", "issuers/jwt", "store/key-material.ts", "client/verify", "client/cli/dev"],
+  jose: ["broker/attestation", "broker/dpop", "broker/tasks", "issuers/jwt", "store/key-material.ts", "client/proof.ts", "client/verify", "client/cli/dev"],
   "json-canonicalize": ["broker/audit", "broker/policy/compile.ts", "store"],
   "node-cron": ["broker/sweeper/schedule.ts"],
   picocolors: ["client/cli/screen.ts"],
