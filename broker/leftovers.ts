@@ -11,7 +11,7 @@ export async function reportLeftovers(parts: Pick<Parts, "store" | "log">, befor
   const gone = vanished(before, after);
   if (nothingVanished(gone)) return;
   const live = new Map<string, Lease>();
-  const grants = new Set([...gone.grants, ...gone.pairs.map(({ grant }) => grant)]);
+  const grants = new Set([...gone.grants, ...gone.pairs.map(({ grant }) => grant), ...gone.changed]);
   const filters = [...[...grants].map((grant) => ({ grant })), ...gone.trusts.map((trust) => ({ trust }))];
   for (const filter of filters) {
     let cursor: string | undefined;

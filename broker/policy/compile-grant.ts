@@ -40,7 +40,7 @@ export function compileGrant(document: GrantDocument, world: GrantWorld, complai
     issue,
     limits: { active: document.limits?.active, perHour: document.limits?.per_hour },
   };
-  return { grant, ...rules };
+  return { grant, ground: JSON.stringify([document.allow ?? [], document.deny ?? []]), ...rules };
 }
 
 function compileIssue(document: GrantDocument, world: GrantWorld, complaints: Complaints): GrantIssue | undefined {
@@ -96,7 +96,7 @@ function issuerOf(named: string | undefined, target: string | undefined, world: 
   return undefined;
 }
 
-type Compiled = Omit<GrantRules, "grant">;
+type Compiled = Omit<GrantRules, "grant" | "ground">;
 
 function compileRules(document: GrantDocument, world: GrantWorld, complaints: Complaints): Compiled {
   const written: Compiled["written"][number][] = [];

@@ -1,7 +1,7 @@
 import { CompiledPolicy } from "./compile.ts";
 import type { Policy } from "./policy.ts";
 
-/** Of a live lease, what a reload can be held against. Its claims are not kept, so conditions that changed cannot be told. */
+/** Of a live lease, what a reload can be held against. Its claims are not kept. */
 export interface LiveLease {
   readonly grant: string;
   readonly trust: string;
@@ -14,6 +14,8 @@ export interface Vanished {
   readonly trusts: readonly string[];
   /** Grants whose allow rules no longer name a trust that they named. */
   readonly pairs: readonly { readonly grant: string; readonly trust: string }[];
+  /** Grants whose rules are others now. Leases keep no claims, so which of them would still be granted cannot be told. */
+  readonly changed: readonly string[];
 }
 
 /** Live leases that would no longer be granted, and the command that ends them. A reload itself never revokes. */
@@ -36,14 +38,21 @@ export function vanished(before: Policy, after: Policy): Vanished {
           .filter((trust) => !trusts.includes(trust) && !trustsOf(after, grant).includes(trust))
           .map((trust) => ({ grant, trust })),
   );
-  return { grants, trusts, pairs };
+  const changed = [...before.grants.keys()].filter(
+    (grant) => after.grants.has(grant) && groundOf(before, grant) !== groundOf(after, grant),
+  );
+  return { grants, trusts, pairs, changed };
 }
+
+const groundOf = (policy: Policy, grant: string): string | undefined =>
+  policy instanceof CompiledPolicy ? policy.rules.get(grant)?.ground : undefined;
 
 const trustsOf = (policy: Policy, grant: string): readonly string[] =>
   policy instanceof CompiledPolicy ? [...(policy.rules.get(grant)?.byTrust.keys() ?? [])] : [];
 
 /** Whether a reload took nothing away: then live leases need not be looked at. */
-export const nothingVanished = ({ grants, trusts, pairs }: Vanished): boolean => grants.length + trusts.length + pairs.length === 0;
+export const nothingVanished = ({ grants, trusts, pairs, changed }: Vanished): boolean =>
+  grants.length + trusts.length + pairs.length + changed.length === 0;
 
 /** Sorts live leases by what took their ground away. Each is counted once: by its grant first, then its trust, then the pair. */
 export function leftovers(gone: Vanished, leases: Iterable<LiveLease>): readonly Leftover[] {
@@ -65,9 +74,14 @@ function causeOf(gone: Vanished, lease: LiveLease): { readonly what: string; rea
     return { what: `grant ${lease.grant} was removed`, command: revoke("grant", lease.grant, "grant removed") };
   if (gone.trusts.includes(lease.trust))
     return { what: `trust ${lease.trust} was removed`, command: revoke("trust", lease.trust, "trust removed") };
-  if (!gone.pairs.some(({ grant, trust }) => grant === lease.grant && trust === lease.trust)) return undefined;
+  if (gone.pairs.some(({ grant, trust }) => grant === lease.grant && trust === lease.trust))
+    return {
+      what: `grant ${lease.grant} no longer allows trust ${lease.trust}`,
+      command: revoke("grant", lease.grant, `trust ${lease.trust} no longer allowed`),
+    };
+  if (!gone.changed.includes(lease.grant)) return undefined;
   return {
-    what: `grant ${lease.grant} no longer allows trust ${lease.trust}`,
-    command: revoke("grant", lease.grant, `trust ${lease.trust} no longer allowed`),
+    what: `grant ${lease.grant} has other rules now: these may no longer be granted`,
+    command: revoke("grant", lease.grant, "rules changed"),
   };
 }

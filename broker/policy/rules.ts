@@ -24,6 +24,8 @@ export interface TrustRules {
 /** A grant with its rules, indexed by trust. A trust that no allow rule names is not in it. */
 export interface GrantRules {
   readonly grant: Grant;
+  /** Its allow and deny rules as text: another text after a reload means other rules. */
+  readonly ground: string;
   readonly byTrust: ReadonlyMap<string, TrustRules>;
   /** Every rule as written, for the trace. */
   readonly written: readonly {

@@ -38,6 +38,20 @@ describe("a reload", () => {
     expect(await exchange("few")).toMatchObject({ grant: "few" });
     expect(broker.services.operators.authenticate(broker.operators.admin)).toBeDefined();
 
+    await write(documents.replace(/(name: few[\s\S]*?repository_id: )"456789"/, '$1"1"'));
+    await broker.reload({ file: "operators", text: ada.line });
+    await broker.settled();
+    expect(broker.logged).toContainEqual({
+      level: "warn",
+      message: "live leases would no longer be granted; a reload ends none",
+      fields: {
+        what: "grant few has other rules now: these may no longer be granted",
+        leases: 2,
+        workloads: ["github/octo-org/octo-repo"],
+        command: 'stint revoke --grant few --reason "rules changed"',
+      },
+    });
+
     await write(documents.replace(/---\nkind: Grant\nname: few[\s\S]*?(?=---)/, ""));
     const taken = await broker.reload({ file: "operators", text: ada.line });
     expect(taken).toMatchObject({ policy: { ok: true }, operators: [] });

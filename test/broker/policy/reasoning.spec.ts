@@ -64,7 +64,7 @@ describe("a reload that takes something away", () => {
   const after = policyOf(`${OTHER}${GITHUB}${warn}${one("b", "other")}${one("c", "other")}`);
   it("says what vanished, which live leases stand on it, and the command that ends them", () => {
     const gone = vanished(before, after);
-    expect(gone).toEqual({ grants: ["a"], trusts: [], pairs: [{ grant: "b", trust: "github" }] });
+    expect(gone).toEqual({ grants: ["a"], trusts: [], pairs: [{ grant: "b", trust: "github" }], changed: ["b"] });
     const lease = (grant: string, trust: string, workload: string): { grant: string; trust: string; workload: string } => ({
       grant,
       trust,
