@@ -40,6 +40,10 @@ describe("a store that has gone back", () => {
 
     await expect(broker.services.hold.clear(admin, " ", origin())).rejects.toMatchObject({ code: "invalid_request" });
     expect(await broker.services.hold.clear(admin, "restored on purpose, INC-3", origin())).toMatchObject({ held: false, waiting: [] });
+    const cleared = async (): Promise<number> => (await broker.audit.records()).filter(({ action }) => action === "hold.cleared").length;
+    const before = await cleared();
+    expect(await broker.services.hold.clear(admin, "once more, by mistake", origin())).toMatchObject({ held: false });
+    expect(await cleared()).toBe(before);
     clock.advance({ minutes: 1 });
     await broker.sweep();
     await broker.settled();
