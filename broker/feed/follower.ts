@@ -87,6 +87,7 @@ export class Follower {
       const pages = await this.#read(buckets);
       const began = performance.now();
       this.#take(pages);
+      await written();
       // The first entry after a silence goes out at once. Telling a thousand readers takes its time: what comes meanwhile is told
       // together, so that readers never cost more than a third of this process.
       const breath = Math.min(MAX_BREATH_MS, 2 * (performance.now() - began));
@@ -136,3 +137,6 @@ export class Follower {
     this.#kept[bucket] = kept;
   }
 }
+
+/** Node hands what was written to sockets to the system behind the current turn: the work is done only after that. */
+const written = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
