@@ -6,6 +6,7 @@ import { checkAnswers } from "./checks.ts";
 import { canPin } from "./children.ts";
 import { NOISY } from "./figures.ts";
 import { startLoader } from "./loader.ts";
+import { measureFeed, type DeliveryFigures } from "./feed.ts";
 import { HTTP_PATHS, type BenchOptions } from "./options.ts";
 import { startBroker, startFloor } from "./programs.ts";
 import { openRedis } from "./redis.ts";
@@ -28,9 +29,13 @@ export interface BenchReport {
   readonly paths: readonly PathReport[];
   readonly store: StoreReport | undefined;
   readonly verify: readonly VerifyRow[];
+  readonly feed: readonly DeliveryFigures[];
   /** Paths of which a program's throughput differed between rounds by more than 30 % of its median. */
   readonly noisy: readonly string[];
 }
+
+/** Revocations that each number of verifiers is told of. */
+const FEED_ROUNDS = 40;
 
 /** Runs what was asked for on servers of its own, and stops them whatever happens. Throws when an answer is wrong. */
 export async function benchmark(options: BenchOptions): Promise<BenchReport> {
@@ -57,6 +62,7 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
   const verify = options.paths.has("verify")
     ? await measureVerify({ rounds: options.rounds, tokens: 2000, revoked: 1_000_000, say: options.say })
     : [];
+  const feed = options.paths.has("feed") ? await measureFeed({ ...options, verifiers: [1, 100, 1000], rounds: FEED_ROUNDS }) : [];
   return {
     machine: {
       cores: availableParallelism(),
@@ -69,6 +75,7 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
     paths,
     store,
     verify,
+    feed,
     noisy: paths.flatMap(({ path, floor, broker }) =>
       [floor, broker].filter(({ perSecond }) => perSecond.spread > NOISY).map(({ lane }) => `${path} (${lane})`),
     ),

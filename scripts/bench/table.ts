@@ -1,3 +1,4 @@
+import type { DeliveryFigures } from "./feed.ts";
 import { NOISY, type Figure } from "./figures.ts";
 import type { LaneReport, PathReport } from "./rounds.ts";
 import type { BenchReport } from "./run.ts";
@@ -6,7 +7,7 @@ import type { VerifyRow } from "./verify.ts";
 
 /** The report for people: ratios first, because only they travel between machines; absolute figures after. */
 export function renderTable(report: BenchReport): string {
-  const { machine, versions, settings, paths, store, verify, noisy } = report;
+  const { machine, versions, settings, paths, store, verify, feed, noisy } = report;
   const parts = [
     `Stint ${versions["stint"]} on ${machine.cores} cores (${machine.cpu}, ${machine.system})${machine.pinned ? ", servers pinned to one, load and Redis to another" : ", nothing pinned"}`,
     Object.entries(versions)
@@ -22,6 +23,8 @@ export function renderTable(report: BenchReport): string {
   }
   if (store !== undefined) parts.push("", ...storeLines(store));
   if (verify.length > 0) parts.push("", "VERIFY: stint/verify beside jose's bare jwtVerify, in interleaved rounds", goals(verify));
+  if (feed.length > 0)
+    parts.push("", "FEED: until verifiers' sockets are told (goal: p99 under 6 ms at 100 and under 25 ms at 1,000)", deliveries(feed));
   if (noisy.length > 0) {
     parts.push(
       "",
@@ -83,6 +86,15 @@ function goals(rows: readonly VerifyRow[]): string {
     ];
   });
   return table(["what", "median", "unit", "goal", ""], cells);
+}
+
+function deliveries(figures: readonly DeliveryFigures[]): string {
+  const cells = figures.map(({ verifiers, ended, asked, marked, idleCpuMs }) => [
+    String(verifiers),
+    ...[ended.p50, ended.p99, asked.p50, asked.p99, marked.p99].map(ms),
+    `${whole(idleCpuMs)} ms/s`,
+  ]);
+  return table(["verifiers", "lease ended p50", "p99", "asked over HTTP p50", "p99", "mark p99", "idle CPU"], cells);
 }
 
 function storeLines({ leases, openedPerSecond, memory, sweep, mark }: StoreReport): readonly string[] {
