@@ -51,6 +51,7 @@ export class FeedModel {
     }
     const reader = await readFeed(url, { key: this.#key, instance: "model", position: this.#position });
     if (life !== this.#life) return reader.close();
+    this.#reader?.close(); // two connections begun at once: the later one stays
     this.#reader = reader;
     let reset = false;
     const take = (event: FeedEvent): void => {
