@@ -3,7 +3,7 @@ import type { RevocationClass } from "../../domain/lease.ts";
 import type { Policy } from "../policy/policy.ts";
 
 /**
- * How a credential of this issuer for this audience dies (CORE, Feed; decision 0014). An issuer that ends credentials at the
+ * How a credential of this issuer for this audience dies (CORE, Feed; decision 0015). An issuer that ends credentials at the
  * target says so itself. A signed token is `verifier_checked` only where every registered verifier of its audience reads the feed or
  * asks us before it believes one; a single verifier that does neither, or none registered at all, leaves `expiry_only`.
  */
