@@ -5,13 +5,13 @@
 import type { AuditRecord } from "../domain/audit-event.ts";
 import type { DecisionTrace } from "../domain/decision.ts";
 import type { ErrorCode, Problem } from "../domain/errors.ts";
-import type { DenialId, LeaseId, LockId, RevocationId, TaskId } from "../domain/ids.ts";
+import type { DenialId, LeaseId, RevocationId, TaskId } from "../domain/ids.ts";
 import type { EndedBy, Lease, LeaseOutcome, LimitedBy, RevocationClass } from "../domain/lease.ts";
 import type { HolderKey } from "../domain/possession.ts";
 import type { Claims } from "../domain/principal.ts";
 import type { Secret } from "../domain/secret.ts";
 import type { Task, TaskOutcome } from "../domain/task.ts";
-import type { DenialRecord, Idempotency, LeaseFilter, Lock, LockScope, Page } from "../store/api.ts";
+import type { DenialRecord, Idempotency, LeaseFilter, Lock, LockScope, Page, RevocationJob } from "../store/api.ts";
 import type { Possession } from "./dpop/possession.ts";
 import type { ProofService } from "./dpop/service.ts";
 import type { FeedService } from "./feed/api.ts";
@@ -211,18 +211,8 @@ export type Selector =
   | { readonly kind: "credential"; readonly name: Secret }
   | { readonly kind: "all" };
 
-export interface Revocation {
-  readonly id: RevocationId;
-  readonly state: "marking" | "cleaning" | "done";
-  /** As asked for; a credential only by its SHA-256. */
-  readonly selector: Readonly<Record<string, unknown>>;
-  readonly reason: string;
-  readonly by: string;
-  readonly at: number;
-  readonly matched: number;
-  readonly ended: number;
-  readonly inForceAt: number | undefined;
-  readonly lockId: LockId | undefined;
+/** A job as its asker sees it: with the receipt instead of the endings it is made from. A credential is named by its SHA-256 only. */
+export interface Revocation extends Omit<RevocationJob, "endings"> {
   readonly receipt: Receipt;
 }
 
