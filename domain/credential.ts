@@ -24,11 +24,29 @@ export interface IssueOrder<P> {
   readonly status?: { readonly idx: number; readonly uri: string } | undefined;
   /** The grant's `issue` settings of this issuer, already parsed by its `params`. */
   readonly params: P;
+  /** What the asker said beside the grant (`options`), already parsed by the issuer's `options`; empty where it takes none. */
+  readonly options: Readonly<Record<string, unknown>>;
 }
+
+/** Something that opens a door. On the wire its members stand side by side: `{type, <member>: token, ...secrets, ...facts}`. */
+export interface Credential {
+  /** `jwt`, `postgres`, `ssh_certificate`, ...: which other members there are. */
+  readonly type: string;
+  /** The secret itself: a token, a password, a certificate. Whoever finds it can name its lease by its SHA-256. */
+  readonly token: Secret;
+  /** Name of that member: `token` unless said. */
+  readonly member?: string;
+  /** Further secrets, a private key for example, by member. */
+  readonly secrets?: Readonly<Record<string, Secret>>;
+  /** What may be seen by anybody: host, user name, serial; by member. */
+  readonly facts?: Readonly<Record<string, JsonValue>>;
+}
+
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [name: string]: JsonValue };
 
 /** What the workload receives, once. */
 export interface Issued {
-  readonly credential: { readonly type: string; readonly token: Secret };
+  readonly credential: Credential;
   /** What the issuer needs to revoke it later; sealed before it is stored. */
   readonly handle?: Secret;
   /** The key it is bound to: without a proof of that key it opens nothing. */
@@ -38,25 +56,65 @@ export interface Issued {
 export interface RevokeOrder {
   readonly leaseId: LeaseId;
   readonly handle: Secret | undefined;
+  /** The latest end that the lease was ever given. */
+  readonly expiresAt: number;
 }
 
-/** One kind of credential. Two required verbs; what is absent is a capability the issuer does not have. */
+/** Makes and ends one kind of credential at one place. Two required verbs; what is absent is a capability it does not have. */
 export interface Issuer<P = unknown> {
+  /** `jwt`, `postgres`, ... Leases name the place instead: `jwt`, or the Target's name. */
   readonly kind: string;
   readonly params: z.ZodType<P>;
+  /** What the asker may say beside the grant (a public key, a CSR); absent: nothing. */
+  readonly options?: z.ZodType<Readonly<Record<string, unknown>>>;
   readonly maxTtlMs: number;
   readonly revocation: RevocationClass;
+  /** With `verifier_checked` by a published list: those who check read it at least this often. */
+  readonly checkedWithinMs?: number | undefined;
   /** True when issuing only computes (a signature): opened active by one script, nothing to undo outside. */
   readonly computesOnly: boolean;
-  /** Makes the credential. Names at the target derive from the lease id. */
+  /** False when what it makes is no bearer token: the token endpoint then points to the task's own. Absent: it is. */
+  readonly bearer?: boolean;
+  /** What the lease's thing is called at the target; written down while the lease is pending. */
+  externalName?(lease: LeaseId): string;
+  /** Makes the credential. Names and serials at the target derive from the lease id. */
   issue(order: IssueOrder<P>, signal: AbortSignal): Promise<Issued>;
   /** Id of the key that would sign for these settings now; present where credentials are signed, so that marks on a key find them. */
   keyId?(params: P): string | undefined;
-  /** Ends it. May be called twice; already gone is success (`already_gone`). */
+  /** Ends it. May be called twice; already gone is success (`already_gone`). Must be final: a late `issue` of this lease makes nothing. */
   revoke(order: RevokeOrder, signal: AbortSignal): Promise<"revoked" | "already_gone">;
+  /** Lengthens it at the target to `expiresAt`. Undefined: the credential keeps its value. Absent: it cannot be renewed. */
   renew?(order: IssueOrder<P>, signal: AbortSignal): Promise<Issued | undefined>;
-  /** Lease ids of everything of ours at the target, for reconciling. */
+  /** Lease ids of everything of ours at the target, for reconciling; never of anything that somebody else made. */
   list?(signal: AbortSignal): AsyncIterable<LeaseId>;
+  /** What it publishes for those who check (`ca.pub`, `krl`, `crl`), by name: GET /targets/{target}/{name}. */
+  readonly documents?: Readonly<Record<string, PublishedDocument>>;
+  /** Changes the broker's own password at the target, so that no copy of the old one opens it. Safe at any crash. */
+  rotate?(signal: AbortSignal): Promise<void>;
+  /** What is known of the target and of the broker's own access to it. Throws as `issue` would when it cannot be reached. */
+  examine?(signal: AbortSignal): Promise<TargetFacts>;
+  /** Lets go of connections. */
+  close?(): Promise<void>;
+}
+
+/** What anybody may fetch, without proof of who they are: it holds no secret. */
+export interface PublishedDocument {
+  readonly contentType: string;
+  /** How long a copy may be kept, in seconds. */
+  readonly maxAge: number;
+  read(): Promise<Uint8Array>;
+}
+
+/** Facts for policy, `doctor` and people. Milliseconds since 1970. */
+export interface TargetFacts {
+  /** `PostgreSQL 15.18`. */
+  readonly server?: string;
+  /** When the broker's own password there was last changed by us; undefined: never. */
+  readonly passwordChangedAt?: number | undefined;
+  /** Quota left, where the target counts calls. */
+  readonly quota?: { readonly left: number; readonly of: number; readonly resetsAt: number };
+  /** What a person should mend: rights that are missing, or that are more than needed. */
+  readonly warnings: readonly string[];
 }
 
 /** The target may answer later: try again. */

@@ -36,7 +36,7 @@ async function revokeAtTarget(parts: EndParts, { lease, handle }: DueLease): Pro
   const issuer = parts.issuers.get(lease.issuer);
   if (issuer === undefined) throw new PermanentFailure(`no issuer called ${lease.issuer} is configured`);
   const opened: Secret | undefined = handle === undefined ? undefined : parts.sealer.open(lease.id, handle);
-  return issuer.revoke({ leaseId: lease.id, handle: opened }, AbortSignal.timeout(REVOKE_DEADLINE_MS));
+  return issuer.revoke({ leaseId: lease.id, handle: opened, expiresAt: lease.expiresAt }, AbortSignal.timeout(REVOKE_DEADLINE_MS));
 }
 
 async function postpone(parts: EndParts, { lease, epoch }: DueLease, error: unknown): Promise<EndOutcome> {

@@ -30,6 +30,7 @@ export function issueOrder(lease: Lease, plan: Plan, task: Task): IssueOrder<unk
     expiresAt: lease.expiresAt,
     key: plan.asked.principal.evidence.key,
     params: plan.params,
+    options: {},
   };
 }
 
@@ -72,7 +73,7 @@ export async function makeOutside(parts: Parts, plan: Plan, lease: Lease, task: 
 /** Revokes what may have been made, then gives the lease up. If either fails the lease is due anyway, and the sweeper finishes. */
 async function undo(parts: Parts, issuer: Issuer, lease: Lease, made: Issued | undefined): Promise<void> {
   try {
-    await issuer.revoke({ leaseId: lease.id, handle: made?.handle }, AbortSignal.timeout(ISSUE_DEADLINE_MS));
+    await issuer.revoke({ leaseId: lease.id, handle: made?.handle, expiresAt: lease.expiresAt }, AbortSignal.timeout(ISSUE_DEADLINE_MS));
   } catch (error) {
     parts.log.warn(
       { leaseId: lease.id, issuer: issuer.kind, error: describe(error) },

@@ -166,6 +166,7 @@ function orderFor(parts: Parts, lease: Lease, again: Again, jti: string): IssueO
     expiresAt: lease.expiresAt,
     key: again.holder.principal.evidence.key,
     params: again.verdict.grant.issue.params,
+    options: {},
   };
 }
 

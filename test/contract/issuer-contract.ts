@@ -40,7 +40,7 @@ export function issuerContract<P>(name: string, start: () => Promise<IssuerUnder
       expect(token.length).toBeGreaterThan(0);
       expect(JSON.stringify(issued)).not.toContain(token);
       if (test.works !== undefined) expect(await test.works(token)).toBe(true);
-      await test.issuer.revoke({ leaseId: order.leaseId, handle: issued.handle }, signal());
+      await test.issuer.revoke({ leaseId: order.leaseId, handle: issued.handle, expiresAt: order.expiresAt }, signal());
       if (test.issuer.revocation === "immediate") expect(await test.works?.(token)).toBe(false);
     });
 
@@ -48,15 +48,15 @@ export function issuerContract<P>(name: string, start: () => Promise<IssuerUnder
       await using test = await start();
       const order = orderFor(test);
       const { handle } = await test.issuer.issue(order, signal());
-      const first = await test.issuer.revoke({ leaseId: order.leaseId, handle }, signal());
-      const second = await test.issuer.revoke({ leaseId: order.leaseId, handle }, signal());
+      const first = await test.issuer.revoke({ leaseId: order.leaseId, handle, expiresAt: order.expiresAt }, signal());
+      const second = await test.issuer.revoke({ leaseId: order.leaseId, handle, expiresAt: order.expiresAt }, signal());
       expect([first, second].every((answer) => answer === "revoked" || answer === "already_gone")).toBe(true);
     });
 
     it("revokes a lease of which it never made anything, by the lease's id alone", async () => {
       await using test = await start();
       expect(["revoked", "already_gone"]).toContain(
-        await test.issuer.revoke({ leaseId: newId("lease", test.now()), handle: undefined }, signal()),
+        await test.issuer.revoke({ leaseId: newId("lease", test.now()), handle: undefined, expiresAt: test.now() }, signal()),
       );
     });
 
@@ -64,7 +64,7 @@ export function issuerContract<P>(name: string, start: () => Promise<IssuerUnder
       await using test = await start();
       const order = orderFor(test);
       const { credential } = await test.issuer.issue(order, signal());
-      await test.issuer.revoke({ leaseId: order.leaseId, handle: undefined }, signal());
+      await test.issuer.revoke({ leaseId: order.leaseId, handle: undefined, expiresAt: order.expiresAt }, signal());
       if (test.issuer.revocation === "immediate") expect(await test.works?.(credential.token.reveal())).toBe(false);
     });
 
@@ -74,7 +74,7 @@ export function issuerContract<P>(name: string, start: () => Promise<IssuerUnder
       const [kept, ended] = [orderFor(test), orderFor(test)];
       await test.issuer.issue(kept, signal());
       const { handle } = await test.issuer.issue(ended, signal());
-      await test.issuer.revoke({ leaseId: ended.leaseId, handle }, signal());
+      await test.issuer.revoke({ leaseId: ended.leaseId, handle, expiresAt: ended.expiresAt }, signal());
       const found: LeaseId[] = [];
       for await (const id of test.issuer.list(signal())) found.push(id);
       expect(found).toContain(kept.leaseId);
@@ -109,6 +109,7 @@ export function orderFor<P>(test: IssuerUnderTest<P>, more: Partial<IssueOrder<P
     issuedAt: now,
     expiresAt: now + 600_000,
     params: test.issuer.params.parse(test.settings),
+    options: {},
     ...more,
   };
 }

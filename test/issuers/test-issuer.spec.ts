@@ -45,12 +45,14 @@ describe("the failpoints of the test issuer", () => {
     const order = orderFor(test);
     await test.issuer.issue(order, AbortSignal.timeout(1000));
     test.target.goDown();
-    await expect(test.issuer.revoke({ leaseId: order.leaseId, handle: undefined }, AbortSignal.timeout(1000))).rejects.toThrow(
-      "did not answer",
-    );
+    await expect(
+      test.issuer.revoke({ leaseId: order.leaseId, handle: undefined, expiresAt: order.expiresAt }, AbortSignal.timeout(1000)),
+    ).rejects.toThrow("did not answer");
     test.target.heal();
     await test.target.removeBehindOurBack(order.leaseId);
-    expect(await test.issuer.revoke({ leaseId: order.leaseId, handle: undefined }, AbortSignal.timeout(1000))).toBe("already_gone");
+    expect(
+      await test.issuer.revoke({ leaseId: order.leaseId, handle: undefined, expiresAt: order.expiresAt }, AbortSignal.timeout(1000)),
+    ).toBe("already_gone");
   });
 });
 
