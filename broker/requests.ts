@@ -26,6 +26,7 @@ export function createRequests(parts: Parts, identify: Identify, taskTokens: Tas
         parent,
         evidenceEndsAt,
         idempotency,
+        bearerOnly: true,
         origin,
       });
       return { ...issued, taskToken: await taskTokens.sign(issued.task, principal) };

@@ -3,6 +3,7 @@
  * milliseconds; secrets travel as `Secret`; every refusal is a thrown `StintError`. Nothing here knows HTTP.
  */
 import type { AuditRecord } from "../domain/audit-event.ts";
+import type { Credential } from "../domain/credential.ts";
 import type { DecisionTrace } from "../domain/decision.ts";
 import type { ErrorCode, Problem } from "../domain/errors.ts";
 import type { DenialId, LeaseId, RevocationId, TaskId } from "../domain/ids.ts";
@@ -74,6 +75,8 @@ export interface GrantRequest {
   readonly purpose: string;
   readonly environment: string;
   readonly resource: string;
+  /** What the issuer takes beside: a public key, a CSR. */
+  readonly options?: Readonly<Record<string, unknown>> | undefined;
 }
 
 export interface ExchangeRequest extends GrantRequest {
@@ -91,7 +94,7 @@ export interface IssuedCredential {
   readonly task: Task;
   readonly grant: string;
   readonly issuer: string;
-  readonly credential: { readonly type: string; readonly token: Secret };
+  readonly credential: Credential;
   /** The key without whose proof the credential opens nothing. */
   readonly boundTo?: HolderKey | undefined;
   /** As granted. */
@@ -104,6 +107,11 @@ export interface IssuedCredential {
   /** True when an idempotency key brought back an earlier lease. */
   readonly replayed: boolean;
 }
+
+/** A renewal: where the target only lengthened what it had, the value is the one its holder has already. */
+export type RenewedCredential = Omit<IssuedCredential, "credential"> & {
+  readonly credential: Credential | { readonly type: string; readonly token?: undefined };
+};
 
 export interface RequestService {
   /** Evidence for a credential (RFC 8693). Joins or opens the task that the evidence belongs to. */
@@ -194,7 +202,7 @@ export interface LeaseService {
     readonly ttlMs: number | undefined;
     readonly idempotency?: IdempotencyHint | undefined;
     readonly origin: Origin;
-  }): Promise<IssuedCredential>;
+  }): Promise<RenewedCredential>;
   /** One named admin gives up on a lease whose target cannot be reached: `forced`, listed for ever. */
   forceClose(id: string, operator: Operator, reason: string, origin: Origin): Promise<Lease>;
 }

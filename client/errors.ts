@@ -139,6 +139,7 @@ const CLASSES: Readonly<Record<ErrorCode, ErrorClass>> = {
   condition_not_met: DeniedError,
   scope_too_wide: DeniedError,
   target_ambiguous: DeniedError,
+  not_a_token: InvalidRequestError,
   limit_active: DeniedError,
   limit_rate: DeniedError,
   not_renewable: DeniedError,

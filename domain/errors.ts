@@ -33,6 +33,7 @@ export const ERROR_CODES = [
   "condition_not_met",
   "scope_too_wide",
   "target_ambiguous",
+  "not_a_token",
   "invalid_token",
   "insufficient_scope",
   "ambiguous_request",

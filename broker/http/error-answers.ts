@@ -188,6 +188,12 @@ export const ERROR_ANSWERS: Readonly<Record<ErrorCode, ErrorAnswer>> = {
     "More than one grant issues for that audience; candidates names them.",
     "Name one: scope=grant:NAME.",
   ),
+  not_a_token: say(
+    { ...denied, status: 400 },
+    "Not a token",
+    "The grant issues something that is no bearer token (a database role, a certificate), which a token answer cannot hold.",
+    "Ask for it at POST /v1/tasks/{id}/credentials with the task token, as stint request and stint exec do.",
+  ),
   invalid_token: say(
     { ...evidence, oauth: "invalid_request" },
     "Token not accepted",

@@ -28,5 +28,6 @@ export function grantRequest(body: CredentialsBody): GrantRequest & { readonly g
     purpose: body.purpose ?? "",
     environment: body.environment ?? "",
     resource: body.resource ?? "",
+    options: body.options,
   };
 }

@@ -11,23 +11,30 @@ import {
   TaskQuery,
   TaskView,
 } from "../../domain/wire.ts";
-import type { IssuedCredential } from "../services.ts";
+import type { IssuedCredential, RenewedCredential } from "../services.ts";
 import { grantRequest, idIn, msOf } from "./input.ts";
 import { pageView, receiptView, taskView } from "./render.ts";
 import { route } from "./route.ts";
 
 export const DEFAULT_PAGE = 100;
 
+/** `type` last: nothing that an issuer says may stand in its place. */
+function revealed(credential: RenewedCredential["credential"]): CredentialView["credential"] {
+  if (credential.token === undefined) return { type: credential.type };
+  const { type, token, member = "token", secrets = {}, facts = {} } = credential;
+  const opened = Object.fromEntries(Object.entries(secrets).map(([name, secret]) => [name, secret.reveal()]));
+  return { ...facts, ...opened, [member]: token.reveal(), type };
+}
+
 /** The only place beside the token endpoint that reveals a credential: to whoever asked for it under its task, or renewed it. */
-export function credentialView(issued: IssuedCredential): CredentialView {
-  const { type, token } = issued.credential;
+export function credentialView(issued: IssuedCredential | RenewedCredential): CredentialView {
   const proofs = issued.boundTo?.method === "jkt" ? { token_type: "DPoP" as const } : {};
   return {
     lease_id: issued.lease.id,
     task_id: issued.task.id,
     grant: issued.grant,
     issuer: issued.issuer,
-    credential: { type, token: token.reveal(), ...proofs },
+    credential: { ...revealed(issued.credential), ...proofs },
     expires_at: toRfc3339(issued.expiresAt),
     limited_by: issued.limitedBy,
     revocation: issued.revocation,

@@ -8,6 +8,7 @@ import type { Idempotency, OpenOrder, OpenReply } from "../../store/api.ts";
 import { denialFor, refusalOf, refuse } from "../denials/refusals.ts";
 import type { Parts } from "../parts.ts";
 import type { IssuedCredential } from "../services.ts";
+import { readOptions } from "./options.ts";
 import { wantsStatus } from "../status-list/wanted.ts";
 import { choose } from "./choose.ts";
 import { answer, ISSUE_DEADLINE_MS, issueOrder, makeHere, makeOutside, statusOf } from "./make.ts";
@@ -43,6 +44,12 @@ async function decideOn(parts: Parts, asked: IssueRequest): Promise<Plan> {
   const issuer = parts.issuers.get(grant.issue.issuer);
   if (issuer === undefined)
     throw new StintError("issuer_unavailable", `the issuer of ${grant.name} is not available`, { retryAfterSeconds: 30 });
+  if (asked.bearerOnly === true && issuer.bearer === false)
+    throw new StintError(
+      "not_a_token",
+      `${grant.name} issues no token but a ${issuer.kind} credential: ask for it at /v1/tasks/{id}/credentials with the task token`,
+    );
+  const options = readOptions(issuer, request.options);
   if (termsTooLong(termsOf(request, verdict.scope, grant, principal.evidence.key)))
     throw new StintError("invalid_request", "purpose, resource, environment and scope together are too long");
   const evidenceLeftMs = asked.evidenceEndsAt === undefined ? undefined : asked.evidenceEndsAt - now;
@@ -56,7 +63,7 @@ async function decideOn(parts: Parts, asked: IssueRequest): Promise<Plan> {
   const revocation = revocationClassOf(issuer, grant.issue.audience, policy);
   const { params } = grant.issue;
   const hasStatus = wantsStatus(issuer, grant.issue.audience, policy);
-  return { asked, policy, verdict, keyId: issuer.keyId?.(params), issuer, params, ttlMs, limitedBy, revocation, hasStatus };
+  return { asked, policy, verdict, keyId: issuer.keyId?.(params), issuer, params, options, ttlMs, limitedBy, revocation, hasStatus };
 }
 
 type Opened = Extract<OpenReply, { readonly lease: Lease }>;

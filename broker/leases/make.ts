@@ -30,7 +30,7 @@ export function issueOrder(lease: Lease, plan: Plan, task: Task): IssueOrder<unk
     expiresAt: lease.expiresAt,
     key: plan.asked.principal.evidence.key,
     params: plan.params,
-    options: {},
+    options: plan.options,
   };
 }
 

@@ -17,6 +17,8 @@ export interface IssueRequest {
   /** End of the evidence, where it is a token of our own. */
   readonly evidenceEndsAt: number | undefined;
   readonly idempotency: IdempotencyHint | undefined;
+  /** The answer has room for one bearer token only, as the token endpoint's has. */
+  readonly bearerOnly?: boolean;
   readonly origin: Origin;
 }
 
@@ -28,6 +30,8 @@ export interface Plan {
   readonly keyId: string | undefined;
   readonly issuer: Issuer;
   readonly params: unknown;
+  /** What was asked beside, as the issuer reads it. */
+  readonly options: Readonly<Record<string, unknown>>;
   readonly ttlMs: number;
   readonly limitedBy: LimitedBy;
   readonly revocation: RevocationClass;

@@ -6,7 +6,7 @@ import { keyName } from "../../domain/possession.ts";
 import { denialFor, refusalOf, refuse } from "../denials/refusals.ts";
 import type { Parts } from "../parts.ts";
 import type { Allowed } from "../policy/decide.ts";
-import type { IssuedCredential, LeaseService, Origin } from "../services.ts";
+import type { RenewedCredential, LeaseService, Origin } from "../services.ts";
 import { wantsStatus } from "../status-list/wanted.ts";
 import { proven, spent } from "../tasks/holder.ts";
 import type { TaskHolder, TaskTokens } from "../tasks/token.ts";
@@ -29,7 +29,7 @@ interface Again {
  * Moves a lease's end later, never past its maximum or its task: policy is evaluated again on the terms of the first request, and
  * a new token with a new `jti` takes the place of the old one. Only the task token may ask.
  */
-export async function renew(parts: Parts, tokens: TaskTokens, request: RenewRequest): Promise<IssuedCredential> {
+export async function renew(parts: Parts, tokens: TaskTokens, request: RenewRequest): Promise<RenewedCredential> {
   parts.gate.require();
   const leaseId = requireLeaseId(request.leaseId);
   const found = await tokens.verify(request.taskToken);
@@ -45,17 +45,15 @@ export async function renew(parts: Parts, tokens: TaskTokens, request: RenewRequ
   const signal = AbortSignal.timeout(ISSUE_DEADLINE_MS);
   const order = { ...orderFor(parts, longer, again, jti), status: await statusOf(parts, longer, longer.expiresAt) };
   const made = issuer.computesOnly ? await issuer.issue(order, signal) : await issuer.renew?.(order, signal);
-  if (made === undefined)
-    throw new StintError("not_renewable", "the credential keeps its value and lives longer; read the lease for its new end", { leaseId });
-  noteCredential(parts, longer, made);
+  if (made !== undefined) noteCredential(parts, longer, made);
   const { grant, issuer: kind, expiresAt, revocation } = longer;
   return {
     lease: longer,
     task,
     grant,
     issuer: kind,
-    credential: made.credential,
-    boundTo: made.boundTo,
+    credential: made?.credential ?? { type: issuer.kind },
+    boundTo: made?.boundTo,
     scope: again.verdict.scope,
     expiresAt,
     limitedBy,

@@ -42,6 +42,10 @@ export const CredentialsBody = z
     purpose: WirePurpose.optional(),
     resource: z.string().min(1).max(2048).optional(),
     environment: z.string().min(1).max(256).optional(),
+    options: z
+      .record(z.string().regex(/^[a-z][a-z0-9_]{0,63}$/, "expected a name such as public_key"), z.json())
+      .optional()
+      .meta({ description: "What the issuer takes beside: a public key, a CSR, narrower permissions." }),
   })
   .meta({ id: "RequestCredential" });
 export type CredentialsBody = z.infer<typeof CredentialsBody>;

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { gunzipSync, inflateSync } from "node:zlib";
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from "jose";
 import { z } from "zod";
+import type { RenewedCredential } from "../../../broker/services.ts";
 import { bitsOf, encodeBits } from "../../../broker/status-list/bits.ts";
 import { listId, parseListId, placeAt, servedParts } from "../../../broker/status-list/names.ts";
 import { BUCKET_PLACES, LIST_SIZE, placesOf } from "../../../broker/status-list/places.ts";
@@ -48,12 +49,13 @@ afterAll(async () => {
 type Issued = Awaited<ReturnType<Shop["exchange"]>>;
 const issue = (repository = "456789"): Promise<Issued> =>
   shop.evidence({ repository_id: repository }).then((evidence) => shop.exchange({ grant: "others", evidence }));
-const place = (issued: Pick<Issued, "credential">) => Status.parse(decodeJwt(issued.credential.token.reveal())).status.status_list;
+const place = (issued: Pick<RenewedCredential, "credential">) =>
+  Status.parse(decodeJwt(issued.credential.token?.reveal() ?? "")).status.status_list;
 const get = (uri: string, headers: Record<string, string> = {}): Promise<Response> =>
   fetch(uri, { headers: { accept: "application/statuslist+jwt", "accept-encoding": "identity", ...headers } });
 
 /** The status of a token as anybody reads it who knows the draft and nothing of us. */
-async function statusOf(issued: Pick<Issued, "credential">): Promise<number | undefined> {
+async function statusOf(issued: Pick<RenewedCredential, "credential">): Promise<number | undefined> {
   const { idx, uri } = place(issued);
   const keys = createRemoteJWKSet(new URL(`${shop.broker.url}/.well-known/jwks.json`));
   const { payload } = await jwtVerify(await (await get(uri)).text(), keys, {

@@ -1,0 +1,20 @@
+import type { Issuer } from "../../domain/credential.ts";
+import { StintError } from "../../domain/errors.ts";
+
+/**
+ * What was asked beside the grant, as the issuer reads it. Called once the decision allows: whoever may not have the grant learns
+ * nothing of what it takes. Throws `invalid_request` that names the members.
+ */
+export function readOptions(
+  issuer: Pick<Issuer, "kind" | "options">,
+  asked: Readonly<Record<string, unknown>> | undefined,
+): Readonly<Record<string, unknown>> {
+  if (issuer.options === undefined) {
+    if (asked === undefined || Object.keys(asked).length === 0) return {};
+    throw new StintError("invalid_request", `options: a ${issuer.kind} credential takes none`);
+  }
+  const read = issuer.options.safeParse(asked ?? {});
+  if (read.success) return read.data;
+  const errors = read.error.issues.slice(0, 20).map(({ path, message }) => ({ path: ["options", ...path].map(String).join("."), message }));
+  throw new StintError("invalid_request", `options: ${errors[0]?.message ?? "not understood"}`, { errors });
+}
