@@ -67,6 +67,8 @@ export interface Issuer<P = unknown> {
   readonly params: z.ZodType<P>;
   /** What the asker may say beside the grant (a public key, a CSR); absent: nothing. */
   readonly options?: z.ZodType<Readonly<Record<string, unknown>>>;
+  /** What stands against these options under a grant's settings, in words for the asker; undefined: nothing. Nothing is recorded yet. */
+  refuses?(params: P, options: Readonly<Record<string, unknown>>): string | undefined;
   readonly maxTtlMs: number;
   readonly revocation: RevocationClass;
   /** With `verifier_checked` by a published list: those who check read it at least this often. */

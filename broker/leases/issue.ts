@@ -49,7 +49,7 @@ async function decideOn(parts: Parts, asked: IssueRequest): Promise<Plan> {
       "not_a_token",
       `${grant.name} issues no token but a ${issuer.kind} credential: ask for it at /v1/tasks/{id}/credentials with the task token`,
     );
-  const options = readOptions(issuer, request.options);
+  const options = readOptions(issuer, grant.issue.params, request.options);
   if (termsTooLong(termsOf(request, verdict.scope, grant, principal.evidence.key)))
     throw new StintError("invalid_request", "purpose, resource, environment and scope together are too long");
   const evidenceLeftMs = asked.evidenceEndsAt === undefined ? undefined : asked.evidenceEndsAt - now;

@@ -2,11 +2,12 @@ import type { Issuer } from "../../domain/credential.ts";
 import { StintError } from "../../domain/errors.ts";
 
 /**
- * What was asked beside the grant, as the issuer reads it. Called once the decision allows: whoever may not have the grant learns
+ * What was asked beside the grant, as the issuer reads it under the grant's settings. Called once the decision allows: whoever may not have the grant learns
  * nothing of what it takes. Throws `invalid_request` that names the members.
  */
 export function readOptions(
-  issuer: Pick<Issuer, "kind" | "options">,
+  issuer: Pick<Issuer, "kind" | "options" | "refuses">,
+  params: unknown,
   asked: Readonly<Record<string, unknown>> | undefined,
 ): Readonly<Record<string, unknown>> {
   if (issuer.options === undefined) {
@@ -14,7 +15,11 @@ export function readOptions(
     throw new StintError("invalid_request", `options: a ${issuer.kind} credential takes none`);
   }
   const read = issuer.options.safeParse(asked ?? {});
-  if (read.success) return read.data;
+  if (read.success) {
+    const refusal = issuer.refuses?.(params, read.data);
+    if (refusal === undefined) return read.data;
+    throw new StintError("invalid_request", `options: ${refusal}`, { errors: [{ path: "options", message: refusal }] });
+  }
   const errors = read.error.issues.slice(0, 20).map(({ path, message }) => ({ path: ["options", ...path].map(String).join("."), message }));
   throw new StintError("invalid_request", `options: ${errors[0]?.message ?? "not understood"}`, { errors });
 }
