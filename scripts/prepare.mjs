@@ -19,7 +19,7 @@ import { dirname, join, relative } from "node:path";
 export const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
 const stamp = join(dist, ".built");
-const SOURCES = ["domain", "actions", "issuers", "store", "broker", "client", "scripts", "test"];
+const SOURCES = ["domain", "actions", "outside", "issuers", "store", "broker", "client", "scripts", "test"];
 /** Files beside the sources that the built program reads. */
 const ASSETS = [".lua"];
 

@@ -1,5 +1,6 @@
 import { RefusedJson } from "../../domain/json.ts";
-import { type OutsideOptions, type Reach, OutsideError, checkUrl, fetchOutside } from "./fetch-outside.ts";
+import { OutsideError, checkUrl } from "../../outside/request.ts";
+import { type OutsideOptions, type Reach, fetchOutside } from "./fetch-outside.ts";
 import { type JsonObject, parseJsonObject } from "./json-object.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { BlockList, isIP } from "node:net";
 
-/** Where an address leads: the open internet, an inner network, or a place no identity provider lives. */
+/** Where an address leads: the open internet, an inner network, or a place nobody has business with. */
 export type AddressKind = "public" | "loopback" | "private" | "forbidden";
 
 function blocks(v4: readonly string[], v6: readonly string[]): BlockList {

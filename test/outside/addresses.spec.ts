@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
-import { addressKind } from "../../../broker/attestation/addresses.ts";
+import { addressKind } from "../../outside/addresses.ts";
 
 describe("an address", () => {
   it.each([
