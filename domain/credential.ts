@@ -83,7 +83,10 @@ export interface Issuer<P = unknown> {
   issue(order: IssueOrder<P>, signal: AbortSignal): Promise<Issued>;
   /** Id of the key that would sign for these settings now; present where credentials are signed, so that marks on a key find them. */
   keyId?(params: P): string | undefined;
-  /** Ends it. May be called twice; already gone is success (`already_gone`). Must be final: a late `issue` of this lease makes nothing. */
+  /**
+   * Ends it. May be called twice; already gone is success (`already_gone`). Must be final: a late `issue` of this lease makes nothing.
+   * Throws `DiesByItself` where only time can end it.
+   */
   revoke(order: RevokeOrder, signal: AbortSignal): Promise<"revoked" | "already_gone">;
   /** Lengthens it at the target to `expiresAt`. Undefined: the credential keeps its value. Absent: it cannot be renewed. */
   renew?(order: IssueOrder<P>, signal: AbortSignal): Promise<Issued | undefined>;
@@ -122,6 +125,25 @@ export interface TargetFacts {
 /** The target may answer later: try again. */
 export class RetryableFailure extends Error {
   override readonly name: string = "RetryableFailure";
+  /** How long the target asked to be left alone, in milliseconds from now; undefined where it did not. */
+  readonly retryAfterMs: number | undefined;
+  constructor(message?: string, options: ErrorOptions & { readonly retryAfterMs?: number | undefined } = {}) {
+    super(message, options);
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
+/**
+ * Nobody can end it any more, and nobody need: whatever is left of it is surely dead from `deadAt` (milliseconds) on, and `revoke` will
+ * then say `already_gone`. The target did not fail; the lease is not called revoked before.
+ */
+export class DiesByItself extends RetryableFailure {
+  override readonly name: string = "DiesByItself";
+  readonly deadAt: number;
+  constructor(message: string, deadAt: number, options: ErrorOptions = {}) {
+    super(message, options);
+    this.deadAt = deadAt;
+  }
 }
 
 /** Trying again will not help until a person acts; the lease becomes stuck (and is still tried, slowly). */

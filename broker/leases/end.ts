@@ -1,17 +1,18 @@
-import { PermanentFailure } from "../../domain/credential.ts";
+import { DiesByItself, PermanentFailure, RetryableFailure } from "../../domain/credential.ts";
 import type { LeaseId } from "../../domain/ids.ts";
 import type { Secret } from "../../domain/secret.ts";
 import type { DueLease } from "../../store/api.ts";
 import { describe } from "../background.ts";
 import type { Parts } from "../parts.ts";
-import { backoffMs, isStuck, MAX_BACKOFF_MS } from "../sweeper/backoff.ts";
+import { backoffMs, isStuck, MAX_BACKOFF_MS, type Random } from "../sweeper/backoff.ts";
 
 /** A call at a target may take this long; a claim lasts a minute, so nobody else tries meanwhile. */
 export const REVOKE_DEADLINE_MS = 20_000;
 /** Calls at targets that one request or job keeps in flight. */
 const AT_ONCE = 16;
 
-export type EndOutcome = "revoked" | "already_gone" | "postponed" | "superseded" | "nothing";
+/** `waits`: nothing failed, only time can end it (`DiesByItself`). */
+export type EndOutcome = "revoked" | "already_gone" | "postponed" | "waits" | "superseded" | "nothing";
 type EndParts = Pick<Parts, "store" | "issuers" | "sealer" | "now" | "random" | "log" | "events" | "onHold">;
 
 /**
@@ -41,15 +42,24 @@ async function revokeAtTarget(parts: EndParts, { lease, handle }: DueLease): Pro
 
 async function postpone(parts: EndParts, { lease, epoch }: DueLease, error: unknown): Promise<EndOutcome> {
   const attempts = lease.attempts + 1;
+  const waits = error instanceof DiesByItself;
   const dueSince = lease.endedAt ?? lease.expiresAt;
-  const stuck = isStuck({ permanent: error instanceof PermanentFailure, attempts, dueForMs: parts.now() - dueSince });
-  const delayMs = stuck ? MAX_BACKOFF_MS : backoffMs(attempts, parts.random);
+  const stuck = !waits && isStuck({ permanent: error instanceof PermanentFailure, attempts, dueForMs: parts.now() - dueSince });
+  const delayMs = waits ? Math.max(100, error.deadAt - parts.now()) : stuck ? MAX_BACKOFF_MS : nextTryMs(attempts, error, parts.random);
   // The target's own words may hold anything: only the first line is kept, and never more than a person would read.
   const said = describe(error).split("\n")[0] ?? "failed";
-  parts.log.warn({ leaseId: lease.id, issuer: lease.issuer, attempts, stuck, error: said }, "lease could not be ended at its target");
+  const fields = { leaseId: lease.id, issuer: lease.issuer, attempts, stuck, error: said };
+  if (waits) parts.log.info(fields, "lease waits for its credential to die by itself");
+  else parts.log.warn(fields, "lease could not be ended at its target");
   const outcome = await parts.store.leases.postpone(lease.id, epoch, { delayMs, error: said, stuck });
   if (stuck && outcome === "postponed") parts.events.publish("lease.stuck", { lease: lease.id, issuer: lease.issuer, error: said });
-  return outcome;
+  return waits && outcome === "postponed" ? "waits" : outcome;
+}
+
+/** Never sooner than the target asked for, and never later than the slowest pace, whatever it asked for. */
+function nextTryMs(attempts: number, error: unknown, random: Random): number {
+  const asked = error instanceof RetryableFailure ? (error.retryAfterMs ?? 0) : 0;
+  return Math.min(MAX_BACKOFF_MS, Math.max(asked, backoffMs(attempts, random)));
 }
 
 /** Claims one lease that is being ended and tries at once; not while the broker is on hold. */

@@ -1,5 +1,5 @@
 import { hash } from "node:crypto";
-import type { IssueOrder, Issued, Issuer } from "../../domain/credential.ts";
+import { RetryableFailure, type IssueOrder, type Issued, type Issuer } from "../../domain/credential.ts";
 import { StintError } from "../../domain/errors.ts";
 import type { Lease, LimitedBy } from "../../domain/lease.ts";
 import type { Task } from "../../domain/task.ts";
@@ -11,6 +11,8 @@ import type { Plan } from "./plan.ts";
 
 /** The store gives a pending lease 30 s; an issuer must be done before. */
 export const ISSUE_DEADLINE_MS = 25_000;
+/** When to come again after a target that did not say. */
+const RETRY_SECONDS = 5;
 /** An issuer that only computes calls nobody it could wait for; a timer for each request would outlive it by half a minute. */
 const NO_DEADLINE = new AbortController().signal;
 
@@ -102,9 +104,15 @@ function issuerFailed(lease: Lease, error: unknown): StintError {
   return new StintError(
     "issuer_unavailable",
     `the issuer ${lease.issuer} could not make the credential; nothing was handed out`,
-    { retryAfterSeconds: 5, leaseId: lease.id },
+    { retryAfterSeconds: retryAfterSeconds(error), leaseId: lease.id },
     { cause: error },
   );
+}
+
+/** As the target said, an hour at most; else soon. */
+function retryAfterSeconds(error: unknown): number {
+  const asked = error instanceof RetryableFailure ? error.retryAfterMs : undefined;
+  return asked === undefined ? RETRY_SECONDS : Math.min(3600, Math.max(1, Math.ceil(asked / 1000)));
 }
 
 /** So that whoever finds a leaked credential can name its lease. The answer does not wait; a drain does. */

@@ -10,6 +10,8 @@ export interface Breakers {
   allows(issuer: string): boolean;
   succeeded(issuer: string): void;
   failed(issuer: string): void;
+  /** It was allowed and found nothing to ask the target: nothing was learned of it. */
+  notCalled(issuer: string): void;
   /** Issuers that are not called just now; for the log and the metrics. */
   open(): readonly string[];
 }
@@ -43,6 +45,9 @@ export function createBreakers(now: Clock): Breakers {
       state.failures += 1;
       state.probing = false;
       if (state.failures >= FAILURES) state.openUntil = now() + OPEN_MS;
+    },
+    notCalled(issuer) {
+      stateOf(issuer).probing = false;
     },
     open: () => [...states].filter(([, state]) => state.failures >= FAILURES && now() < state.openUntil).map(([issuer]) => issuer),
   };

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import type { IssuedCredential, RenewedCredential } from "../../../broker/services.ts";
+import { RetryableFailure } from "../../../domain/credential.ts";
 import { Secret } from "../../../domain/secret.ts";
 import { origin } from "../../support/broker.ts";
 import { fakeClock } from "../../support/clock.ts";
@@ -106,6 +107,18 @@ describe("a lease whose credential lives at a target", () => {
     target.fail("issue", "before");
     await expect(shop.exchange({ grant: "database" })).rejects.toMatchObject({ code: "issuer_unavailable" });
     expect(await target.alive()).toEqual([]);
+  });
+
+  it("says when to come again, as the target said it", async () => {
+    const issue = (): never => {
+      throw new RetryableFailure("nearly all calls of this hour are spent", { retryAfterMs: 90_500 });
+    };
+    await using made = await testTarget();
+    await using busy = await openShop({ clock, issuers: [{ ...made.issuer, issue }], more: DATABASE });
+    await expect(busy.exchange({ grant: "database" })).rejects.toMatchObject({
+      code: "issuer_unavailable",
+      facts: { retryAfterSeconds: 91 },
+    });
   });
 
   it("is undone when the target made it and its answer was lost", async () => {

@@ -1,4 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
+import { DiesByItself, RetryableFailure, type Issuer } from "../../../domain/credential.ts";
+import type { LeaseId } from "../../../domain/ids.ts";
 import { startBroker } from "../../support/broker.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { openOrder, principalOf, freshEvidence } from "../../support/orders.ts";
@@ -67,6 +69,65 @@ describe("the sweeper", () => {
     clock.advance({ minutes: 15, seconds: 1 });
     await drained(shop);
     expect(await shop.broker.store.leases.get(issued.lease.id)).toMatchObject({ state: "revoked" });
+  });
+
+  it("waits for what dies by itself, calls it revoked no sooner, and holds nothing against its target", async () => {
+    const clock = fakeClock();
+    await using target = await testTarget();
+    const deadAt = clock() + 3_900_000;
+    const timed: Issuer = {
+      ...target.issuer,
+      params: target.issuer.params,
+      issue: (order, signal) => target.issuer.issue({ ...order, params: { role: "reader" } }, signal),
+      revoke: async () => {
+        if (clock() < deadAt) throw new DiesByItself("nobody holds the token: it expires at GitHub", deadAt);
+        return "already_gone";
+      },
+    };
+    await using shop = await openShop({ clock, issuers: [timed], more: DATABASE });
+    const all = await Promise.all(Array.from({ length: 8 }, () => shop.exchange({ grant: "database", ttlMs: 60_000 })));
+    clock.advance({ seconds: 61 });
+    await drained(shop);
+    const state = (id: LeaseId): Promise<unknown> => shop.broker.store.leases.get(id);
+    for (const { lease } of all) {
+      expect(await state(lease.id)).toMatchObject({
+        state: "revoking",
+        attempts: 1,
+        lastError: expect.stringContaining("expires at GitHub"),
+      });
+    }
+    clock.set(deadAt - 1000);
+    await drained(shop);
+    expect(await state(all[0]?.lease.id ?? "lease_")).toMatchObject({ state: "revoking", attempts: 1 });
+    clock.set(deadAt + 1000);
+    await drained(shop);
+    for (const { lease } of all) expect(await state(lease.id)).toMatchObject({ state: "revoked" });
+  });
+
+  it("leaves a target alone for as long as it asks, within reason", async () => {
+    const clock = fakeClock();
+    await using target = await testTarget();
+    let asked = 600_000;
+    const busy: Issuer = {
+      ...target.issuer,
+      params: target.issuer.params,
+      issue: (order, signal) => target.issuer.issue({ ...order, params: { role: "reader" } }, signal),
+      revoke: () => Promise.reject(new RetryableFailure("asked to be left alone", { retryAfterMs: asked })),
+    };
+    await using shop = await openShop({ clock, issuers: [busy], more: DATABASE });
+    const { lease } = await shop.exchange({ grant: "database", ttlMs: 60_000 });
+    clock.advance({ seconds: 61 });
+    await drained(shop);
+    asked = 86_400_000;
+    clock.advance({ seconds: 599 });
+    await drained(shop);
+    expect(await shop.broker.store.leases.get(lease.id)).toMatchObject({ attempts: 1 });
+    clock.advance({ seconds: 2 });
+    await drained(shop);
+    expect(await shop.broker.store.leases.get(lease.id)).toMatchObject({ attempts: 2 });
+    clock.advance({ seconds: 901 });
+    await drained(shop);
+    expect(await shop.broker.store.leases.get(lease.id)).toMatchObject({ attempts: 3 });
   });
 
   it("lets one dead target hold up nobody else", async () => {
