@@ -1,7 +1,8 @@
 import type { Issuer } from "../domain/credential.ts";
 import type { Problem } from "../domain/errors.ts";
+import type { IssuerKind } from "../domain/target.ts";
 import { systemClock, type Clock } from "../domain/time.ts";
-import { issuerCatalog } from "../issuers/catalog.ts";
+import { issuerCatalog, issuerKinds } from "../issuers/catalog.ts";
 import type { StoreClock } from "../store/api.ts";
 import { redisKeyDocuments } from "../store/key-documents.ts";
 import { createSigningKeys } from "../store/key-rotation.ts";
@@ -24,6 +25,8 @@ import type { HandleSealer, Log, Parts } from "./parts.ts";
 import { PolicyHolder } from "./policy/holder.ts";
 import { loadDocuments } from "./policy/load.ts";
 import { createStatusLists } from "./status-list/service.ts";
+import { resealTargets } from "./targets/reseal.ts";
+import { IssuerRegistry } from "./targets/registry.ts";
 import { ownSignatures } from "./tokens/own-signatures.ts";
 
 /** What a broker is made from, once the environment has been read. */
@@ -43,9 +46,12 @@ export interface BrokerOptions {
     readonly url: string;
     readonly now: Clock;
   }) => AuditTrail;
+  /** Where Targets find a secret that they name as `env:NAME`. */
+  readonly variable?: (name: string) => string | undefined;
   /** Tests hand in time, and issuers of their own. */
   readonly storeClock?: StoreClock;
   readonly issuers?: readonly Issuer[];
+  readonly kinds?: ReadonlyMap<string, IssuerKind>;
   readonly random?: () => number;
 }
 
@@ -80,6 +86,7 @@ export interface Made {
   readonly holder: PolicyHolder;
   readonly audit: AuditTrail;
   readonly hold: Hold;
+  readonly registry: IssuerRegistry;
 }
 
 /** Constructs everything beneath and in the services. Throws `UnusableConfiguration`. */
@@ -94,26 +101,32 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     audit: (facts) => store.audit.append(0, facts),
   });
   await rotation.ensure();
-  const issuers = new Map([
+  const builtIn = new Map([
     ...issuerCatalog({ issuer: url, keys }),
     ...(options.issuers ?? []).map((issuer) => [issuer.kind, issuer] as const),
   ]);
 
   const context = () => ({
     stintUrl: url,
-    issuers: Object.fromEntries([...issuers].map(([kind, issuer]) => [kind, issuer.params])),
+    issuers: Object.fromEntries([...builtIn].map(([kind, issuer]) => [kind, issuer.params])),
+    kinds: options.kinds ?? issuerKinds,
     now: now(),
   });
   const { holder, problems } = await PolicyHolder.open(options.policyPath, context);
   if (holder === undefined) throw new UnusableConfiguration(problems);
   const policy = () => holder.current();
+  const background = createBackground(log);
+  const variable = options.variable ?? (() => undefined);
+  const ports = { url, now, records: store.targets, sealer, policyPath: options.policyPath, variable, log };
+  const registry = new IssuerRegistry(builtIn, ports, background);
+  registry.follow(policy());
+  const { issuers } = registry;
 
   const events = createEventBus(systemClock);
   const audit = options.openAudit({ store, keys, url, now });
   const hold = createHold({ store, now, log, events, issuers }, audit);
   const attestor = createAttestor({ trusts: () => policy().trusts, clock: now });
   const gate = gateOf(store, audit, hold, leaving);
-  const background = createBackground(log);
   const acknowledged = new Acknowledged(store.seen, now, background);
   const signatures = ownSignatures(keys);
   const parts: Parts = {
@@ -140,7 +153,9 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     acknowledged,
     keys,
     rotation,
-    reseal: async (by) => (await rotation.reseal(by)) + (await resealHandles(store, sealer, log)),
+    registry,
+    reseal: async (by) =>
+      (await rotation.reseal(by)) + (await resealHandles(store, sealer, log)) + (await resealTargets(store.targets, sealer, log)),
     audit,
     hold,
     proofs: createProofs({ url, masterKeys: options.masterKeys, clock: now }),
@@ -148,7 +163,7 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     problems: () => holder.problems(),
     draining: () => leaving.announced || leaving.closed,
   });
-  return { parts, works, holder, audit, hold };
+  return { parts, works, holder, audit, hold, registry };
 }
 
 /** Leases move along the due index while it is walked, so it is walked until nothing was left to do; three times at most. */

@@ -24,6 +24,8 @@ import type { Services } from "./services.ts";
 import { createBreakers } from "./sweeper/breaker.ts";
 import { createCalls } from "./sweeper/calls.ts";
 import { createSweeper, type Sweeper } from "./sweeper/sweep.ts";
+import type { IssuerRegistry } from "./targets/registry.ts";
+import { createTargets } from "./targets/service.ts";
 import { createTasks } from "./tasks/service.ts";
 import { createTaskTokens } from "./tasks/token.ts";
 import { createIntrospection, createTokens } from "./tokens.ts";
@@ -39,6 +41,7 @@ export interface Foundations {
   readonly audit: AuditTrail;
   readonly hold: Hold;
   readonly proofs: ProofService;
+  readonly registry: IssuerRegistry;
   readonly compile: CompileDocuments;
   readonly problems: () => readonly Problem[];
   readonly draining: () => boolean;
@@ -111,6 +114,7 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
     verifiers: createVerifiers(parts.policy),
     proofs: foundations.proofs,
     statusLists: parts.statusLists,
+    targets: createTargets(foundations.registry),
     readiness: () => readinessOf(readingsOf(parts, foundations, health)),
   };
   return {

@@ -57,7 +57,7 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
 async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Broker> {
   const { log } = options;
   const leaving: Leaving = { announced: false, closed: false };
-  const { parts, works, holder, audit, hold } = await makeAll(options, store, leaving, options.random ?? Math.random);
+  const { parts, works, holder, audit, hold, registry } = await makeAll(options, store, leaving, options.random ?? Math.random);
   const { policy, events, background } = parts;
   const wrong = works.operators.replace(options.operators.text, options.operators.file);
   if (wrong.length > 0) throw new UnusableConfiguration(wrong);
@@ -71,6 +71,7 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
   function reloaded(reload: Reload): void {
     const action = reload.ok ? ("policy.loaded" as const) : ("policy.refused" as const);
     background.run("record a reload", () => store.audit.append(0, { action, principal: "broker", policy: reload.policy.version }));
+    if (reload.ok) registry.follow(reload.policy);
     if (reload.ok) background.run("note for whom grants issue", () => works.feed.notePolicies(reload.before, reload.policy));
     if (reload.ok) background.run("report what a reload leaves behind", () => reportLeftovers(parts, reload.before, reload.policy));
     events.publish(action, { policy: reload.policy.version, problems: reload.problems.length });
@@ -82,6 +83,7 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
     await works.feed.close();
     await works.duties.drain();
     await background.settle(DRAIN_MS);
+    await registry.close();
     // What is left is on record: another broker, or this one when it starts again, goes on with it.
     await works.unverified
       .flush()

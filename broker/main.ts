@@ -42,6 +42,7 @@ async function start(config: Config, logger: Logger): Promise<Running> {
       requireAof: config.requireAof,
       masterKeys: prepared.masterKeys,
       policyPath: config.configPath,
+      variable: (name) => process.env[name],
       operators: await prepared.operators(),
       log: logger,
       openAudit: (parts) => openAuditTrail(config.auditDir, parts),

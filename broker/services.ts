@@ -19,6 +19,7 @@ import type { FeedService } from "./feed/api.ts";
 import type { ActionService } from "./authorize/api.ts";
 import type { Verifier } from "./policy/policy.ts";
 import type { StatusLists } from "./status-list/service.ts";
+import type { TargetService } from "./targets/api.ts";
 import type { IntrospectionService, TokenService } from "./tokens/api.ts";
 
 /** Where a request came from; every method that may refuse or record takes one. */
@@ -473,6 +474,7 @@ export interface Services {
   readonly verifiers: VerifierService;
   readonly proofs: ProofService;
   readonly statusLists: Pick<StatusLists, "token" | "uris">;
+  readonly targets: TargetService;
   /** Cheap: answers from what the background duties last saw. */
   readiness(): Readiness;
 }

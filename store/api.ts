@@ -7,6 +7,7 @@ import type { AnswerStore } from "./api-answers.ts";
 import type { AuditStream, DenialStore, FeedStore, HoldStore, ProofStore, StatusStore, StoreClock, StoreFacts } from "./api-house.ts";
 import type { LeaseStore } from "./api-leases.ts";
 import type { RevocationStore } from "./api-revocations.ts";
+import type { TargetStore } from "./api-targets.ts";
 import type { TaskStore } from "./api-tasks.ts";
 import type { AudienceStore, SeenStore, UseStore } from "./api-verifiers.ts";
 
@@ -16,6 +17,7 @@ export type * from "./api-tasks.ts";
 export type * from "./api-revocations.ts";
 export type * from "./api-house.ts";
 export type * from "./api-verifiers.ts";
+export type * from "./api-targets.ts";
 
 /** Everything the broker remembers. */
 export interface Store {
@@ -36,6 +38,7 @@ export interface Store {
   readonly statuses: StatusStore;
   readonly uses: UseStore;
   readonly audiences: AudienceStore;
+  readonly targets: TargetStore;
   /** Last facts found; looked at again each minute. */
   facts(): StoreFacts;
   /** Writes and reads back; for readiness. */

@@ -22,6 +22,7 @@ import type { SealedRecords } from "./reseal.ts";
 import { createRevocationStore } from "./revocations.ts";
 import { createRunner } from "./run.ts";
 import { createSeenStore } from "./seen.ts";
+import { createTargetStore } from "./target-records.ts";
 import { createStatusStore } from "./statuses.ts";
 import { createTaskStore } from "./tasks.ts";
 import { createUseStore } from "./uses.ts";
@@ -92,6 +93,7 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
       statuses: createStatusStore(runner),
       uses: createUseStore(runner),
       audiences: createAudienceStore(runner),
+      targets: createTargetStore(runner),
       handles: leaseHandles(runner),
       facts: () => facts,
       async ping() {

@@ -149,6 +149,8 @@ export const SCRIPTS = {
   "note-uses": { writes: "room", args: { uses: "text", said: "text" } },
   "note-dead": { writes: "room", args: { kind: "text", id: "text", said: "text" } },
   "note-seen": { writes: "room", args: { verifier: "text", notes: "text", max: "number", keep: "number" } },
+  "swap-secret": { writes: "any", args: { target: "text", name: "text", from: "text", to: "text" } },
+  "revoke-serial": { writes: "any", args: { target: "text", serial: "text", keep_until: "number" } },
 } as const satisfies Record<string, Script>;
 
 export type ScriptName = keyof typeof SCRIPTS;

@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import type { Problem } from "../../domain/errors.ts";
 import { systemClock, type Clock } from "../../domain/time.ts";
-import { issuerCatalog } from "../../issuers/catalog.ts";
+import { issuerCatalog, issuerKinds } from "../../issuers/catalog.ts";
 import { runPolicyTests } from "../policy/load.ts";
 import { problemText, testText } from "../policy/report.ts";
 import type { TestResult } from "../policy/tests.ts";
@@ -23,7 +23,7 @@ interface Answer {
 export async function policyCommand(args: readonly string[], stintUrl: string, clock: Clock): Promise<Answer> {
   const [verb = "", path = "stint"] = args.filter((arg) => arg !== "--json");
   if (!VERBS.includes(verb)) return { code: USAGE, text: `usage: policy ${VERBS.join("|")} [PATH] [--json]` };
-  const loaded = await runPolicyTests(path, { stintUrl, issuers: issuerParams(stintUrl), now: clock() });
+  const loaded = await runPolicyTests(path, { stintUrl, issuers: issuerParams(stintUrl), kinds: issuerKinds, now: clock() });
   const sound = loaded.policy !== undefined;
   // Whoever runs the tests sees how they went below; a warning that they fail would say it twice.
   const problems = loaded.problems.filter(({ rule, severity }) =>

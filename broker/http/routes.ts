@@ -14,6 +14,7 @@ import { problemRoute } from "./problems.ts";
 import { lockRoutes, revocationRoutes } from "./revocations.ts";
 import { type Route, route } from "./route.ts";
 import { statusRoutes } from "./status.ts";
+import { targetRoutes } from "./targets.ts";
 import { taskRoutes } from "./tasks.ts";
 import { tokenRoute } from "./token.ts";
 
@@ -48,6 +49,7 @@ export const ROUTES: readonly Route[] = [
   ...houseRoutes,
   ...policyRoutes,
   ...auditRoutes,
+  ...targetRoutes,
   ...feedRoutes,
   eventsRoute,
   ...healthRoutes,

@@ -4,9 +4,9 @@ import { foldsCase, isAnchor } from "../attestation/presets.ts";
 import type { When } from "../../actions/cel.ts";
 import { compileWhen } from "./when.ts";
 import { claimKey, compileCondition, type Condition } from "./conditions.ts";
-import { DEFAULT_TTL_MS, type GrantDocument, type RuleDocument, type TargetDocument } from "./document.ts";
+import { DEFAULT_TTL_MS, type GrantDocument, type RuleDocument } from "./document.ts";
 import { suggestion } from "./nearest.ts";
-import type { Grant, GrantIssue, PresetName } from "./policy.ts";
+import type { Grant, GrantIssue, PresetName, Target } from "./policy.ts";
 import { parseWith, type Complaints } from "./problems.ts";
 import type { GrantRules, Rule, TrustRules } from "./rules.ts";
 
@@ -18,7 +18,9 @@ export interface GrantWorld {
   /** Presets of the trusts that compiled; `trustNames` also holds those that did not. */
   readonly presets: ReadonlyMap<string, PresetName>;
   readonly trustNames: readonly string[];
-  readonly targets: ReadonlyMap<string, TargetDocument>;
+  readonly targets: ReadonlyMap<string, Target>;
+  /** Names of all targets, also of those that cannot be used. */
+  readonly targetNames: readonly string[];
 }
 
 /** Compiles a grant and complains of everything wrong with it; undefined when it cannot be used. */
@@ -45,16 +47,16 @@ export function compileGrant(document: GrantDocument, world: GrantWorld, complai
 
 function compileIssue(document: GrantDocument, world: GrantWorld, complaints: Complaints): GrantIssue | undefined {
   const { issuer: named, target, ttl, max_ttl: maxTtl, ...params } = document.issue;
-  const issuer = issuerOf(named, target, world, complaints);
+  const found = issuerOf(named, target, world, complaints);
   const ttlMs = ttl === undefined ? defaultTtl(maxTtl) : (parseDuration(ttl) ?? DEFAULT_TTL_MS);
   const maxTtlMs = maxTtl === undefined ? ttlMs : (parseDuration(maxTtl) ?? ttlMs);
   if (maxTtlMs < ttlMs)
     complaints.add(["issue", "max_ttl"], "max_ttl is shorter than ttl", {
       help: "ttl is what one gets unasked; max_ttl is what may be asked",
     });
-  if (issuer === undefined) return undefined;
-  const schema = Object.hasOwn(world.issuers, issuer) ? world.issuers[issuer] : undefined;
-  const parsed = schema === undefined ? params : parseWith(schema, params, complaints, ["issue"]).value;
+  if (found === undefined) return undefined;
+  const { issuer, schema } = found;
+  const parsed = parseWith(schema, params, complaints, ["issue"]).value;
   if (typeof parsed !== "object" || parsed === null) return undefined;
   const audience = document.issue.audience;
   if (audience !== undefined && bare(audience) === bare(world.stintUrl)) {
@@ -69,30 +71,30 @@ const bare = (url: string): string => url.replace(/\/+$/, "").toLowerCase();
 const defaultTtl = (maxTtl: string | number | undefined): number =>
   Math.min(DEFAULT_TTL_MS, maxTtl === undefined ? DEFAULT_TTL_MS : (parseDuration(maxTtl) ?? DEFAULT_TTL_MS));
 
-function issuerOf(named: string | undefined, target: string | undefined, world: GrantWorld, complaints: Complaints): string | undefined {
+/** The name that leases will carry, and the schema of what else stands under `issue`. */
+function issuerOf(
+  named: string | undefined,
+  target: string | undefined,
+  world: GrantWorld,
+  complaints: Complaints,
+): { readonly issuer: string; readonly schema: z.ZodType } | undefined {
   if ((named === undefined) === (target === undefined)) {
     complaints.add(["issue"], named === undefined ? "says neither issuer nor target" : "says both issuer and target", {
       help: "write one of them, for example issuer: jwt",
     });
     return undefined;
   }
-  const kinds = Object.keys(world.issuers);
   if (named !== undefined) {
-    if (kinds.includes(named)) return named;
-    complaints.add(["issue", "issuer"], `there is no issuer "${named}"`, { help: suggestion(named, kinds) });
+    const schema = Object.hasOwn(world.issuers, named) ? world.issuers[named] : undefined;
+    if (schema !== undefined) return { issuer: named, schema };
+    complaints.add(["issue", "issuer"], `there is no issuer "${named}"`, { help: suggestion(named, Object.keys(world.issuers)) });
     return undefined;
   }
   const found = world.targets.get(target ?? "");
-  if (found === undefined) {
-    complaints.add(["issue", "target"], `there is no target "${target ?? ""}"`, {
-      help: suggestion(target ?? "", [...world.targets.keys()]),
-    });
-    return undefined;
-  }
-  if (found.issuer !== undefined && kinds.includes(found.issuer)) return found.issuer;
-  complaints.add(["issue", "target"], `target "${found.name}" names no issuer that this broker has`, {
-    help: suggestion(found.issuer ?? "", kinds),
-  });
+  if (found !== undefined) return { issuer: found.name, schema: found.kind.params(found.settings) };
+  // A target that is there and cannot be used was complained of already.
+  if (!world.targetNames.includes(target ?? ""))
+    complaints.add(["issue", "target"], `there is no target "${target ?? ""}"`, { help: suggestion(target ?? "", world.targetNames) });
   return undefined;
 }
 

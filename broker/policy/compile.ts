@@ -3,8 +3,10 @@ import { canonicalize } from "json-canonicalize";
 import type { z } from "zod";
 import { compileRoutes, type Routes } from "../../actions/routes.ts";
 import type { Problem } from "../../domain/errors.ts";
+import type { IssuerKind } from "../../domain/target.ts";
 import { parseDuration } from "../../domain/time.ts";
 import { compileGrant, type GrantWorld } from "./compile-grant.ts";
+import { compileTargets } from "./compile-target.ts";
 import { compileTrust } from "./compile-trust.ts";
 import {
   DOCUMENTS,
@@ -17,7 +19,7 @@ import {
   type VerifierDocument,
 } from "./document.ts";
 import { suggestion } from "./nearest.ts";
-import type { Grant, Policy, PolicySettings, Trust, Verifier } from "./policy.ts";
+import type { Grant, Policy, PolicySettings, Target, Trust, Verifier } from "./policy.ts";
 import { complaintsOf, parseWith, type Complaints } from "./problems.ts";
 import type { GrantRules, TrustRules } from "./rules.ts";
 import type { Located } from "./yaml.ts";
@@ -28,6 +30,8 @@ export interface PolicyContext {
   readonly stintUrl: string;
   /** Kinds of credential the broker can issue, each with the schema of its own settings under `issue`. */
   readonly issuers: Readonly<Record<string, z.ZodType>>;
+  /** Kinds that are made at targets. */
+  readonly kinds: ReadonlyMap<string, IssuerKind>;
   /** Milliseconds; days of review are compared with it. */
   readonly now: number;
 }
@@ -38,6 +42,7 @@ export class CompiledPolicy implements Policy {
   readonly trusts: ReadonlyMap<string, Trust>;
   readonly grants: ReadonlyMap<string, Grant>;
   readonly verifiers: ReadonlyMap<string, Verifier>;
+  readonly targets: ReadonlyMap<string, Target>;
   readonly settings: PolicySettings;
   readonly problems: readonly Problem[];
   readonly rules: ReadonlyMap<string, GrantRules>;
@@ -46,11 +51,14 @@ export class CompiledPolicy implements Policy {
   readonly decoys: ReadonlyMap<string, TrustRules>;
 
   constructor(
-    parts: Pick<CompiledPolicy, "version" | "trusts" | "verifiers" | "settings" | "problems"> & { readonly rules: readonly GrantRules[] },
+    parts: Pick<CompiledPolicy, "version" | "trusts" | "verifiers" | "targets" | "settings" | "problems"> & {
+      readonly rules: readonly GrantRules[];
+    },
   ) {
     this.version = parts.version;
     this.trusts = parts.trusts;
     this.verifiers = parts.verifiers;
+    this.targets = parts.targets;
     this.settings = parts.settings;
     this.problems = parts.problems;
     this.rules = new Map(parts.rules.map((rules) => [rules.grant.name, rules]));
@@ -94,12 +102,14 @@ export function compile(located: readonly Located[], context: PolicyContext, pro
     if (trust !== undefined) trusts.set(trust.name, trust);
   }
   refuseSharedTrust(trustDocuments, trusts);
+  const targets = compileTargets(of<TargetDocument>("Target"), context);
   const world: GrantWorld = {
     stintUrl: context.stintUrl,
     issuers: context.issuers,
     presets: new Map([...trusts].map(([name, { preset }]) => [name, preset])),
     trustNames: [...(names.get("Trust") ?? [])],
-    targets: new Map(of<TargetDocument>("Target").map(({ document }) => [document.name, document])),
+    targets,
+    targetNames: [...(names.get("Target") ?? [])],
   };
   const grantDocuments = of<GrantDocument>("Grant");
   const rules = grantDocuments.flatMap(({ document, complaints }) => compileGrant(document, world, complaints) ?? []);
@@ -107,7 +117,7 @@ export function compile(located: readonly Located[], context: PolicyContext, pro
   const version = versionOf(checked);
   const verifiers = new Map(verifierDocuments.map((item) => [item.document.name, compileVerifier(item, version)]));
   const settings = compileSettings(of<SettingsDocument>("Settings")[0]?.document);
-  const policy = new CompiledPolicy({ version, trusts, verifiers, settings, problems, rules });
+  const policy = new CompiledPolicy({ version, trusts, verifiers, targets, settings, problems, rules });
   return { policy, trusts: trustDocuments, grants: grantDocuments, verifiers: verifierDocuments, settings, all: checked };
 }
 

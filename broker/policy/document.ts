@@ -173,12 +173,12 @@ export const VerifierDocument = z.strictObject({
 });
 export type VerifierDocument = z.infer<typeof VerifierDocument>;
 
-/** Settings of an issuer; what belongs to the issuer is its own business. */
+/** A place at which an issuer makes credentials. Its other members are the issuer's own settings, checked by the issuer's schema. */
 export const TargetDocument = z.looseObject({
   kind: z.literal("Target"),
   name: Name,
   owner: Owner.optional(),
-  issuer: z.string().optional(),
+  issuer: Text.max(63).describe("Kind of credential that is made there, for example postgres."),
 });
 export type TargetDocument = z.infer<typeof TargetDocument>;
 

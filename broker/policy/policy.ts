@@ -1,6 +1,7 @@
 import type { RouteDocument, Routes } from "../../actions/routes.ts";
 import type { Problem } from "../../domain/errors.ts";
 import type { Claims } from "../../domain/principal.ts";
+import type { IssuerKind, OpenTarget } from "../../domain/target.ts";
 
 export const PRESETS = ["github", "gitlab", "buildkite", "circleci", "kubernetes", "google", "azure", "spiffe", "generic"] as const;
 export type PresetName = (typeof PRESETS)[number];
@@ -30,7 +31,14 @@ export interface Trust {
   readonly renderTask: (claims: Claims) => string | undefined;
 }
 
-/** What a grant issues. `params` is everything under `issue` that belongs to the issuer itself (audience, scope, claims...). */
+/** A `kind: Target` document, checked: a place at which one kind of credential is made. */
+export interface Target extends OpenTarget {
+  readonly kind: IssuerKind;
+  /** Alike for two loads exactly when nothing of the document changed. */
+  readonly version: string;
+}
+
+/** What a grant issues; `issuer` is the target's name where it is made at one. `params` is everything under `issue` that belongs to the issuer itself (audience, scope, claims...). */
 export interface GrantIssue {
   readonly issuer: string;
   readonly audience: string | undefined;
@@ -76,6 +84,7 @@ export interface Policy {
   readonly trusts: ReadonlyMap<string, Trust>;
   readonly grants: ReadonlyMap<string, Grant>;
   readonly verifiers: ReadonlyMap<string, Verifier>;
+  readonly targets: ReadonlyMap<string, Target>;
   readonly settings: PolicySettings;
   /** Warnings, and lint errors where `lint: warn` or `accept` let them pass. */
   readonly problems: readonly Problem[];

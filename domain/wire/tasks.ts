@@ -43,7 +43,7 @@ export const CredentialsBody = z
     resource: z.string().min(1).max(2048).optional(),
     environment: z.string().min(1).max(256).optional(),
     options: z
-      .record(z.string().regex(/^[a-z][a-z0-9_]{0,63}$/, "expected a name such as public_key"), z.json())
+      .record(z.string().regex(/^[a-z][a-z0-9_]{0,63}$/, "expected a name such as public_key"), z.unknown())
       .optional()
       .meta({ description: "What the issuer takes beside: a public key, a CSR, narrower permissions." }),
   })

@@ -6,7 +6,7 @@ import type { z } from "zod";
 import { compileWhen } from "../../broker/policy/when.ts";
 import { LINT_RULES } from "../../broker/policy/lint.ts";
 import { loadDocuments, runPolicyTests } from "../../broker/policy/load.ts";
-import { issuerCatalog } from "../../issuers/catalog.ts";
+import { issuerCatalog, issuerKinds } from "../../issuers/catalog.ts";
 import { blocksIn, type Block } from "./pages.ts";
 
 const URL = "https://stint.acme.dev";
@@ -15,7 +15,7 @@ const issuers: Readonly<Record<string, z.ZodType>> = Object.fromEntries(
   [...issuerCatalog({ issuer: URL, keys })].map(([kind, { params }]) => [kind, params]),
 );
 /** The examples have days of review: they are judged as of one day, not of every day to come. */
-const context = { stintUrl: URL, issuers, now: Date.parse("2026-11-22T12:00:00Z") };
+const context = { stintUrl: URL, issuers, kinds: issuerKinds, now: Date.parse("2026-11-22T12:00:00Z") };
 
 const yaml = blocksIn("yaml");
 const of = (kind: string): readonly Block[] => yaml.filter(({ info }) => info === `yaml ${kind}`);

@@ -68,7 +68,7 @@ describe("tables of the architecture page", () => {
       [...cell.matchAll(/`:([a-z]+)/g)].map(([, name = ""]) => name),
     );
     // these two belong to the meta place, and stand below the table
-    const meta = ["exporter", "fence", "seen"];
+    const meta = ["exporter", "fence", "seen", "vault", "vaults", "serials", "revoked"];
     expect([...new Set(listed)].toSorted()).toEqual([...used].filter((name) => !meta.includes(name)).toSorted());
     for (const name of [...meta, "unverified", "locks", "ping"]) expect(architecture.text).toContain(`\`:${name}\``);
   });

@@ -11,6 +11,7 @@ import { newOperatorToken } from "../../broker/operators.ts";
 import type { Log } from "../../broker/parts.ts";
 import { ROLES, type Origin, type Role } from "../../broker/services.ts";
 import type { AuditRecord } from "../../domain/audit-event.ts";
+import type { IssuerKind } from "../../domain/target.ts";
 import type { Issuer } from "../../domain/credential.ts";
 import type { Secret } from "../../domain/secret.ts";
 import { systemClock, type Clock } from "../../domain/time.ts";
@@ -24,6 +25,10 @@ export interface BrokerSettings {
   readonly policyDir?: string;
   readonly documents?: string | ((url: string) => string);
   readonly issuers?: readonly Issuer[];
+  /** Kinds for Targets, in place of the catalog. */
+  readonly kinds?: readonly IssuerKind[];
+  /** What `env:NAME` finds. */
+  readonly variables?: Readonly<Record<string, string>>;
   /** Share it to run two brokers on one store, or to start again on what the first left. */
   readonly redis?: TestRedis;
   readonly masterKey?: Buffer;
@@ -77,6 +82,8 @@ export async function startBroker(settings: BrokerSettings = {}): Promise<TestBr
     openAudit: (parts) => (settings.auditDir === undefined ? storeAudit(parts.store, state) : openAuditTrail(settings.auditDir, parts)),
     ...(clock === undefined ? {} : { storeClock: { now: clock, agreed: () => true, offsetMs: () => 0 } }),
     ...(settings.issuers === undefined ? {} : { issuers: settings.issuers }),
+    ...(settings.kinds === undefined ? {} : { kinds: new Map(settings.kinds.map((kind) => [kind.kind, kind])) }),
+    variable: (name) => settings.variables?.[name],
     ...(settings.random === undefined ? {} : { random: settings.random }),
   };
   const broker = await createBroker(options);

@@ -206,6 +206,7 @@ export function memoryServices(clock: Clock): Services {
       check: async (token) => (token.reveal() === CREDENTIAL ? { active: true, tokenType: "Bearer", claims: CLAIMS } : { active: false }),
     },
     tokens: { revoke: async () => undefined },
+    targets: { document: async () => ({ body: Buffer.from("one"), contentType: "text/plain", maxAge: 5 }) },
     statusLists: {
       token: async () => ({ token: "a.b.c", gzipped: gzipSync("a.b.c"), maxAgeSeconds: 30 }),
       uris: async () => ["http://127.0.0.1:8420/status/498612-0"],

@@ -12,6 +12,7 @@ import {
   type RevokeOrder,
 } from "../../domain/credential.ts";
 import { isId, type LeaseId } from "../../domain/ids.ts";
+import type { IssuerKind } from "../../domain/target.ts";
 import { Secret } from "../../domain/secret.ts";
 
 /** Where a call may go wrong. `after`: the target did it and the answer was lost, which the broker cannot tell from `before`. */
@@ -137,3 +138,54 @@ async function alive(path: string): Promise<readonly LeaseId[]> {
   }
   return [...users];
 }
+
+const TestSettings = z.strictObject({ file: z.string(), password: z.templateLiteral(["env:", z.string()]) });
+
+/**
+ * The same file as a kind of target: its settings name the file and a password, its credentials have several members, an asker may
+ * bring a key, and it publishes what was revoked.
+ */
+export const testKind: IssuerKind<z.output<typeof TestSettings>, TestParams> = {
+  kind: "test-file",
+  settings: TestSettings,
+  params: () => TestParams,
+  open({ settings: { file, password } }, ports) {
+    const issuer = fileIssuer(file, () => undefined);
+    return {
+      ...issuer,
+      kind: "test-file",
+      bearer: false,
+      options: z.strictObject({ public_key: z.string().max(100).optional() }),
+      async issue(order, signal) {
+        const admin = await ports.secret(password);
+        const { credential, handle } = await issuer.issue(order, signal);
+        return {
+          credential: {
+            type: "test_role",
+            token: credential.token,
+            member: "password",
+            secrets: { private_key: admin },
+            facts: {
+              username: order.leaseId,
+              role: order.params.role,
+              public_key: String(order.options["public_key"] ?? ""),
+              type: "a lie",
+            },
+          },
+          ...(handle === undefined ? {} : { handle }),
+        };
+      },
+      async revoke(order, signal) {
+        await ports.revoked.add(order.leaseId, order.expiresAt);
+        return issuer.revoke(order, signal);
+      },
+      documents: {
+        list: {
+          contentType: "text/plain",
+          maxAge: 5,
+          read: async () => Buffer.from((await ports.revoked.all()).entries.map(({ serial }) => serial).join("\n")),
+        },
+      },
+    };
+  },
+};

@@ -64,7 +64,10 @@ function tokenFor(route: Route): string | undefined {
 }
 
 function request(route: Route, token: string | undefined, ids: Readonly<Record<string, string>> = ID): Promise<Response> {
-  const path = route.path.replace("{id}", ids[route.path.split("/")[2] ?? ""] ?? "").replace("{code}", "locked");
+  const path = route.path
+    .replace("{id}", ids[route.path.split("/")[2] ?? ""] ?? "")
+    .replace("{code}", "locked")
+    .replace("{target}/{document}", "shop-db/list");
   const headers = token === undefined ? {} : bearer(token);
   if (route.method !== "POST") return http.fetch(path, { method: route.method, headers });
   const form = FORMS[label(route)];

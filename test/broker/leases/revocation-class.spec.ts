@@ -10,6 +10,7 @@ const verifier = (name: string, audience: string, checks: Verifier["checks"]): r
 const policy = (...checks: readonly Verifier["checks"][]): Policy => ({
   version: "test",
   trusts: new Map(),
+  targets: new Map(),
   grants: new Map(),
   problems: [],
   settings: { lint: "error", implicitTaskTtlMs: 1, retentionMs: 1 },

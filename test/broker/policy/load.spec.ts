@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
+import { z } from "zod";
+import type { IssuerKind } from "../../../domain/target.ts";
 import { loadPolicy } from "../../../broker/policy/load.ts";
 import { context, GITHUB, load } from "./support.ts";
 
@@ -14,6 +16,48 @@ const said = (text: string): string[] =>
     .map((one) => `${one.line ?? 0}:${one.column ?? 0} ${one.path ?? ""} ${one.message}${one.help === undefined ? "" : ` (${one.help})`}`);
 const grant = (body: string): string =>
   `${GITHUB}kind: Grant\nname: deploy\nowner: team\nallow: [{ trust: github, claims: { repository_id: "1" } }]\nissue: { issuer: jwt, audience: https://x.test }\n${body}`;
+
+/** A kind of target, as strict as a real one. */
+const shelf: IssuerKind = {
+  kind: "shelf",
+  settings: z.strictObject({ address: z.string() }),
+  params: (settings) => z.strictObject({ role: z.literal(`reader of ${(settings as { readonly address: string }).address}`) }),
+  open: () => {
+    throw new Error("loading opens nothing");
+  },
+};
+
+describe("a target", () => {
+  const kinds = new Map([["shelf", shelf]]);
+  const target = (more: string): string => `kind: Target\nname: db\nowner: team-shop\n${more}\n`;
+  const granting = (more: string): string => `---\n${grant("").replace(/issue: .*/, `issue: { target: db, ttl: 5m${more} }`)}`;
+  it.each([
+    { name: "of no kind", text: target("address: x"), expected: '"issuer" is missing' },
+    { name: "of an unknown kind", text: target("issuer: shelve"), expected: 'there is no issuer "shelve" that is made at targets' },
+    {
+      name: "named as an issuer",
+      text: target("issuer: shelf\naddress: x").replace("name: db", "name: jwt"),
+      expected: '"jwt" is the name of an issuer',
+    },
+    { name: "with an unknown setting", text: target("issuer: shelf\naddress: x\naddres: y"), expected: 'unknown member "addres"' },
+    { name: "without a setting", text: target("issuer: shelf"), expected: '"address" is missing' },
+    {
+      name: "whose grant asks what it does not offer",
+      text: `${target("issuer: shelf\naddress: x")}${granting(", role: admin")}`,
+      expected: "role",
+    },
+  ])("$name is refused with its place", ({ text, expected }) => {
+    const { policy, problems } = load(text, { kinds });
+    expect(policy).toBeUndefined();
+    expect(problems.map(({ message, path }) => `${path ?? ""} ${message}`).join("\n")).toContain(expected);
+    expect(problems.every(({ line }) => line !== undefined)).toBe(true);
+  });
+
+  it("that cannot be used is complained of once, not by each of its grants", () => {
+    const { problems } = load(`${target("issuer: shelf")}${granting("")}`, { kinds });
+    expect(problems.filter(({ severity, rule }) => severity === "error" && rule === undefined)).toHaveLength(1);
+  });
+});
 
 describe("mistakes in documents", () => {
   it.each([
@@ -403,11 +447,13 @@ routes:
 kind: Target
 name: shop-db
 owner: team-shop
-address: postgres://db.acme.dev
+issuer: shelf
+address: db.acme.dev
 `;
   it("loads without a word", () => {
-    const { policy, problems } = load(text);
+    const { policy, problems } = load(text, { kinds: new Map([["shelf", shelf]]) });
     expect(problems).toEqual([]);
+    expect(policy?.targets.get("shop-db")).toMatchObject({ owner: "team-shop", settings: { address: "db.acme.dev" } });
     expect(policy?.grants.get("release")).toMatchObject({
       sensitivity: "critical",
       limits: { active: 2, perHour: 20 },

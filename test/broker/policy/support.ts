@@ -16,6 +16,7 @@ export const context: PolicyContext = {
       claims: z.record(z.string(), z.unknown()).optional(),
     }),
   },
+  kinds: new Map(),
   now: NOW,
 };
 
