@@ -1,6 +1,9 @@
 import { inspect } from "node:util";
-import type { CredentialView, ReleasedView } from "../domain/wire.ts";
+import type { CredentialMaterial, CredentialView, ReleasedView } from "../domain/wire.ts";
 import type { BrokerClient, CallOptions } from "./broker-client.ts";
+import { renderCredential, type CredentialFormat } from "./deliver/formats.ts";
+import type { Place } from "./deliver/login.ts";
+import { keptItsValue, valueOf } from "./deliver/material.ts";
 import { boundTo } from "./proof.ts";
 
 /**
@@ -18,14 +21,14 @@ export class Credential {
   readonly revocation: CredentialView["revocation"];
   /** The latest instant at which anybody may still honour it. */
   readonly deadBy: Date;
-  readonly #value: string;
+  readonly #answer: CredentialView;
   readonly #client: BrokerClient;
   readonly #taskToken: string;
 
   constructor(client: BrokerClient, taskToken: string, view: CredentialView) {
     this.#client = client;
     this.#taskToken = taskToken;
-    this.#value = view.credential.token ?? JSON.stringify(view.credential);
+    this.#answer = view;
     this.leaseId = view.lease_id;
     this.taskId = view.task_id;
     this.grant = view.grant;
@@ -37,27 +40,37 @@ export class Credential {
     this.deadBy = new Date(view.dead_by);
   }
 
-  /** The secret itself. */
+  /** The secret itself: a token where there is one, all members as JSON otherwise. */
   get value(): string {
-    return this.#value;
+    return valueOf(this.#answer.credential);
+  }
+
+  /** All members, secrets among them, by `type`: `host`, `username` and `password` of a database, for example. */
+  get material(): CredentialMaterial {
+    return this.#answer.credential;
+  }
+
+  /** As a tool takes it: `"env"`, `"pgpass"`, `"netrc"`, ... Throws `UnsuitableError` where its kind cannot be written so. */
+  as(format: CredentialFormat, place: Place = {}): string {
+    return renderCredential(format, this.#answer, place);
   }
 
   /** Headers for a request to the resource. Throws TypeError for a bound credential, which needs a proof for each: see `headers`. */
   header(): { readonly authorization: string } {
     if (this.isBound)
       throw new TypeError("this credential is bound to a key: use headers(method, url), which makes a proof for one request");
-    return { authorization: `Bearer ${this.#value}` };
+    return { authorization: `Bearer ${this.value}` };
   }
 
   /** True when it opens nothing without a proof of this client's key (`createClient({ dpop: true })`). */
   get isBound(): boolean {
-    return boundTo(this.#value) !== undefined;
+    return boundTo(this.value) !== undefined;
   }
 
   /** Headers for one request to the resource: with a proof of the key where the credential is bound to one. */
   async headers(method: string, url: string): Promise<{ readonly authorization: string; readonly dpop?: string }> {
     const { prover } = this.#client.connection;
-    return prover === undefined || !this.isBound ? this.header() : await prover.authorize(method.toUpperCase(), url, this.#value);
+    return prover === undefined || !this.isBound ? this.header() : await prover.authorize(method.toUpperCase(), url, this.value);
   }
 
   /** `fetch` with those headers. A resource that asks for its nonce is asked once more with it. */
@@ -76,9 +89,11 @@ export class Credential {
     return ask();
   }
 
-  /** A new credential of the same lease with a later end. This one stays good until its own. */
+  /** The same lease with a later end: a new credential, or the same where it was lengthened at the target. This one stays good until its own end. */
   async renew(options: { readonly ttl?: string | number } = {}): Promise<Credential> {
-    return new Credential(this.#client, this.#taskToken, await this.#client.renew(this.leaseId, this.#taskToken, options));
+    const answer = await this.#client.renew(this.leaseId, this.#taskToken, options);
+    const credential = keptItsValue(answer.credential) ? this.#answer.credential : answer.credential;
+    return new Credential(this.#client, this.#taskToken, { ...answer, credential });
   }
 
   /** Gives the lease back: the credential is of no more use. Twice is success. */

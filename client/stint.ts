@@ -1,12 +1,12 @@
 import type { TaskId } from "../domain/ids.ts";
 import { parseDuration, systemClock, type Clock } from "../domain/time.ts";
 import type { CheckView, OpenedTaskView, WhoamiView } from "../domain/wire.ts";
+import { askOnce } from "./ask.ts";
 import { BrokerClient, type CallOptions, type Speaker } from "./broker-client.ts";
 import type { Connection } from "./call.ts";
 import type { BrokerError } from "./errors.ts";
 import { fetchTrusting } from "./https-fetch.ts";
 import { autoIdentity, type Identity } from "./identity.ts";
-import { credentialOf } from "./credential.ts";
 import { Credential } from "./lease.ts";
 import { Prover } from "./proof.ts";
 import { Task, type CredentialOptions } from "./task.ts";
@@ -58,8 +58,8 @@ export function createClient(options: ClientOptions): Stint {
     request: async (grant, asked = {}) => {
       const { signal, timeoutMs, ...rest } = asked;
       const call = { ...(signal === undefined ? {} : { signal }), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
-      const answer = await broker.exchange(identity, { ...rest, grant }, call);
-      return new Credential(broker, answer.task_token, credentialOf(grant, answer));
+      const answer = await askOnce(broker, identity, { ...rest, grant }, call);
+      return new Credential(broker, answer.task_token, answer);
     },
     whoami: () => broker.whoami(identity),
     canI: (grant) => broker.check(identity, { grant }),

@@ -4,6 +4,7 @@
  */
 export * from "./wire/common.ts";
 export * from "./wire/oauth.ts";
+export * from "./wire/credential.ts";
 export * from "./wire/tasks.ts";
 export * from "./wire/leases.ts";
 export * from "./wire/revocations.ts";

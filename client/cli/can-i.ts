@@ -6,7 +6,7 @@ import { secretVariable, type Context } from "./context.ts";
 import { EXIT, exitCodeOf, UsageError } from "./exit-codes.ts";
 import { fail } from "./fail.ts";
 import { printRecord, type Machine } from "./output.ts";
-import { asked } from "./request.ts";
+import { asked } from "./asked.ts";
 
 interface Options extends Machine {
   readonly asClaims?: string;

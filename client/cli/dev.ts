@@ -3,7 +3,7 @@ import type { Context } from "./context.ts";
 import { DEV_GRANT, writeDevFiles, type DevFiles } from "./dev/files.ts";
 import { devIdentity } from "./dev/identity.ts";
 import { UsageError } from "./exit-codes.ts";
-import { writeSecret } from "./request.ts";
+import { writePrivateFile } from "../deliver/private-file.ts";
 import { note } from "./screen.ts";
 import { runServerSide } from "./server-side.ts";
 
@@ -17,7 +17,7 @@ export async function run(context: Context, options: { readonly port: string; re
   const url = `http://127.0.0.1:${options.port}`;
   const identity = await devIdentity(context.clock);
   const files = await writeDevFiles(options.folder, identity);
-  const renew = async (): Promise<void> => await writeSecret(files.idToken, await identity.token(url));
+  const renew = async (): Promise<void> => await writePrivateFile(files.idToken, await identity.token(url));
   await renew();
   const renewing = setInterval(
     () => void renew().catch((error: unknown) => note(context.screen, `! ${files.idToken}: ${String(error)}`)),

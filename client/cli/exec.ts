@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import type { ReceiptView } from "../../domain/wire.ts";
 import { BrokerError, GoneError } from "../errors.ts";
+import { writePrivateFile } from "../deliver/private-file.ts";
 import { createTask } from "../stint.ts";
 import type { Task, TaskOutcome } from "../task.ts";
 import { span, type Context } from "./context.ts";
@@ -10,7 +11,7 @@ import { start, type Started } from "./exec/child.ts";
 import { Signals } from "./exec/signals.ts";
 import { fail } from "./fail.ts";
 import { deadByText, receiptLine } from "./receipt.ts";
-import { asked, writeSecret, type AskOptions } from "./request.ts";
+import { asked, type AskOptions } from "./asked.ts";
 import { clean, note } from "./screen.ts";
 
 interface Options extends AskOptions {
@@ -89,7 +90,7 @@ async function attend(context: Context, options: Options, task: Task, child: Sta
       : complete(context, task, options.outcome === "auto" ? automatic : options.outcome, skip);
   const [receipt] = await Promise.all([ending, child.drained()]);
   if (receipt !== undefined && options.report !== undefined)
-    await writeSecret(options.report, `${JSON.stringify({ schema: "receipt/v1", ...receipt })}\n`).catch(
+    await writePrivateFile(options.report, `${JSON.stringify({ schema: "receipt/v1", ...receipt })}\n`).catch(
       (error: unknown) => void fail(context.screen, error),
     );
   return ended.code;

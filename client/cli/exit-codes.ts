@@ -1,3 +1,4 @@
+import { UnsuitableError } from "../deliver/unsuitable.ts";
 import { DeniedError, GoneError, IdentityError, InvalidRequestError, LockedError, UnreachableError } from "../errors.ts";
 
 /** CONTRACT section 5. */
@@ -35,7 +36,13 @@ export class CancelledError extends Error {
 
 /** The exit code an error stands for. */
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof UsageError || error instanceof CancelledError || error instanceof InvalidRequestError) return EXIT.usage;
+  if (
+    error instanceof UsageError ||
+    error instanceof CancelledError ||
+    error instanceof UnsuitableError ||
+    error instanceof InvalidRequestError
+  )
+    return EXIT.usage;
   if (error instanceof DeniedError) return EXIT.denied;
   if (error instanceof IdentityError) return EXIT.identity;
   if (error instanceof LockedError) return EXIT.locked;

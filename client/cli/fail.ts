@@ -1,4 +1,5 @@
 import { BrokerError, DeniedError, GoneError, IdentityError, InvalidRequestError, LockedError, UnreachableError } from "../errors.ts";
+import { UnsuitableError } from "../deliver/unsuitable.ts";
 import type { Environment } from "../identity/source.ts";
 import { CancelledError, exitCodeOf, UsageError } from "./exit-codes.ts";
 import { clean, type Screen } from "./screen.ts";
@@ -39,7 +40,7 @@ function debugText(error: Error): string {
 
 function tell(error: unknown, about: string): Story {
   const on = about === "" ? "" : `: ${about}`;
-  if (error instanceof UsageError) return { what: error.message, next: error.next };
+  if (error instanceof UsageError || error instanceof UnsuitableError) return { what: error.message, next: error.next };
   if (error instanceof CancelledError) return { what: error.message };
   if (error instanceof DeniedError)
     return { what: `denied${on} (${error.code})`, why: whyDenied(error), yours: yoursOf(error), next: nextStep(error) };

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { systemCode } from "../errors.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./exit-codes.ts";
-import { writeSecret } from "./request.ts";
+import { writePrivateFile } from "../deliver/private-file.ts";
 import type { Role } from "./roles.ts";
 import { clean, note } from "./screen.ts";
 
@@ -46,7 +46,7 @@ export async function addOperator(file: string, name: string, role: Role): Promi
   const token = newKey("stint_op_");
   const apart = before === "" || before.endsWith("\n") ? before : `${before}\n`;
   await mkdir(dirname(file), { recursive: true });
-  await writeSecret(file, `${apart}${name} ${role} ${hashOf(token)}\n`);
+  await writePrivateFile(file, `${apart}${name} ${role} ${hashOf(token)}\n`);
   return token;
 }
 
@@ -58,6 +58,6 @@ export const hashOf = (key: string): string => `sha256:${createHash("sha256").up
 /** Hands out a new key once: to a file, or to standard output. This is its only copy. */
 export async function hand({ screen }: Context, key: string, out: string | undefined): Promise<void> {
   if (out === undefined) screen.out.write(`${key}\n`);
-  else await writeSecret(out, key);
+  else await writePrivateFile(out, key);
   note(screen, out === undefined ? "  This is shown once: keep it where secrets are kept." : `  written to ${out}`);
 }

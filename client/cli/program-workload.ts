@@ -1,6 +1,6 @@
 import { Option, type Command } from "commander";
 import type { Act } from "./program.ts";
-import { CREDENTIAL_FORMATS } from "./credential-format.ts";
+import { CREDENTIAL_FORMATS } from "../deliver/formats.ts";
 
 /** `--url` and `--timeout`, which every command that talks to a broker takes. */
 export const connected = (command: Command): Command =>
@@ -54,7 +54,14 @@ function defineRequest(program: Command, act: Act): void {
     .argument("<grant>", "the grant's name")
     .option("--environment <name>", "what it is for, where the grant asks")
     .option("--resource <uri>", "what it is for, where the grant asks")
-    .addOption(new Option("--format <format>", "how to write it (default: token)").choices(CREDENTIAL_FORMATS))
+    .addOption(
+      new Option("--format <format>", "how to write it (default: token; json where there is no single one)").choices([
+        ...CREDENTIAL_FORMATS,
+      ]),
+    )
+    .option("--option <name=value>", "what the issuer takes beside: name=value, name=@file, name:=JSON; may be repeated", several)
+    .option("--host <host>", "for netrc, git and docker: where it is for")
+    .option("--username <name>", "for netrc, git and docker: the user name that goes with a token")
     .option("--out <file>", "write it to this file, mode 0600")
     .option("--field <name>", "only this member of the answer")
     .option("--reveal", "print it on a terminal, too")

@@ -15,6 +15,7 @@ import {
   pageOf,
   paging,
 } from "./common.ts";
+import { CredentialMaterial } from "./credential.ts";
 
 /** POST /v1/tasks, with evidence as Bearer. */
 export const OpenTaskBody = z
@@ -57,7 +58,7 @@ export const CredentialView = z
     task_id: WireTaskId,
     grant: z.string(),
     issuer: z.string(),
-    credential: z.looseObject({ type: z.string(), token: z.string().optional(), token_type: z.literal("DPoP").optional() }),
+    credential: CredentialMaterial,
     expires_at: WireTime,
     limited_by: z.enum(LIMITS),
     revocation: z.enum(REVOCATIONS),

@@ -1,7 +1,7 @@
 import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { addOperator, hashOf, newKey } from "../operator-add.ts";
-import { writeSecret } from "../request.ts";
+import { writePrivateFile } from "../../deliver/private-file.ts";
 import { verifierDocument } from "../verifier-add.ts";
 import { DEV_ISSUER, type DevIdentity } from "./identity.ts";
 
@@ -34,9 +34,9 @@ export async function writeDevFiles(folder: string, identity: DevIdentity): Prom
   await mkdir(files.config, { recursive: true, mode: 0o700 });
   await chmod(files.folder, 0o700);
   await rm(files.operators, { force: true });
-  await writeSecret(files.operatorToken, await addOperator(files.operators, "dev", "admin"));
+  await writePrivateFile(files.operatorToken, await addOperator(files.operators, "dev", "admin"));
   const key = newKey("stint_vk_");
-  await writeSecret(files.verifierKey, key);
+  await writePrivateFile(files.verifierKey, key);
   await writeFile(join(files.config, "dev.jwks.json"), JSON.stringify(identity.jwks));
   await writeFile(
     join(files.config, "dev.yaml"),

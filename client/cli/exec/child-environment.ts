@@ -1,6 +1,6 @@
 import { UsageError } from "../exit-codes.ts";
 import { clean } from "../screen.ts";
-import { defaultVariable } from "../credential-format.ts";
+import { defaultVariable } from "../../deliver/variables.ts";
 import type { Environment } from "../../identity/source.ts";
 
 export interface Wish {

@@ -3,7 +3,6 @@ import fc from "fast-check";
 import { Writable } from "node:stream";
 import { stripVTControlCharacters } from "node:util";
 import { credentialHash } from "../../../client/cli/credential-input.ts";
-import { defaultVariable, formatCredential } from "../../../client/cli/credential-format.ts";
 import { childEnvironment, isStripped, parseWishes } from "../../../client/cli/exec/child-environment.ts";
 import { printList, printRecord, type Column } from "../../../client/cli/output.ts";
 import { clean, screenOf, type Screen } from "../../../client/cli/screen.ts";
@@ -94,16 +93,6 @@ describe("what is shown", () => {
       "10:09:12Z",
       "2026-12-01 01:02Z",
     ]);
-  });
-});
-
-describe("a credential in a file's format", () => {
-  it("survives a shell and a dotenv reader whatever is in it", () => {
-    expect(formatCredential("env", "a'b$c", "deploy-prod", {})).toBe("export DEPLOY_PROD_TOKEN='a'\\''b$c'\n");
-    expect(formatCredential("dotenv", 'a"b\\c', "deploy-prod", {})).toBe('DEPLOY_PROD_TOKEN="a\\"b\\\\c"\n');
-    expect(formatCredential("header", "abc", "g", {})).toBe("Authorization: Bearer abc\n");
-    expect(formatCredential("token", "abc", "g", {})).toBe("abc");
-    expect(defaultVariable("2fa-reset")).toBe("_2FA_RESET_TOKEN");
   });
 });
 
