@@ -24,7 +24,7 @@ export interface LoggerOptions {
 /** The process's logger. Pino's only door. */
 export function createLogger(options: LoggerOptions): Logger {
   const clock = options.clock ?? systemClock;
-  const write = options.write ?? toStderr();
+  const sink = options.write === undefined ? toStderr() : { write: options.write, now: () => undefined };
   const render = options.format === "json" ? safeLine : (line: string) => textLine(safeLine(line));
   const base = pino(
     {
@@ -35,24 +35,62 @@ export function createLogger(options: LoggerOptions): Logger {
       // Errors were reduced before: pino's own serializer would fold their causes into one text.
       serializers: { err: (err: unknown) => err },
     },
-    { write: (line: string) => write(render(line)) },
+    { write: (line: string) => sink.write(render(line)) },
   );
-  return wrap(base);
+  return wrap(base, sink.now);
 }
 
-function wrap(inner: Pino): Logger {
+interface Sink {
+  readonly write: (line: string) => void;
+  /** Nothing waits any longer. */
+  readonly now: () => void;
+}
+
+function wrap(inner: Pino, now: Sink["now"]): Logger {
   return {
     debug: (fields, message) => inner.isLevelEnabled("debug") && inner.debug(cleanFields(fields), message),
     info: (fields, message) => inner.isLevelEnabled("info") && inner.info(cleanFields(fields), message),
     warn: (fields, message) => inner.isLevelEnabled("warn") && inner.warn(cleanFields(fields), message),
-    error: (fields, message) => inner.isLevelEnabled("error") && inner.error(cleanFields(fields), message),
-    child: (fields) => wrap(inner.child(cleanFields(fields))),
+    error(fields, message) {
+      if (!inner.isLevelEnabled("error")) return;
+      inner.error(cleanFields(fields), message);
+      now();
+    },
+    child: (fields) => wrap(inner.child(cleanFields(fields)), now),
   };
 }
 
-function toStderr(): (line: string) => void {
+/** Lines wait this long for others: one system call for all of them. Errors and the process's end wait for nothing. */
+const GATHER_MS = 25;
+const GATHERED_CHARACTERS = 32_768;
+
+/** Exported for its spec. `write` takes whole lines. */
+export function gatherLines(write: (lines: string) => void): { readonly add: (line: string) => void; readonly flush: () => void } {
+  let held = "";
+  let timer: NodeJS.Timeout | undefined;
+  const flush = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    const lines = held;
+    held = "";
+    if (lines !== "") write(lines);
+  };
+  return {
+    add(line) {
+      held += line;
+      if (held.length >= GATHERED_CHARACTERS) flush();
+      else timer ??= setTimeout(flush, GATHER_MS);
+    },
+    flush,
+  };
+}
+
+/** A process that exits, throws or is asked to end says all it had to say; only what kills it at once takes the last 25 ms. */
+function toStderr(): Sink {
   const stderr = destination({ dest: 2, sync: true });
-  return (line) => void stderr.write(line);
+  const lines = gatherLines((text) => void stderr.write(text));
+  process.on("exit", lines.flush);
+  return { write: lines.add, now: lines.flush };
 }
 
 /** `12:00:00.000 info  lease activated  leaseId=lease_... issuer=jwt` */

@@ -72,11 +72,26 @@ function cleanValue(value: unknown, depth: number): unknown {
   if (depth >= DEEPEST) return "[deeper]";
   if (Array.isArray(value)) return value.slice(0, MOST_MEMBERS).map((item) => cleanValue(item, depth + 1));
   const clean: Record<string, unknown> = {};
-  for (const [name, member] of Object.entries(value).slice(0, MOST_MEMBERS)) {
-    const hidden = member !== undefined && SECRET_FIELDS.has(name.toLowerCase().replace(/[-_]/g, ""));
-    clean[name] = hidden ? REDACTED : cleanValue(member, depth + 1);
+  const members = value as Readonly<Record<string, unknown>>;
+  let count = 0;
+  for (const name of Object.keys(value)) {
+    if ((count += 1) > MOST_MEMBERS) break;
+    const member = members[name];
+    clean[name] = member !== undefined && isSecretName(name) ? REDACTED : cleanValue(member, depth + 1);
   }
   return clean;
+}
+
+/** Names of fields come from our own code and are few; what a caller named is looked at anew once there are too many. */
+const KNOWN_NAMES = new Map<string, boolean>();
+const MOST_KNOWN = 1000;
+
+function isSecretName(name: string): boolean {
+  let secret = KNOWN_NAMES.get(name);
+  if (secret !== undefined) return secret;
+  secret = SECRET_FIELDS.has(name.toLowerCase().replace(/[-_]/g, ""));
+  if (KNOWN_NAMES.size < MOST_KNOWN) KNOWN_NAMES.set(name, secret);
+  return secret;
 }
 
 /** Only what is known to be harmless: a client library's error carries the command, with its arguments. */

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
 import { Secret } from "../../../domain/secret.ts";
-import { createLogger, type Logger, type LoggerOptions } from "../../../broker/telemetry/logger.ts";
+import { createLogger, gatherLines, type Logger, type LoggerOptions } from "../../../broker/telemetry/logger.ts";
 
 const JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl";
 
@@ -113,5 +115,40 @@ describe("what a caller sends, in a log line", () => {
     for (let n = 0; n < 1000; n += 1) deep = { deep };
     log.info({ text: "x".repeat(1_000_000), deep, wide: Array.from({ length: 100_000 }, () => 1) }, "much");
     expect(lines[0]?.length).toBeLessThan(5000);
+  });
+});
+
+describe("lines for stderr", () => {
+  it("wait a moment for others, in order, and not without end", async () => {
+    const written: string[] = [];
+    const lines = gatherLines((text) => written.push(text));
+    lines.add("a\n");
+    lines.add("b\n");
+    expect(written).toEqual([]);
+    lines.flush();
+    lines.flush();
+    expect(written).toEqual(["a\nb\n"]);
+    lines.add("x".repeat(32_768));
+    expect(written.length).toBe(2);
+    lines.add("c\n");
+    await new Promise<void>((resolve) => {
+      const look = setInterval(() => written.length === 3 && (clearInterval(look), resolve()), 5);
+    });
+    expect(written[2]).toBe("c\n");
+  });
+
+  const said = (code: string): string => {
+    const logger = JSON.stringify(join(import.meta.dirname, "../../../broker/telemetry/logger.js"));
+    const program = `import { createLogger } from ${logger}; const log = createLogger({ level: "info", format: "json" }); ${code}`;
+    return spawnSync(process.execPath, ["--input-type=module", "-e", program], { encoding: "utf8" }).stderr;
+  };
+
+  it.each([
+    ["exits", 'log.info({}, "last words"); process.exit(3);'],
+    ["throws", 'log.info({}, "last words"); throw new Error("lost");'],
+    ["ends by itself", 'log.info({}, "last words");'],
+    ["is killed behind an error", 'log.info({}, "last words"); log.error({}, "bad"); process.kill(process.pid, "SIGKILL");'],
+  ])("are all there when the process %s", (_how, code) => {
+    expect(said(code)).toContain("last words");
   });
 });
