@@ -4,6 +4,15 @@ import type { HolderKey, ProofUse } from "./possession.ts";
 /** Verified claims of evidence: plain JSON, parsed with duplicate members refused. */
 export type Claims = Readonly<Record<string, unknown>>;
 
+const TEXTS = new WeakMap<Claims, string>();
+
+/** Claims as JSON text. A request needs it several times: made once. Claims are never changed. */
+export function claimsText(claims: Claims): string {
+  let text = TEXTS.get(claims);
+  if (text === undefined) TEXTS.set(claims, (text = JSON.stringify(claims)));
+  return text;
+}
+
 /** How often, and until when, a piece of evidence may still be used; the store counts (CORE, Evidence). */
 export interface EvidenceUse {
   /**

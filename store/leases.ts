@@ -1,6 +1,7 @@
 import { StintError } from "../domain/errors.ts";
 import { bucketOfId, bucketOfSubject, instantOf, newId, subjectBits } from "../domain/ids.ts";
 import type { LimitedBy } from "../domain/lease.ts";
+import { claimsText } from "../domain/principal.ts";
 import type { DueLease, LeaseStore, OpenOrder, OpenReply } from "./api.ts";
 import { denialArgs, evidenceArgs, idempotencyArgs, refused, valueHash } from "./arguments.ts";
 import { dueBuckets, countLeases } from "./due.ts";
@@ -132,8 +133,12 @@ async function open(runner: Runner, order: OpenOrder): Promise<OpenReply> {
       idem_body: order.idempotency?.body ?? "",
       replay: order.replay ?? "",
       said: JSON.stringify(order.audit),
-      task_said: JSON.stringify({ ...order.audit, action: "task.opened", grant: undefined, rule: undefined, issuer: undefined }),
-      ...denialArgs(order.denial, order.audit, order.retentionMs),
+      claims: claimsText(principal.claims),
+      denial: bare(order.denial.id),
+      denial_at: order.denial.at,
+      denial_route: order.denial.route,
+      denial_trace: order.denial.traceId,
+      retention: order.retentionMs,
     }),
   );
   if (reply[0] === "superseded") return { outcome: "superseded", mark: Number(reply[1]), keyWithdrawn: reply[2] === "key" };

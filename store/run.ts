@@ -1,4 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { Cluster } from "ioredis";
 import { StintError } from "../domain/errors.ts";
 import type { StoreClock } from "./api.ts";
 import type { RedisClient } from "./connect.ts";
@@ -26,27 +27,69 @@ const PASSING =
 /** A runner over one connection; its scripts are read once. */
 export function createRunner(client: RedisClient, clock: StoreClock): Runner {
   const scripts = loadScripts();
-  const evaluate = async (script: LoadedScript, place: Place, args: readonly (string | number)[]): Promise<unknown> => {
-    const key = placeKey(place);
+  const together = gathered(client);
+  const evaluate = async (script: LoadedScript, place: Place, args: readonly string[]): Promise<unknown> => {
+    const [key, never] = keysOf(place);
     try {
-      return await client.evalsha(script.sha1, 2, key, neverKey(place), ...args);
+      together();
+      return await client.evalsha(script.sha1, 2, key, never, ...args);
     } catch (error) {
       if (!(error instanceof Error) || !error.message.startsWith("NOSCRIPT")) throw error;
-      return await client.eval(script.text, 2, key, neverKey(place), ...args);
+      return await client.eval(script.text, 2, key, never, ...args);
     }
   };
   return {
     client,
     clock,
-    run: (name, place, args) => {
+    run(name, place, args) {
       const script = scripts.get(name);
       if (script === undefined) throw new StintError("server_error", `no script ${name}`);
-      const given: Readonly<Record<string, string | number>> = args;
-      const values: (string | number)[] = [Math.floor(clock.now()), clock.agreed() ? 1 : 0];
-      for (const arg of script.names) values.push(given[arg] ?? "");
-      return persist(() => evaluate(script, place, values));
+      const given = pack(script, Math.floor(clock.now()), clock.agreed(), args);
+      return persist(() => evaluate(script, place, given));
     },
     ask: (work) => persist(() => work(client)),
+  };
+}
+
+/** The arguments as they travel: one JSON array, and the raw ones behind it. */
+function pack(script: LoadedScript, now: number, agreed: boolean, args: Readonly<Record<string, string | number>>): readonly string[] {
+  const together: (string | number)[] = [now, agreed ? 1 : 0];
+  for (const name of script.packed) together.push(args[name] ?? "");
+  let text = JSON.stringify(together);
+  // half a surrogate pair has no UTF-8, and Redis's JSON will not read it
+  if (text.includes("\\ud"))
+    text = JSON.stringify(together.map((value) => (typeof value === "string" ? Buffer.from(value).toString() : value)));
+  const all = [text];
+  for (const name of script.raw) all.push(String(args[name] ?? ""));
+  return all;
+}
+
+const KEYS = new Map<Place, readonly [string, string]>();
+
+/** The two keys that every script of a place declares. */
+function keysOf(place: Place): readonly [string, string] {
+  let keys = KEYS.get(place);
+  if (keys === undefined) KEYS.set(place, (keys = [placeKey(place), neverKey(place)]));
+  return keys;
+}
+
+/**
+ * Holds back what is written to Redis until the requests that arrived together have all been looked at: one system call for all of
+ * them. A Cluster's connections are its own affair.
+ */
+function gathered(client: RedisClient): () => void {
+  if (client instanceof Cluster) return () => undefined;
+  let held = false;
+  return () => {
+    if (held) return;
+    const { stream } = client;
+    if (stream === undefined || stream.destroyed) return;
+    held = true;
+    stream.cork();
+    setImmediate(() => {
+      held = false;
+      stream.uncork();
+    });
   };
 }
 
@@ -70,8 +113,9 @@ function unavailable(error: unknown, message: string): StintError {
   return new StintError("store_unavailable", full, { retryAfterSeconds: 2 }, { cause: error });
 }
 
-/** A script's reply as a list of texts. */
+/** A script's reply as a list of texts; one text is a line each. */
 export function texts(reply: unknown): readonly string[] {
+  if (typeof reply === "string") return reply.split("\n");
   if (!Array.isArray(reply)) throw new StintError("store_unavailable", "the store answered in a shape this version does not know");
   return reply.map((part) => (part === null ? "" : String(part)));
 }

@@ -1,14 +1,15 @@
 import { hash } from "node:crypto";
 import { readFileSync } from "node:fs";
 
-type ArgKind = "number" | "text";
+/** `raw` texts are JSON already, or long: they travel by themselves. All others share one argument. */
+type ArgKind = "number" | "text" | "raw";
 interface Script {
   /** `any`: runs when memory is full too (ending must); `none`: writes nothing; `room`: refused when memory is full. */
   readonly writes: "any" | "none" | "room";
   readonly args: Readonly<Record<string, ArgKind>>;
 }
 
-const AUDITED_DENIAL = { denial: "text", denial_body: "text", denied: "text", retention: "number" } as const;
+const AUDITED_DENIAL = { denial: "text", denial_body: "raw", denied: "raw", retention: "number" } as const;
 const EVIDENCE = {
   evidence: "text",
   evidence_max: "number",
@@ -19,8 +20,8 @@ const EVIDENCE = {
 } as const;
 
 /**
- * Every script and its arguments, in order. Each also gets `now` and `agreed` first. The loader makes them locals of the same
- * names, so a script and this table cannot disagree.
+ * Every script and its arguments. Each also gets `now` and `agreed`. The loader makes them locals of the same names, so a script and
+ * this table cannot disagree.
  */
 export const SCRIPTS = {
   "open-lease": {
@@ -53,12 +54,16 @@ export const SCRIPTS = {
       idem: "text",
       idem_body: "text",
       replay: "text",
-      said: "text",
-      task_said: "text",
-      ...AUDITED_DENIAL,
+      said: "raw",
+      claims: "raw",
+      denial: "text",
+      denial_at: "number",
+      denial_route: "text",
+      denial_trace: "text",
+      retention: "number",
     },
   },
-  "activate-lease": { writes: "room", args: { id: "text", handle: "text", name: "text", said: "text", ended: "text" } },
+  "activate-lease": { writes: "room", args: { id: "text", handle: "text", name: "text", said: "raw", ended: "raw" } },
   "renew-lease": {
     writes: "room",
     args: {
@@ -71,19 +76,19 @@ export const SCRIPTS = {
       status: "number",
       idem: "text",
       idem_body: "text",
-      said: "text",
+      said: "raw",
       ...AUDITED_DENIAL,
     },
   },
   "replace-handle": { writes: "any", args: { id: "text", from: "text", to: "text" } },
   "read-lease": { writes: "none", args: { id: "text" } },
   "is-live": { writes: "none", args: { id: "text", key: "text" } },
-  "end-lease": { writes: "any", args: { id: "text", by: "text", said: "text" } },
+  "end-lease": { writes: "any", args: { id: "text", by: "text", said: "raw" } },
   "claim-due": { writes: "any", args: { limit: "number", calls: "number", hide: "number" } },
   "claim-lease": { writes: "any", args: { id: "text", hide: "number" } },
   "settle-lease": { writes: "any", args: { id: "text", epoch: "number", how: "text" } },
   "postpone-lease": { writes: "any", args: { id: "text", epoch: "number", delay: "number", reason: "text", stuck: "number" } },
-  "force-lease": { writes: "any", args: { id: "text", reason: "text", said: "text" } },
+  "force-lease": { writes: "any", args: { id: "text", reason: "text", said: "raw" } },
   "open-task": {
     writes: "room",
     args: {
@@ -102,8 +107,8 @@ export const SCRIPTS = {
       ...EVIDENCE,
       idem: "text",
       idem_body: "text",
-      said: "text",
-      joined_said: "text",
+      said: "raw",
+      joined_said: "raw",
       ...AUDITED_DENIAL,
     },
   },
@@ -111,44 +116,44 @@ export const SCRIPTS = {
   "heartbeat-task": { writes: "any", args: { id: "text" } },
   "end-task": {
     writes: "any",
-    args: { id: "text", by: "text", outcome: "text", cursor: "text", with_parent: "number", retention: "number", said: "text" },
+    args: { id: "text", by: "text", outcome: "text", cursor: "text", with_parent: "number", retention: "number", said: "raw" },
   },
   "finish-task": { writes: "any", args: { id: "text", retention: "number" } },
-  mark: { writes: "any", args: { scope: "text", mark: "number", again: "number", said: "text" } },
+  mark: { writes: "any", args: { scope: "text", mark: "number", again: "number", said: "raw" } },
   "end-marked": {
     writes: "any",
-    args: { subject: "text", place: "number", name: "text", mark: "number", limit: "number", cursor: "text", said: "text" },
+    args: { subject: "text", place: "number", name: "text", mark: "number", limit: "number", cursor: "text", said: "raw" },
   },
   "register-lock": { writes: "any", args: { id: "text", body: "text" } },
-  "set-lock": { writes: "any", args: { scope: "text", body: "text", said: "text" } },
-  "remove-lock": { writes: "any", args: { scope: "text", id: "text", said: "text" } },
+  "set-lock": { writes: "any", args: { scope: "text", body: "text", said: "raw" } },
+  "remove-lock": { writes: "any", args: { scope: "text", id: "text", said: "raw" } },
   "record-denial": {
     writes: "room",
     args: {
       denial: "text",
       subject: "text",
-      denial_body: "text",
-      said: "text",
+      denial_body: "raw",
+      said: "raw",
       retention: "number",
       code: "text",
       message: "text",
       ...EVIDENCE,
     },
   },
-  "append-audit": { writes: "any", args: { once: "text", said: "text" } },
-  "set-hold": { writes: "any", args: { hold: "number", generation: "number", said: "text" } },
-  "create-revocation": { writes: "any", args: { id: "text", job: "text", at: "number", retention: "number" } },
+  "append-audit": { writes: "any", args: { once: "text", said: "raw" } },
+  "set-hold": { writes: "any", args: { hold: "number", generation: "number", said: "raw" } },
+  "create-revocation": { writes: "any", args: { id: "text", job: "raw", at: "number", retention: "number" } },
   "append-revocation": {
     writes: "any",
-    args: { id: "text", state: "text", matched: "number", ended: "number", in_force_at: "number", endings: "text", retention: "number" },
+    args: { id: "text", state: "text", matched: "number", ended: "number", in_force_at: "number", endings: "raw", retention: "number" },
   },
   "claim-answer": { writes: "any", args: { key: "text", body: "text", holder: "text" } },
-  "keep-answer": { writes: "any", args: { key: "text", body: "text", answer: "text" } },
+  "keep-answer": { writes: "any", args: { key: "text", body: "text", answer: "raw" } },
   "lock-exporter": { writes: "any", args: { holder: "text", ttl: "number" } },
   "unlock-exporter": { writes: "any", args: { holder: "text" } },
-  "note-uses": { writes: "room", args: { uses: "text", said: "text" } },
-  "note-dead": { writes: "room", args: { kind: "text", id: "text", said: "text" } },
-  "note-seen": { writes: "room", args: { verifier: "text", notes: "text", max: "number", keep: "number" } },
+  "note-uses": { writes: "room", args: { uses: "raw", said: "raw" } },
+  "note-dead": { writes: "room", args: { kind: "text", id: "text", said: "raw" } },
+  "note-seen": { writes: "room", args: { verifier: "text", notes: "raw", max: "number", keep: "number" } },
   "swap-secret": { writes: "any", args: { target: "text", name: "text", from: "text", to: "text" } },
   "revoke-serial": { writes: "any", args: { target: "text", serial: "text", keep_until: "number" } },
 } as const satisfies Record<string, Script>;
@@ -162,7 +167,10 @@ export type ScriptArgs<N extends ScriptName> = {
 export interface LoadedScript {
   readonly text: string;
   readonly sha1: string;
-  readonly names: readonly string[];
+  /** Arguments that travel together, behind `now` and `agreed`, as one JSON array: a command's cost is in their number. */
+  readonly packed: readonly string[];
+  /** Arguments that travel by themselves, behind it. */
+  readonly raw: readonly string[];
 }
 
 const read = (file: string): string => readFileSync(new URL(`./lua/${file}.lua`, import.meta.url), "utf8");
@@ -170,12 +178,16 @@ const FLAGS = { any: "allow-oom", none: "no-writes", room: "" } as const;
 
 function load(name: ScriptName, lib: string): LoadedScript {
   const { writes, args } = SCRIPTS[name];
-  const kinds: Readonly<Record<string, ArgKind>> = { now: "number", agreed: "number", ...args };
-  const names = Object.keys(kinds);
-  const locals = names.map((arg, index) => `local ${arg} = ${kinds[arg] === "number" ? "tonumber" : ""}(ARGV[${index + 1}])`);
+  const kinds: Readonly<Record<string, ArgKind>> = args;
+  const packed = Object.keys(kinds).filter((arg) => kinds[arg] !== "raw");
+  const raw = Object.keys(kinds).filter((arg) => kinds[arg] === "raw");
+  const locals = [
+    `local ${["now", "agreed", ...packed].join(", ")} = unpack(cjson.decode(ARGV[1]))`,
+    ...raw.map((arg, index) => `local ${arg} = ARGV[${index + 2}]`),
+  ];
   const flags = FLAGS[writes];
   const text = [`#!lua${flags === "" ? "" : ` flags=${flags}`}`, lib, ...locals, read(name)].join("\n");
-  return { text, sha1: hash("sha1", text, "hex"), names: names.slice(2) };
+  return { text, sha1: hash("sha1", text, "hex"), packed, raw };
 }
 
 /** All scripts, with their SHA-1. Read once, when a store is opened. */

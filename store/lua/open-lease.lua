@@ -3,18 +3,35 @@
 read_facts()
 local at = instant(now, agreed)
 
+-- What is only written when something is refused, or when a task is opened, is put together then.
+local function denial_body(code, message)
+  local facts_of = { at = denial_at, id = "den_" .. denial, grant = grant, route = denial_route, traceId = denial_trace, view = { code = code, message = message or "" } }
+  local who = cjson.encode({ trust = trust, subject = subject, workload = workload })
+  return string.sub(cjson.encode(facts_of), 1, -2) .. ',"principal":' .. string.sub(who, 1, -2) .. ',"claims":' .. claims .. "}}"
+end
+
+local function said_of(change)
+  local facts_of = cjson.decode(said)
+  for name, value in pairs(change) do facts_of[name] = value end
+  return facts_of
+end
+
 local function refuse(code, message, number, text)
+  local denied = cjson.encode(said_of({ action = "request.denied", decision = "deny", denial = "den_" .. denial }))
   -- whoever holds evidence of another's key can neither use it nor use it up
-  if deny(at, denial, subject, denial_body, denied, retention, code, message) and code ~= "binding_mismatch" then count_refusal(evidence, evidence_max, evidence_ttl) end
+  if deny(at, denial, subject, denial_body(code, message), denied, retention, code, message) and code ~= "binding_mismatch" then count_refusal(evidence, evidence_max, evidence_ttl) end
   save_facts()
   return { "refused", code, message or "", number or 0, text or "" }
 end
+
+-- One text, a line each: JSON has no line breaks, and a list costs its reader more.
+local function opened_reply(lease, task, limit, new_task) return table.concat({ "opened", lease, task, limit, new_task }, "\n") end
 
 -- Our own earlier call, whose reply was lost. What has ended since must not be answered with a credential.
 local known = read_lease(id)
 if known then
   if marked(known) or (known[STATE] ~= "p" and known[STATE] ~= "a") or known[EXPIRES] <= at then return refuse("lease_ended", nil, 0, id) end
-  return { "opened", redis.call("GET", lease_key(id)), redis.call("GET", task_key(known[TASK])), known[EXPIRES] < opened + ttl and "task" or limited_by, 0 }
+  return opened_reply(redis.call("GET", lease_key(id)), redis.call("GET", task_key(known[TASK])), known[EXPIRES] < opened + ttl and "task" or limited_by, 0)
 end
 
 if proof_used(proof, id) then return refuse("invalid_dpop_proof") end
@@ -52,19 +69,21 @@ local unfit = evidence_refusal(evidence, evidence_max, evidence_key)
 if unfit then return refuse(unfit) end
 
 -- The task: named, implicit (joined or opened), or the request's own.
-local task, task_is_new = nil, false
+local task, task_text, task_is_new = nil, nil, false
 local task_id = task_ref
 if task_kind == "implicit" then
   local joined = redis.call("GET", P .. ":tk:" .. task_hash)
   if joined then
-    local found = read_task(joined)
+    local text = redis.call("GET", task_key(joined))
+    local found = text and cjson.decode(text)
     if found and at < math.max(found.expiresAt, found.openedAt + task_ttl) then
       if found.state ~= "open" or found.expiresAt <= at then return refuse("task_ended", nil, 0, joined) end
-      task, task_id = found, joined
+      task, task_text, task_id = found, text, joined
     end
   end
 elseif task_kind == "task" then
-  task = read_task(task_ref)
+  task_text = redis.call("GET", task_key(task_ref))
+  task = task_text and cjson.decode(task_text)
   if not task or task.subject ~= subject then return refuse("task_ended", nil, 0, task_ref) end
   if task.state ~= "open" or task.expiresAt <= at then return refuse("task_ended", nil, 0, task_ref) end
 end
@@ -123,7 +142,11 @@ set_fact(lease[STATE], facts[lease[STATE]] + 1)
 if idem ~= "" then
   redis.call("SET", P .. ":i:" .. idem, cjson.encode({ body = idem_body, lease = id, limited_by = limit, replay = replay }), "PX", 86400000)
 end
-if task_is_new then record(at, task_said, { task = "task_" .. task_id, expires_at = task.expiresAt }) end
+if task_is_new then
+  local opening = said_of({ action = "task.opened" })
+  opening.grant, opening.rule, opening.issuer = nil, nil, nil
+  record(at, cjson.encode(opening), { task = "task_" .. task_id, expires_at = task.expiresAt })
+end
 record(at, said, { task = "task_" .. task_id, lease = "lease_" .. id, expires_at = expires, limited_by = limit })
 save_facts()
-return { "opened", packed, cjson.encode(task), limit, task_is_new and 1 or 0 }
+return opened_reply(packed, task_is_new and cjson.encode(task) or task_text, limit, task_is_new and 1 or 0)
