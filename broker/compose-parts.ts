@@ -27,6 +27,7 @@ import { loadDocuments } from "./policy/load.ts";
 import { createStatusLists } from "./status-list/service.ts";
 import { resealTargets } from "./targets/reseal.ts";
 import { IssuerRegistry } from "./targets/registry.ts";
+import { taskSignatures } from "./tasks/signature.ts";
 import { ownSignatures } from "./tokens/own-signatures.ts";
 
 /** What a broker is made from, once the environment has been read. */
@@ -158,6 +159,7 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
       (await rotation.reseal(by)) + (await resealHandles(store, sealer, log)) + (await resealTargets(store.targets, sealer, log)),
     audit,
     hold,
+    taskSignatures: taskSignatures(keys),
     proofs: createProofs({ url, masterKeys: options.masterKeys, clock: now }),
     compile,
     problems: () => holder.problems(),

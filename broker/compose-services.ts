@@ -27,6 +27,7 @@ import { createSweeper, type Sweeper } from "./sweeper/sweep.ts";
 import type { IssuerRegistry } from "./targets/registry.ts";
 import { createTargets } from "./targets/service.ts";
 import { createTasks } from "./tasks/service.ts";
+import type { TaskSignatures } from "./tasks/signature.ts";
 import { createTaskTokens } from "./tasks/token.ts";
 import { createIntrospection, createTokens } from "./tokens.ts";
 import { createVerifiers } from "./verifiers.ts";
@@ -42,6 +43,7 @@ export interface Foundations {
   readonly hold: Hold;
   readonly proofs: ProofService;
   readonly registry: IssuerRegistry;
+  readonly taskSignatures: TaskSignatures;
   readonly compile: CompileDocuments;
   readonly problems: () => readonly Problem[];
   readonly draining: () => boolean;
@@ -60,7 +62,7 @@ export interface Works {
 /** Makes the services over their parts; nothing runs yet. */
 export function composeServices(parts: Parts, foundations: Foundations): Works {
   const { audit, hold, keys, rotation } = foundations;
-  const taskTokens = createTaskTokens({ url: parts.url, signatures: parts.signatures, clock: parts.now });
+  const taskTokens = createTaskTokens({ url: parts.url, signatures: foundations.taskSignatures, clock: parts.now });
   const unverified = createUnverified(parts);
   const identify = createIdentify(parts, taskTokens, unverified);
   const revocations = createRevocations(parts, taskTokens);

@@ -6,7 +6,8 @@ import type { Unverified } from "./denials/unverified.ts";
 import { provenHolder, provenKey, withKey } from "./dpop/possession.ts";
 import type { Parts } from "./parts.ts";
 import type { Origin } from "./services.ts";
-import { looksLikeTaskToken, requireCarriable, type TaskTokens } from "./tasks/token.ts";
+import { looksLikeTaskToken } from "./tasks/signature.ts";
+import { requireCarriable, type TaskTokens } from "./tasks/token.ts";
 
 /** Who presents evidence, and until when a token of our own vouches for it. */
 export interface Identified {

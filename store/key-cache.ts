@@ -2,7 +2,7 @@ import type { KeyObject } from "node:crypto";
 import type { Clock } from "../domain/time.ts";
 import { StintError } from "../domain/errors.ts";
 import type { KeyDocuments } from "./key-documents.ts";
-import { importPrivate, importPublic } from "./key-material.ts";
+import { importPrivate, importPublic, importTaskSecret } from "./key-material.ts";
 import { EMPTY, parseKeySet, type KeyAlgorithm, type KeySet, type StoredKey } from "./key-set.ts";
 import type { Sealer } from "./sealing.ts";
 
@@ -28,12 +28,18 @@ const LAST_KNOWN_MS = 600_000;
 /** An unknown `kid` is the caller's word: it makes us look at most this often. */
 const COOLDOWN_MS = 1_000;
 
+interface Imported {
+  readonly publicKey: KeyObject;
+  privateKey: KeyObject | undefined;
+  taskSecret: KeyObject | undefined;
+}
+
 /** What this process knows of the signing keys: what the store held a moment ago, and the keys imported from it. */
 export class KeyCache {
   readonly #documents: KeyDocuments;
   readonly #sealer: Sealer;
   readonly #clock: Clock;
-  readonly #imported = new Map<string, { publicKey: KeyObject; privateKey: KeyObject | undefined }>();
+  readonly #imported = new Map<string, Imported>();
   #held: (VersionedSet & { readonly readAt: number }) | undefined;
   #reading: Promise<VersionedSet> | undefined;
   #adopted = 0;
@@ -120,10 +126,16 @@ export class KeyCache {
     return { kid: key.kid, alg: key.alg, publicKey: imported.publicKey, privateKey: imported.privateKey };
   }
 
-  #import(key: StoredKey): { publicKey: KeyObject; privateKey: KeyObject | undefined } {
+  /** The secret that signs task tokens in the key's time. */
+  taskSecret(key: StoredKey): KeyObject | undefined {
+    const imported = this.#import(key);
+    return (imported.taskSecret ??= importTaskSecret(key, this.#sealer));
+  }
+
+  #import(key: StoredKey): Imported {
     let imported = this.#imported.get(key.kid);
     if (imported === undefined) {
-      imported = { publicKey: importPublic(key), privateKey: undefined };
+      imported = { publicKey: importPublic(key), privateKey: undefined, taskSecret: undefined };
       this.#imported.set(key.kid, imported);
     }
     return imported;

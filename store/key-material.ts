@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey, createSecretKey, generateKeyPair, randomBytes, type KeyObject } from "node:crypto";
 import { promisify } from "node:util";
 import { calculateJwkThumbprint } from "jose";
 import { StintError } from "../domain/errors.ts";
@@ -18,8 +18,9 @@ export async function makeKey(alg: KeyAlgorithm, activeAt: number, now: number, 
   const publicJwk: Record<string, string> = Object.fromEntries(members);
   const kid = await calculateJwkThumbprint(publicJwk, "sha256");
   const sealed = sealer.seal("signing-key", kid, new Secret(privateKey.export({ format: "pem", type: "pkcs8" }).toString()));
+  const task = alg === "ES256" ? sealer.seal("task-secret", kid, new Secret(randomBytes(32).toString("base64url"))) : null;
   const noted = activeAt <= now ? "active" : "announced";
-  return { kid, alg, public: publicJwk, sealed, createdAt: now, activeAt, retiredAt: null, withdrawnAt: null, noted };
+  return { kid, alg, public: publicJwk, sealed, task, createdAt: now, activeAt, retiredAt: null, withdrawnAt: null, noted };
 }
 
 function keyPair(alg: KeyAlgorithm): Promise<{ readonly publicKey: KeyObject; readonly privateKey: KeyObject }> {
@@ -34,6 +35,12 @@ export const importPublic = (key: StoredKey): KeyObject => createPublicKey({ key
 export function importPrivate(key: StoredKey, sealer: Sealer): KeyObject {
   if (key.sealed === null) throw new StintError("server_error", `The private part of signing key ${key.kid} was destroyed.`);
   return createPrivateKey(sealer.open("signing-key", key.kid, key.sealed).reveal());
+}
+
+/** Opens the secret that signs task tokens; undefined where there is none (any more). Throws `server_error` when no master key opens it. */
+export function importTaskSecret(key: StoredKey, sealer: Sealer): KeyObject | undefined {
+  if (key.task === null) return undefined;
+  return createSecretKey(Buffer.from(sealer.open("task-secret", key.kid, key.task).reveal(), "base64url"));
 }
 
 /** The key as a JWKS shows it. */

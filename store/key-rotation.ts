@@ -82,7 +82,10 @@ export class KeyRotation {
       }
       return next;
     });
-    for (const key of set.keys) if (key.sealed !== null) this.#cache.signing(key);
+    for (const key of set.keys) {
+      if (key.sealed !== null) this.#cache.signing(key);
+      this.#cache.taskSecret(key);
+    }
   }
 
   /** Announces the next key of each algorithm (or of the one named), unless one is announced already. */
@@ -137,16 +140,17 @@ export class KeyRotation {
     return next;
   }
 
-  /** Seals every private part under the first master key. Returns how many were under another. */
+  /** Seals every private part and task secret under the first master key. Returns how many were under another. */
   async reseal(by: string): Promise<number> {
     const { sealer } = this.#options;
     let count = 0;
     await this.#change(async (current) => {
-      const keys = current.keys.map((key) =>
-        key.sealed === null || !sealer.needsReseal(key.sealed)
-          ? key
-          : { ...key, sealed: sealer.seal("signing-key", key.kid, sealer.open("signing-key", key.kid, key.sealed)) },
-      );
+      const anew = (purpose: "signing-key" | "task-secret", kid: string, sealed: string | null): string | null =>
+        sealed === null || !sealer.needsReseal(sealed) ? sealed : sealer.seal(purpose, kid, sealer.open(purpose, kid, sealed));
+      const keys = current.keys.map((key) => {
+        const [sealed, task] = [anew("signing-key", key.kid, key.sealed), anew("task-secret", key.kid, key.task)];
+        return sealed === key.sealed && task === key.task ? key : { ...key, sealed, task };
+      });
       count = keys.filter((key, index) => key !== current.keys[index]).length;
       if (count === 0) return current;
       return { ...current, keys, owed: [...current.owed, { action: "seal.rotated", principal: by, key_id: sealer.keyId, keys: count }] };

@@ -38,6 +38,8 @@ const StoredKey = z.strictObject({
   public: z.record(z.string(), z.string()),
   /** The private key (PKCS #8), sealed; null once it was destroyed. */
   sealed: z.string().nullable(),
+  /** Of ES256 keys: the secret that signs task tokens in the key's time, sealed. Kept until the key leaves the JWKS: tokens outlive its signing. */
+  task: z.string().nullable(),
   createdAt: z.number(),
   activeAt: z.number(),
   retiredAt: z.number().nullable(),
@@ -48,14 +50,14 @@ const StoredKey = z.strictObject({
 export type StoredKey = z.infer<typeof StoredKey>;
 
 const KeySetSchema = z.strictObject({
-  layout: z.literal(1),
+  layout: z.literal(2),
   keys: z.array(StoredKey),
   /** Audit records that this document's changes owe; whoever writes them takes them out. */
   owed: z.array(z.custom<AuditFacts>((value) => typeof value === "object" && value !== null)),
 });
 export type KeySet = z.infer<typeof KeySetSchema>;
 
-export const EMPTY: KeySet = { layout: 1, keys: [], owed: [] };
+export const EMPTY: KeySet = { layout: 2, keys: [], owed: [] };
 
 /** The document as it was stored; undefined when it is not one of ours. */
 export function parseKeySet(text: string): KeySet | undefined {
@@ -109,7 +111,9 @@ export function withActivation(set: KeySet, kid: string, activeAt: number, now: 
 
 /** Takes a key out of use at once, private part and all. */
 export function withoutKey(set: KeySet, kid: string, now: number, facts: AuditFacts): KeySet {
-  const keys = set.keys.map((key) => (key.kid === kid ? { ...key, sealed: null, withdrawnAt: now, noted: "withdrawn" as const } : key));
+  const keys = set.keys.map((key) =>
+    key.kid === kid ? { ...key, sealed: null, task: null, withdrawnAt: now, noted: "withdrawn" as const } : key,
+  );
   return relinked({ ...set, keys, owed: [...set.owed, facts] }, now);
 }
 
@@ -136,7 +140,7 @@ export function tidied(set: KeySet, now: number, times: KeyTimes): KeySet {
     if (state === key.noted && !spent) return key;
     const action = NOTED[state];
     if (state !== key.noted && action !== undefined) owed.push({ action, principal: "broker", kid: key.kid, alg: key.alg });
-    return { ...key, noted: state, ...(spent && { sealed: null }) };
+    return { ...key, noted: state, ...(spent && { sealed: null }), ...(state === "destroyed" && { task: null }) };
   });
   const over = keys.filter((key) => key.alg !== "Ed25519" && (key.noted === "destroyed" || key.noted === "withdrawn")).sort(byActivation);
   const forgotten = new Set(over.slice(0, Math.max(0, over.length - REMEMBERED)));

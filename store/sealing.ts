@@ -3,7 +3,7 @@ import { StintError } from "../domain/errors.ts";
 import { Secret } from "../domain/secret.ts";
 
 /** What a sealed value is for. Bound into it, so that one kind can never be opened as another. */
-export type SealPurpose = "signing-key" | "revocation-handle" | "target-secret";
+export type SealPurpose = "signing-key" | "task-secret" | "revocation-handle" | "target-secret";
 
 /** Seals secrets at rest with AES-256-GCM. The first master key seals, all of them open. */
 export interface Sealer {

@@ -24,6 +24,12 @@ export interface VerificationKey {
   readonly publicKey: KeyObject;
 }
 
+/** What a task token is signed with, and the name it bears. */
+export interface TaskKey {
+  readonly kid: string;
+  readonly secret: KeyObject;
+}
+
 /**
  * The signing keys that all brokers of one store share, for use. Answers come from memory, at most seconds old; nothing is read or
  * imported per call. Throws `store_unavailable` once they are older and Redis cannot be reached. `KeyRotation` changes them.
@@ -64,6 +70,22 @@ export class SigningKeys {
   /** The key a token of ours names, while it is in the JWKS. A `kid` we do not know makes us read the store, once a second. */
   async find(kid: string): Promise<VerificationKey | undefined> {
     return this.#published(await this.#cache.current(), kid) ?? this.#published(await this.#cache.recent(), kid);
+  }
+
+  /** The secret that signs task tokens now, under the name of the ES256 key of the time. */
+  async currentTaskKey(): Promise<TaskKey> {
+    const { kid } = await this.current("ES256");
+    const secret = await this.taskKey(kid);
+    if (secret === undefined) throw new StintError("server_error", `Signing key ${kid} has no secret for task tokens. Rotate the keys.`);
+    return { kid, secret };
+  }
+
+  /** The secret that goes with a key that is still published: withdrawn or destroyed, it knows no task token any more. */
+  async taskKey(kid: string): Promise<KeyObject | undefined> {
+    const set = await this.#cache.current();
+    const find = (within: KeySet): StoredKey | undefined => within.keys.find((key) => key.kid === kid && this.#isPublished(key));
+    const key = find(set) ?? find(await this.#cache.recent());
+    return key === undefined ? undefined : this.#cache.taskSecret(key);
   }
 
   /** Every public key that verifiers may need: announced, active and retired. */

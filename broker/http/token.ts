@@ -3,7 +3,7 @@ import { Secret } from "../../domain/secret.ts";
 import { toRfc3339 } from "../../domain/time.ts";
 import { TOKEN_EXCHANGE, TOKEN_TYPES, TokenForm, TokenView } from "../../domain/wire.ts";
 import type { ExchangeRequest, IssuedCredential } from "../services.ts";
-import { looksLikeTaskToken } from "../tasks/token.ts";
+import { looksLikeTaskToken } from "../tasks/signature.ts";
 import { msOf } from "./input.ts";
 import { type Answer, type Call, route } from "./route.ts";
 

@@ -2,16 +2,14 @@ import { hash } from "node:crypto";
 import { StintError } from "../../domain/errors.ts";
 import { isId, type TaskId } from "../../domain/ids.ts";
 import { confirmationOf, keyOfConfirmation, type HolderKey } from "../../domain/possession.ts";
-import type { Claims, Principal } from "../../domain/principal.ts";
+import { claimsText, type Claims, type Principal } from "../../domain/principal.ts";
 import { Secret } from "../../domain/secret.ts";
 import type { Task } from "../../domain/task.ts";
 import { toSeconds, type Clock } from "../../domain/time.ts";
+import { looksLikeTaskToken, type TaskSignatures } from "./signature.ts";
 
 /** Claims of evidence that a task token carries on: at most this many bytes of JSON (CORE, Tasks). */
 export const MAX_CARRIED_CLAIMS = 8 * 1024;
-/** RFC 8725 section 3.11: a type of its own, so that no other token of ours can pass for it. */
-export const TASK_TOKEN_TYP = "task+jwt";
-
 /** Signs and checks compact JWS with the broker's own keys. Signature only: what the payload means is ours to check. */
 export interface OwnSignatures {
   sign(typ: string, payload: Readonly<Record<string, unknown>>): Promise<string>;
@@ -48,7 +46,7 @@ export interface TaskTokens {
 
 /** Throws `invalid_identity` for claims too big to carry; asked before anything is opened or spent. */
 export function requireCarriable(claims: Claims): void {
-  const bytes = Buffer.byteLength(JSON.stringify(claims));
+  const bytes = Buffer.byteLength(claimsText(claims));
   if (bytes <= MAX_CARRIED_CLAIMS) return;
   throw new StintError(
     "invalid_identity",
@@ -60,20 +58,19 @@ export function requireCarriable(claims: Claims): void {
 }
 
 /** Task tokens of the broker at `url` (`STINT_URL`): `iss` and `aud` alike, because only we accept them. */
-export function createTaskTokens(parts: { readonly url: string; readonly signatures: OwnSignatures; readonly clock: Clock }): TaskTokens {
+export function createTaskTokens(parts: { readonly url: string; readonly signatures: TaskSignatures; readonly clock: Clock }): TaskTokens {
   const { url, signatures, clock } = parts;
 
   async function read(token: Secret): Promise<TaskHolder | undefined> {
     const compact = token.reveal();
     if (!looksLikeTaskToken(compact)) return undefined;
-    const signed = await signatures.verify(compact);
-    if (signed === undefined || signed.typ !== TASK_TOKEN_TYP) return undefined;
-    return holderOf(signed.payload, url, compact);
+    const said = await signatures.verify(compact);
+    return said === undefined ? undefined : holderOf(said, url, compact);
   }
 
   return {
     async sign(task, principal) {
-      const payload = {
+      const said = JSON.stringify({
         iss: url,
         aud: url,
         sub: principal.subject,
@@ -83,10 +80,9 @@ export function createTaskTokens(parts: { readonly url: string; readonly signatu
         ...(task.parent === undefined ? {} : { parent: task.parent }),
         trust: principal.trust,
         workload: principal.workload,
-        claims: principal.claims,
         ...confirmationOf(principal.evidence?.key),
-      };
-      return new Secret(await signatures.sign(TASK_TOKEN_TYP, payload));
+      });
+      return new Secret(await signatures.sign(`${said.slice(0, -1)},"claims":${claimsText(principal.claims)}}`));
     },
     async verify(token) {
       const holder = await read(token);
@@ -94,18 +90,6 @@ export function createTaskTokens(parts: { readonly url: string; readonly signatu
     },
     verifyEnded: read,
   };
-}
-
-/** Whether the protected header says `typ: task+jwt`. A look, not a proof: it only chooses who checks the token. */
-export function looksLikeTaskToken(token: string): boolean {
-  const dot = token.indexOf(".");
-  if (dot <= 0 || dot > 1024) return false;
-  try {
-    const header: unknown = JSON.parse(Buffer.from(token.slice(0, dot), "base64url").toString("utf8"));
-    return typeof header === "object" && header !== null && "typ" in header && header.typ === TASK_TOKEN_TYP;
-  } catch {
-    return false;
-  }
 }
 
 function holderOf(payload: Readonly<Record<string, unknown>>, url: string, compact: string): TaskHolder | undefined {

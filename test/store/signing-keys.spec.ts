@@ -177,6 +177,42 @@ describe("rotation by schedule", () => {
   });
 });
 
+describe("the secret for task tokens", () => {
+  it("is the same at every broker, outlives its key's last signature, and is gone with the key", async () => {
+    const [one, two] = [broker(), broker()];
+    await one.rotation.ensure();
+    await two.rotation.ensure();
+    const first = await one.keys.currentTaskKey();
+    expect(first.kid).toBe((await one.keys.current("ES256")).kid);
+    expect((await two.keys.currentTaskKey()).secret.equals(first.secret)).toBe(true);
+    await one.rotation.activateNext();
+    clock.advance({ seconds: 71 });
+    await one.rotation.rotateDue();
+    const next = await one.keys.currentTaskKey();
+    expect(next.kid).not.toBe(first.kid);
+    expect(next.secret.equals(first.secret)).toBe(false);
+    expect((await broker().keys.taskKey(first.kid))?.equals(first.secret)).toBe(true);
+    clock.advance({ hours: 25 });
+    await one.rotation.rotateDue();
+    expect(await one.keys.taskKey(first.kid)).toBeUndefined();
+    expect(await one.keys.taskKey("constructor")).toBeUndefined();
+    const { keys } = JSON.parse((await client.hget("stint:{keys}:set", "doc")) ?? "") as KeySet;
+    expect(keys.find(({ kid }) => kid === first.kid)).toMatchObject({ sealed: null, task: null });
+    expect(keys.filter(({ task }) => task !== null).map(({ kid }) => kid)).toEqual([next.kid]);
+  });
+
+  it("is destroyed when its key is withdrawn", async () => {
+    const { keys, rotation } = broker();
+    await rotation.ensure();
+    const { kid } = await keys.currentTaskKey();
+    await rotation.withdraw(kid, "operator:ada", "in a log");
+    expect(await keys.taskKey(kid)).toBeUndefined();
+    expect((await keys.currentTaskKey()).kid).not.toBe(kid);
+    const set = JSON.parse((await client.hget("stint:{keys}:set", "doc")) ?? "") as KeySet;
+    expect(set.keys.find((key) => key.kid === kid)).toMatchObject({ sealed: null, task: null });
+  });
+});
+
 describe("rotation by hand", () => {
   it("announces once, however often it is asked", async () => {
     const { rotation } = broker();
@@ -338,6 +374,7 @@ describe("whatever is done to the keys, and whenever", () => {
     alg: "ES256",
     public: {},
     sealed: "s",
+    task: "t",
     createdAt: now,
     activeAt,
     retiredAt: null,

@@ -1,12 +1,9 @@
-import { beforeAll, describe, expect, it } from "@jest/globals";
-import {
-  createTaskTokens,
-  looksLikeTaskToken,
-  MAX_CARRIED_CLAIMS,
-  requireCarriable,
-  type TaskTokens,
-} from "../../../broker/tasks/token.ts";
-import { ownSignatures, type OwnSignatures } from "../../../broker/tokens/own-signatures.ts";
+import { createSecretKey, randomBytes, type KeyObject } from "node:crypto";
+import { describe, expect, it } from "@jest/globals";
+import { jwtVerify, SignJWT } from "jose";
+import { createTaskTokens, MAX_CARRIED_CLAIMS, requireCarriable } from "../../../broker/tasks/token.ts";
+import { looksLikeTaskToken, taskSignatures, type TaskKeys } from "../../../broker/tasks/signature.ts";
+import { ownSignatures } from "../../../broker/tokens/own-signatures.ts";
 import { newId } from "../../../domain/ids.ts";
 import { Secret } from "../../../domain/secret.ts";
 import type { Task } from "../../../domain/task.ts";
@@ -14,6 +11,13 @@ import { fakeClock } from "../../support/clock.ts";
 import { ownKeys } from "../../support/own-keys.ts";
 
 const url = "https://stint.test";
+
+/** One secret under one name. */
+function taskKeys(): TaskKeys & { readonly kid: string; readonly secret: KeyObject } {
+  const [kid, secret] = [randomBytes(32).toString("base64url"), createSecretKey(randomBytes(32))];
+  return { kid, secret, currentTaskKey: async () => ({ kid, secret }), taskKey: async (name) => (name === kid ? secret : undefined) };
+}
+
 const principal = {
   trust: "github",
   subject: "github:1",
@@ -40,13 +44,9 @@ describe("a task token", () => {
     endedBy: undefined,
     outcome: undefined,
   };
-  let signatures: OwnSignatures;
-  let tokens: TaskTokens;
-  beforeAll(async () => {
-    signatures = ownSignatures(await ownKeys());
-    tokens = createTaskTokens({ url, signatures, clock });
-  });
-  const forged = async (change: Readonly<Record<string, unknown>>, typ = "task+jwt"): Promise<Secret> => {
+  const keys = taskKeys();
+  const tokens = createTaskTokens({ url, signatures: taskSignatures(keys), clock });
+  const forged = async (change: Readonly<Record<string, unknown>>): Promise<Secret> => {
     const claims = {
       iss: url,
       aud: url,
@@ -59,7 +59,7 @@ describe("a task token", () => {
       claims: {},
       ...change,
     };
-    return new Secret(await signatures.sign(typ, claims));
+    return new Secret(await taskSignatures(keys).sign(JSON.stringify(claims)));
   };
 
   it("carries who opened the task, and ends with it", async () => {
@@ -81,26 +81,79 @@ describe("a task token", () => {
   });
 
   it.each([
-    ["another type of ours", {}, "at+jwt"],
-    ["another issuer", { iss: "https://else.test" }, "task+jwt"],
-    ["another audience", { aud: "https://deploy.test" }, "task+jwt"],
-    ["a list of audiences", { aud: [url] }, "task+jwt"],
-    ["an id that is none", { task_id: "task_x" }, "task+jwt"],
-    ["claims that are none", { claims: ["x"] }, "task+jwt"],
-    ["no end", { exp: undefined }, "task+jwt"],
-    ["an end that never comes", { exp: 1e300 }, "task+jwt"],
-  ])("is not %s", async (_name, change, typ) => {
-    expect(await tokens.verifyEnded(await forged(change, typ))).toBeUndefined();
+    ["another issuer", { iss: "https://else.test" }],
+    ["another audience", { aud: "https://deploy.test" }],
+    ["a list of audiences", { aud: [url] }],
+    ["an id that is none", { task_id: "task_x" }],
+    ["claims that are none", { claims: ["x"] }],
+    ["no end", { exp: undefined }],
+    ["an end that never comes", { exp: 1e300 }],
+  ])("is not %s", async (_name, change) => {
+    expect(await tokens.verifyEnded(await forged(change))).toBeUndefined();
   });
 
   it("is not one that another broker signed, nor one whose words were changed", async () => {
-    const other = createTaskTokens({ url, signatures: ownSignatures(await ownKeys()), clock });
+    const other = createTaskTokens({ url, signatures: taskSignatures(taskKeys()), clock });
     expect(await tokens.verify(await other.sign(task, principal))).toBeUndefined();
     const [head, , signature] = (await tokens.sign(task, principal)).reveal().split(".");
     const body = Buffer.from(JSON.stringify({ iss: url, aud: url, sub: "github:2" })).toString("base64url");
     expect(await tokens.verify(new Secret(`${head}.${body}.${signature}`))).toBeUndefined();
     for (const nonsense of ["", ".", "..", "a.b.c", "e30.e30.e30", "x".repeat(20_000)])
       expect(await tokens.verify(new Secret(nonsense))).toBeUndefined();
+  });
+});
+
+describe("the signature of a task token", () => {
+  const payload = { iss: url, aud: url, exp: 4_000_000_000, claims: { sub: "ä" } };
+  const text = JSON.stringify(payload);
+  const [keys, others] = [taskKeys(), taskKeys()];
+  const signatures = taskSignatures(keys);
+  const right = { alg: "HS256", typ: "task+jwt", kid: keys.kid };
+  const signed = (header: { readonly alg: string; readonly [more: string]: unknown }, by: KeyObject | Uint8Array): Promise<string> =>
+    new SignJWT(payload).setProtectedHeader(header).sign(by);
+
+  it("is the HS256 that jose makes and checks", async () => {
+    const read = await jwtVerify(await signatures.sign(text), keys.secret, { typ: "task+jwt", algorithms: ["HS256"] });
+    expect(read.payload).toEqual(payload);
+    expect(read.protectedHeader).toEqual(right);
+    expect(await signatures.verify(await signed(right, keys.secret))).toEqual(payload);
+  });
+
+  it("ends with the signing key whose name it bears", async () => {
+    const token = await signatures.sign(text);
+    const rotated: TaskKeys = { ...others, taskKey: async (kid) => (await others.taskKey(kid)) ?? keys.taskKey(kid) };
+    expect(await taskSignatures(rotated).verify(token)).toEqual(payload);
+    expect(await taskSignatures(others).verify(token)).toBeUndefined();
+  });
+
+  it("is taken in no other form: other types, algorithms, headers, keys that are public", async () => {
+    const ring = await ownKeys();
+    const published: TaskKeys = { ...keys, taskKey: async (kid) => (kid === ring.es256.kid ? keys.secret : keys.taskKey(kid)) };
+    const pem = String(ring.es256.publicKey.export({ type: "spki", format: "pem" }));
+    for (const token of [
+      await signed({ ...right, typ: "at+jwt" }, keys.secret),
+      await signed({ ...right, typ: "JWT" }, keys.secret),
+      await signed({ alg: "HS256", typ: "task+jwt" }, keys.secret),
+      await signed({ ...right, kid: others.kid }, keys.secret),
+      await signed({ ...right, kid: "constructor" }, keys.secret),
+      await signed({ ...right, jku: "https://evil.test" }, keys.secret),
+      await signed({ kid: keys.kid, typ: "task+jwt", alg: "HS256" }, keys.secret), // as good, but not as we write it
+      await signed({ ...right, alg: "HS512" }, Buffer.alloc(64, 7)),
+      await signed(right, others.secret),
+      await signed({ ...right, kid: ring.es256.kid }, Buffer.from(pem)),
+      await ownSignatures(ring).sign("task+jwt", payload),
+    ])
+      expect(await taskSignatures(published).verify(token)).toBeUndefined();
+    // nor does it pass for a token that verifiers believe
+    expect(await ownSignatures(ring).verify(await signed({ ...right, kid: ring.es256.kid }, keys.secret))).toBeUndefined();
+  });
+
+  it("has one spelling", async () => {
+    const token = await signatures.sign(text);
+    for (const other of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+      const changed = token.slice(0, -1) + other;
+      if (changed !== token) expect(await signatures.verify(changed)).toBeUndefined();
+    }
   });
 });
 
