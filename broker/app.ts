@@ -14,6 +14,7 @@ import { type ServeOptions, type Served, serve } from "./http/serve.ts";
 import { unmatched } from "./http/unmatched.ts";
 import type { Services } from "./services.ts";
 
+export { leave } from "./http/leave.ts";
 export { createServer, type Tls } from "./http/server.ts";
 export { requestLog, type Observe, type RequestLogger } from "./http/request-log.ts";
 export type { Served } from "./http/serve.ts";

@@ -3,6 +3,7 @@ import { openStore, type OpenedStore } from "../store/open.ts";
 import { describe } from "./background.ts";
 import { makeAll, UnusableConfiguration, type BrokerOptions, type Leaving } from "./compose-parts.ts";
 import type { Duties } from "./duties.ts";
+import type { EventBus } from "./events.ts";
 import { reportLeftovers } from "./leftovers.ts";
 import type { Reload } from "./policy/holder.ts";
 import type { Services } from "./services.ts";
@@ -15,6 +16,7 @@ export interface Broker extends AsyncDisposable {
   readonly services: Services;
   readonly store: OpenedStore;
   readonly duties: Duties;
+  readonly events: EventBus;
   /** What the policy's last load found. */
   readonly problems: () => readonly Problem[];
   /** Names of the grants in force. */
@@ -33,7 +35,7 @@ export interface Broker extends AsyncDisposable {
 }
 
 /** How long a drain waits for work behind answers. */
-const DRAIN_MS = 8_000;
+const DRAIN_MS = 4_000;
 /** How long a start waits for its own first record to reach the files. */
 const START_EXPORT_MS = 5_000;
 
@@ -99,6 +101,7 @@ async function assemble(options: BrokerOptions, store: OpenedStore): Promise<Bro
     services: works.services,
     store,
     duties: works.duties,
+    events,
     problems: () => holder.problems(),
     grants: () => policy().grants.keys(),
     watch: (onFailure) => holder.watch(reloaded, onFailure),

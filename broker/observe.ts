@@ -19,7 +19,7 @@ export async function observe(broker: Broker, metrics: Metrics, schedule: Schedu
   const { grants } = broker;
   metrics.setGrants(grants());
   await stood(broker, metrics);
-  broker.services.events.subscribe((event) => counted(event, metrics, grants));
+  broker.events.own((event) => counted(event, metrics, grants));
   schedule.every(COUNT_EVERY_MS, { name: "metrics", run: () => stood(broker, metrics) });
 }
 

@@ -9,12 +9,16 @@ import { newOperatorToken } from "./operators.ts";
 import type { Log } from "./parts.ts";
 
 /** What a broker needs from outside before it can be made. */
-export interface Prepared {
+export interface Adopted {
   readonly redis: RedisTarget;
-  /** Our own Redis, to be stopped last. */
-  readonly embedded: EmbeddedRedis | undefined;
   readonly masterKeys: readonly Buffer[];
   readonly operators: () => Promise<{ readonly file: string; readonly text: string }>;
+}
+
+/** The same, and what is done once per start however many processes serve. */
+export interface Prepared extends Adopted {
+  /** Our own Redis, to be stopped last. */
+  readonly embedded: EmbeddedRedis | undefined;
   /** The generated admin token, to be shown once. */
   readonly firstToken: Secret | undefined;
 }
@@ -27,28 +31,30 @@ export class Unusable extends Error {
 
 /** Starts or finds Redis, and reads or makes master key and operators. */
 export async function prepare(config: Config, log: Log): Promise<Prepared> {
-  if (config.redis !== undefined) {
-    const masterKeys = parseMasterKeys(config.masterKey ?? new Secret(""));
-    return {
-      redis: config.redis,
-      embedded: undefined,
-      masterKeys,
-      operators: operatorsFrom(config.operatorTokensFile),
-      firstToken: undefined,
-    };
-  }
+  if (config.redis !== undefined) return { ...(await adopt(config, undefined)), embedded: undefined, firstToken: undefined };
   const embedded = await startEmbeddedRedis({ dataDir: config.dataDir, log, ...config.search });
   try {
-    const masterKeys = parseMasterKeys(
-      config.masterKey ?? (await keptSecret(join(config.dataDir, "master-key"), () => newMasterKey().reveal())),
-    );
-    const first = config.operatorTokensFile === undefined ? await firstOperator(join(config.dataDir, "operators")) : undefined;
-    const operators = operatorsFrom(config.operatorTokensFile ?? join(config.dataDir, "operators"));
-    return { redis: { kind: "socket", path: embedded.socketPath }, embedded, masterKeys, operators, firstToken: first };
+    const firstToken = config.operatorTokensFile === undefined ? await firstOperator(join(config.dataDir, "operators")) : undefined;
+    return { ...(await adopt(config, embedded.socketPath)), embedded, firstToken };
   } catch (error) {
     await embedded.stop();
     throw error;
   }
+}
+
+/** The same for a process beside the one that prepared: `socketPath` is where that one's embedded Redis listens, where it has one. */
+export async function adopt(config: Config, socketPath: string | undefined): Promise<Adopted> {
+  const redis: RedisTarget | undefined = socketPath === undefined ? config.redis : { kind: "socket", path: socketPath };
+  if (redis === undefined) throw new Unusable("no Redis: neither one of our own nor STINT_REDIS_URL");
+  const ours = socketPath !== undefined;
+  const kept = async (): Promise<Secret> =>
+    ours ? keptSecret(join(config.dataDir, "master-key"), () => newMasterKey().reveal()) : new Secret("");
+  const masterKeys = parseMasterKeys(config.masterKey ?? (await kept()));
+  return {
+    redis,
+    masterKeys,
+    operators: operatorsFrom(config.operatorTokensFile ?? (ours ? join(config.dataDir, "operators") : undefined)),
+  };
 }
 
 /** A secret in a file that only we may read; made when it is not there yet. Never replaces one. */
@@ -71,7 +77,7 @@ async function firstOperator(path: string): Promise<Secret | undefined> {
   return kept.reveal() === line ? token : undefined;
 }
 
-function operatorsFrom(file: string | undefined): Prepared["operators"] {
+function operatorsFrom(file: string | undefined): Adopted["operators"] {
   return async () => {
     if (file === undefined) return { file: "", text: "" };
     try {

@@ -1,22 +1,37 @@
 import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { systemClock } from "../domain/time.ts";
-import { createApp, createMetricsApp, createServer, requestLog, type AppOptions, type Tls } from "./app.ts";
+import { createApp, createMetricsApp, createServer, leave, requestLog, type AppOptions, type Scrape, type Tls } from "./app.ts";
 import type { Broker } from "./compose.ts";
 import type { Config } from "./config.ts";
 import { Unusable } from "./prepare.ts";
-import { pause } from "./sweeper/schedule.ts";
 import type { Logger } from "./telemetry/logger.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 
 /** Open listeners. */
 export interface Listening {
-  /** Takes no new connections, and waits for requests under way; after the time they are cut off. */
-  stop(withinMs: number): Promise<void>;
+  /** Stops serving without breaking a request; what is under way after four seconds is cut off. */
+  stop(): Promise<void>;
 }
 
+/** What stands behind the listeners. */
+export interface Served {
+  readonly broker: Broker;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** What the metrics listener shows. */
+  readonly scrape: Scrape;
+  readonly version: string;
+  /** Other processes accept on the same listeners. */
+  readonly shared: boolean;
+}
+
+/** Connections learn by an answer that we leave; at a steady load each is used within a second. */
+const LAME_MS = 1_000;
+const REQUESTS_MS = 3_000;
+
 /** Opens the listeners that the configuration names. Throws `Unusable` when one cannot be opened. */
-export async function listen(config: Config, broker: Broker, logger: Logger, metrics: Metrics, version: string): Promise<Listening> {
+export async function listen(config: Config, { broker, logger, metrics, scrape, version, shared }: Served): Promise<Listening> {
   const observe = requestLog(logger, ({ method, route, status, seconds }) => metrics.httpRequest(method, route, status, seconds));
   const options: AppOptions = {
     clock: systemClock,
@@ -28,10 +43,6 @@ export async function listen(config: Config, broker: Broker, logger: Logger, met
   const servers = [createServer(createApp(broker.services, options), tlsOf(config))];
   const places = [config.listen];
   if (config.metricsListen !== undefined) {
-    const scrape = async () => {
-      const { contentType, body } = await metrics.render();
-      return { contentType, text: body };
-    };
     servers.push(createServer(createMetricsApp(broker.services, options, scrape)));
     places.push(config.metricsListen);
   }
@@ -41,7 +52,8 @@ export async function listen(config: Config, broker: Broker, logger: Logger, met
     for (const server of servers) server.close();
     throw error;
   }
-  return { stop: async (withinMs) => void (await Promise.all(servers.map((server) => stop(server, withinMs)))) };
+  const leaving = { lameMs: LAME_MS, withinMs: REQUESTS_MS, shared };
+  return { stop: async () => void (await Promise.all(servers.map((server) => leave(server, leaving)))) };
 }
 
 function tlsOf({ tls }: Config): Tls | undefined {
@@ -65,15 +77,4 @@ function open(server: Server, { host, port }: Config["listen"]): Promise<void> {
     });
     server.listen(port, host, () => resolve());
   });
-}
-
-async function stop(server: Server, withinMs: number): Promise<void> {
-  const over = new AbortController();
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
-  await Promise.race([closed, pause(withinMs, over.signal)]);
-  over.abort();
-  // Event streams never end by themselves.
-  server.closeAllConnections();
-  await closed;
 }

@@ -42,7 +42,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   "node-cron": ["broker/sweeper/schedule.ts"],
   picocolors: ["client/cli/screen.ts"],
   pino: ["broker/telemetry/logger.ts"],
-  "prom-client": ["broker/telemetry/metrics.ts"],
+  "prom-client": ["broker/telemetry/metrics.ts", "broker/telemetry/together.ts"],
   re2js: ["actions/regex.ts"],
   yaml: ["broker/policy/yaml.ts", "client/cli"],
   zod: ["domain", "broker", "issuers", "store"],

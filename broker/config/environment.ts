@@ -122,7 +122,7 @@ export const Environment = z.object({
   STINT_WORKERS: variable(parseWorkers, {
     expected: "a number from 1 to 256, or auto",
     byDefault: "`1`",
-    meaning: "Processes that serve requests; `auto` is one per core.",
+    meaning: "Processes that serve requests; `auto` is one per core. With more than one, a primary process keeps them running.",
   }),
   STINT_LOG_LEVEL: variable(oneOf("debug", "info", "warn", "error", "silent"), {
     expected: "debug, info, warn, error or silent",

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { isLeaving, noteStream } from "./leave.ts";
 import type { Answer, Streaming } from "./route.ts";
 
 export interface SendFacts {
@@ -34,8 +35,7 @@ export function sender(https: boolean): Send {
   return (request, response, answer, facts) => {
     const headers = facts.shared ? [...open] : [...closed];
     headers.push("X-Stint-Trace-Id", facts.traceId);
-    // a server that has stopped listening is being drained: this connection ends with this answer
-    if (isDraining(request)) headers.push("Connection", "close");
+    if (isLeaving(request)) headers.push("Connection", "close");
     if (response.headersSent || response.destroyed) {
       response.destroy();
       return 499;
@@ -43,7 +43,10 @@ export function sender(https: boolean): Send {
     if ("stream" in answer) {
       headers.push("Content-Type", answer.type ?? "text/event-stream", "Cache-Control", "no-store", "X-Accel-Buffering", "no");
       // events end with their connection; without chunk frames a thousand readers cost a quarter less
-      if (answer.type === undefined) response.useChunkedEncodingByDefault = false;
+      if (answer.type === undefined) {
+        response.useChunkedEncodingByDefault = false;
+        noteStream(request, response);
+      }
       response.writeHead(200, headers);
       answer.stream(response);
       return 200;
@@ -51,9 +54,6 @@ export function sender(https: boolean): Send {
     return sendWhole(request, response, answer, headers);
   };
 }
-
-const isDraining = (request: IncomingMessage): boolean =>
-  (request.socket as { server?: { listening?: boolean } }).server?.listening === false;
 
 function sendWhole(request: IncomingMessage, response: ServerResponse, answer: Answer, headers: string[]): number {
   const extra = answer.headers ?? [];

@@ -1,7 +1,16 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry as PromRegistry, type OpenMetricsContentType } from "prom-client";
+import {
+  collectDefaultMetrics,
+  Counter,
+  Gauge,
+  Histogram,
+  Registry as PromRegistry,
+  type Aggregator,
+  type OpenMetricsContentType,
+} from "prom-client";
 import type { ErrorCode } from "../../domain/errors.ts";
 import type { EndedBy, LeaseState } from "../../domain/lease.ts";
 import { Children, ClosedSet } from "./labels.ts";
+import { snapshotOf, together, type Snapshot } from "./together.ts";
 
 type Registry = PromRegistry<OpenMetricsContentType>;
 
@@ -42,8 +51,12 @@ export interface Metrics {
   clockOffset(seconds: number): void;
   /** Verifiers that are connected, and how old the knowledge is that they are given. */
   feed(subscribers: number, lagSeconds: number): void;
-  /** OpenMetrics text. */
-  render(): Promise<{ readonly contentType: string; readonly body: string }>;
+  /** Processes that serve together with this one, itself counted, and how many of them have ended unasked so far. */
+  workers(serving: number, lost: number): void;
+  /** OpenMetrics text; with what other processes have counted, where there are any. */
+  render(others?: readonly Snapshot[]): Promise<{ readonly contentType: string; readonly body: string }>;
+  /** All of it, to be added up by another process. */
+  snapshot(): Promise<Snapshot>;
 }
 
 export interface MetricsOptions {
@@ -58,9 +71,18 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new PromRegistry<OpenMetricsContentType>();
   registry.setContentType(PromRegistry.OPENMETRICS_CONTENT_TYPE);
   if (options.process !== false) collectDefaultMetrics({ register: registry });
-  const build = gauge(registry, "stint_build_info", "The running version; always 1.", ["version", "revision"]);
+  const build = gauge(registry, "stint_build_info", "The running version; always 1.", { labels: ["version", "revision"] });
   build.set({ version: options.version, revision: options.revision ?? "unknown" }, 1);
-  return { ...requestMetrics(registry), ...endingMetrics(registry), ...stateMetrics(registry), render: () => render(registry) };
+  return {
+    ...requestMetrics(registry),
+    ...endingMetrics(registry),
+    ...stateMetrics(registry),
+    snapshot: () => snapshotOf(registry),
+    render: async (others = []) => {
+      const shown = others.length === 0 ? registry : together([await snapshotOf(registry), ...others]);
+      return { contentType: shown.contentType, body: await shown.metrics() };
+    },
+  };
 }
 
 type RequestMetrics = Pick<
@@ -116,20 +138,38 @@ function endingMetrics(registry: Registry): EndingMetrics {
   };
 }
 
-type StateMetrics = Pick<Metrics, "leases" | "oldestDue" | "auditLag" | "signingKey" | "redisUp" | "onHold" | "clockOffset" | "feed">;
+type StateMetrics = Pick<
+  Metrics,
+  "leases" | "oldestDue" | "auditLag" | "signingKey" | "redisUp" | "onHold" | "clockOffset" | "feed" | "workers"
+>;
 
 function stateMetrics(registry: Registry): StateMetrics {
-  const leases = gauge(registry, "stint_leases", "Leases that are not yet ended, and those that were closed by force.", ["state"]);
+  const leases = gauge(registry, "stint_leases", "Leases that are not yet ended, and those that were closed by force.", {
+    labels: ["state"],
+  });
   const due = gauge(registry, "stint_oldest_due_seconds", "Age of the oldest lease that is due and not yet ended.");
   const lag = gauge(registry, "stint_audit_lag_records", "Audit records not yet exported.");
   const lagAge = gauge(registry, "stint_audit_lag_seconds", "Age of the oldest audit record not yet exported.");
-  const keys = gauge(registry, "stint_signing_key_not_after_timestamp_seconds", "When the active signing key ends.", ["alg"]);
-  const redis = gauge(registry, "stint_redis_up", "1 while the store answers.");
+  const keys = gauge(registry, "stint_signing_key_not_after_timestamp_seconds", "When the active signing key ends.", { labels: ["alg"] });
+  const redis = gauge(registry, "stint_redis_up", "1 while the store answers.", { together: "min" });
   const hold = gauge(registry, "stint_hold", "1 while issuing is on hold because the store has gone back.");
   const clock = gauge(registry, "stint_clock_offset_seconds", "Our clock less the store's.");
-  const subscribers = gauge(registry, "stint_feed_subscribers", "Verifiers that are connected to this broker's feed.");
+  const subscribers = gauge(registry, "stint_feed_subscribers", "Verifiers that are connected to this broker's feed.", { together: "sum" });
   const feedLag = gauge(registry, "stint_feed_lag_seconds", "How old the knowledge is that this broker gives to verifiers.");
+  const serving = gauge(registry, "stint_workers", "Processes that serve.");
+  serving.set(1);
+  const lost = new Counter({
+    name: "stint_worker_exits_total",
+    help: "Serving processes that ended unasked and were replaced.",
+    registers: [registry],
+    aggregator: "max",
+  });
   return {
+    workers: (count, ended) => {
+      serving.set(count);
+      lost.reset();
+      lost.inc(ended);
+    },
     feed: (count, lagSeconds) => {
       subscribers.set(count);
       feedLag.set(lagSeconds);
@@ -149,15 +189,15 @@ function stateMetrics(registry: Registry): StateMetrics {
   };
 }
 
-const render = async (registry: Registry): Promise<{ contentType: string; body: string }> => ({
-  contentType: registry.contentType,
-  body: await registry.metrics(),
-});
-
 const counter = <L extends string>(registry: Registry, name: string, help: string, labelNames: readonly L[]): Counter<L> =>
   new Counter({ name, help, labelNames: [...labelNames], registers: [registry] });
-const gauge = <L extends string>(registry: Registry, name: string, help: string, labelNames: readonly L[] = []): Gauge<L> =>
-  new Gauge({ name, help, labelNames: [...labelNames], registers: [registry] });
+/** A gauge tells how things stand; of several processes the worst counts unless `together` says otherwise. */
+const gauge = <L extends string>(
+  registry: Registry,
+  name: string,
+  help: string,
+  { labels = [], together: aggregator = "max" }: { readonly labels?: readonly L[]; readonly together?: Aggregator } = {},
+): Gauge<L> => new Gauge({ name, help, labelNames: [...labels], registers: [registry], aggregator });
 const histogram = <L extends string>(
   registry: Registry,
   name: string,

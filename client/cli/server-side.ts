@@ -21,7 +21,7 @@ export async function runServerSide(program: ServerProgram, args: readonly strin
   const forward = (signal: NodeJS.Signals): void => {
     if (!(onTerminal && signal === "SIGINT")) child.kill(signal);
   };
-  const signals: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+  const signals: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"];
   for (const signal of signals) process.on(signal, forward);
   try {
     return await new Promise<number>((resolve, reject) => {
