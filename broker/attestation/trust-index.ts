@@ -1,7 +1,7 @@
 import { StintError } from "../../domain/errors.ts";
 import type { Claims } from "../../domain/principal.ts";
+import { parseSpiffeId } from "../../domain/spiffe-id.ts";
 import type { Policy, Trust } from "../policy/policy.ts";
-import { parseSpiffeId } from "./spiffe-id.ts";
 
 /** Trusts by the `iss` they compare with; `spiffe` ones by their trust domain. */
 export interface TrustIndex {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
-import { parseSpiffeId } from "../../../broker/attestation/spiffe-id.ts";
+import { parseSpiffeId } from "../../domain/spiffe-id.ts";
 
 describe("a SPIFFE ID", () => {
   it.each([
