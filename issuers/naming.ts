@@ -22,3 +22,15 @@ export function leaseOf(name: string, form: NameForm): LeaseId | undefined {
   const id = `lease_${FORMS[form].pattern.exec(name)?.[1] ?? ""}`;
   return isId("lease", id) ? id : undefined;
 }
+
+const BASE32 = "0123456789abcdefghjkmnpqrstvwxyz";
+
+/**
+ * The serial of a lease's X.509 certificate, in hexadecimal: 01 and the 16 bytes of the lease's UUID. Positive, 17 bytes (at most 20:
+ * RFC 5280 section 4.1.2.2), and as unguessable as the id.
+ */
+export function serialOf(lease: LeaseId): string {
+  let value = 0n;
+  for (const letter of lease.slice("lease_".length)) value = value * 32n + BigInt(BASE32.indexOf(letter));
+  return `01${value.toString(16).padStart(32, "0")}`;
+}
