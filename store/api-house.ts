@@ -102,8 +102,14 @@ export interface FeedStore {
     cursor: string | undefined,
     limit: number,
   ): Promise<{ readonly entries: readonly FeedEntry[]; readonly position: number; readonly nextCursor: string | undefined }>;
-  /** Calls back with a bucket's number as soon as something was added to it; hints may be lost. Returns how to stop. */
-  hints(listener: (bucket: number) => void): Promise<() => Promise<void>>;
+  /** Calls back as soon as something was added to a bucket; hints may be lost. Returns how to stop. */
+  hints(listener: (hint: FeedHint) => void): Promise<() => Promise<void>>;
+}
+
+/** That a bucket has something new; and what, where one entry came alone: good only right after the entry before it. */
+export interface FeedHint {
+  readonly bucket: number;
+  readonly next?: { readonly number: number; readonly entry: FeedEntry };
 }
 
 export interface ProofStore {

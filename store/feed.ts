@@ -1,11 +1,11 @@
 import { Cluster } from "ioredis";
-import type { FeedEntry, FeedPage, FeedStore, MarkScope } from "./api.ts";
+import type { FeedEntry, FeedPage, FeedStore } from "./api.ts";
+import { feedChannel, leaseEntry, readEntry, readHint, scopeOf } from "./feed-channel.ts";
 import { ALL_BUCKETS, placeKey } from "./keyspace.ts";
 import { pipelined } from "./pipeline.ts";
 import type { Runner } from "./run.ts";
 import { walkByScore } from "./walk.ts";
 
-const CHANNEL = "stint:feed";
 /** A mark on a signing key stands a second time under the short name that leases keep. */
 const SHORT_KEY = "k:";
 /** Length of an id inside its bucket; a member of the revoked set is that and the grant's name. */
@@ -45,12 +45,12 @@ export function createFeedStore(runner: Runner): FeedStore {
     async hints(listener) {
       const subscriber = runner.client instanceof Cluster ? runner.client.duplicate() : runner.client.duplicate();
       subscriber.on("error", () => undefined); // it reconnects by itself; meanwhile everything is read once a second
-      subscriber.on("message", (_channel: string, bucket: string) => {
-        const number = Number.parseInt(bucket, 16);
-        if (ALL_BUCKETS.includes(number)) listener(number);
+      subscriber.on("message", (_channel: string, message: string) => {
+        const hint = readHint(message);
+        if (hint !== undefined) listener(hint);
       });
       await subscriber.connect().catch(() => undefined);
-      await subscriber.subscribe(CHANNEL);
+      await subscriber.subscribe(feedChannel(runner.client));
       return async () => {
         await subscriber.quit().catch(() => subscriber.disconnect());
       };
@@ -76,22 +76,3 @@ function pageOf(reply: readonly unknown[], after: number): FeedPage {
 }
 
 const numberOf = (id: string): number => Number(id.split("-")[0]);
-
-const leaseEntry = (bareId: string, grant: string, expiresAt: number): FeedEntry => ({
-  kind: "lease",
-  lease: `lease_${bareId}`,
-  grant,
-  expiresAt,
-});
-
-/** `[kind, name, "t", instant, "g", grant]` */
-function readEntry([kind, name = "", , instant, , grant = ""]: readonly string[]): FeedEntry {
-  return kind === "m" ? { kind: "mark", scope: scopeOf(name), at: Number(instant) } : leaseEntry(name, grant, Number(instant));
-}
-
-/** Reads a mark's field back: `all`, or `kind:name`. */
-function scopeOf(field: string): MarkScope {
-  if (field === "all") return { kind: "all" };
-  const colon = field.indexOf(":");
-  return { kind: field.slice(0, colon) as "workload" | "grant" | "issuer" | "trust" | "key", name: field.slice(colon + 1) };
-}

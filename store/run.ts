@@ -3,6 +3,7 @@ import { Cluster } from "ioredis";
 import { StintError } from "../domain/errors.ts";
 import type { StoreClock } from "./api.ts";
 import type { RedisClient } from "./connect.ts";
+import { feedChannel } from "./feed-channel.ts";
 import { neverKey, placeKey, type Place } from "./keyspace.ts";
 import { loadScripts, type LoadedScript, type ScriptArgs, type ScriptName } from "./scripts.ts";
 
@@ -26,7 +27,7 @@ const PASSING =
 
 /** A runner over one connection; its scripts are read once. */
 export function createRunner(client: RedisClient, clock: StoreClock): Runner {
-  const scripts = loadScripts();
+  const scripts = loadScripts(feedChannel(client));
   const together = gathered(client);
   const evaluate = async (script: LoadedScript, place: Place, args: readonly string[]): Promise<unknown> => {
     const [key, never] = keysOf(place);

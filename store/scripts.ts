@@ -190,8 +190,8 @@ function load(name: ScriptName, lib: string): LoadedScript {
   return { text, sha1: hash("sha1", text, "hex"), packed, raw };
 }
 
-/** All scripts, with their SHA-1. Read once, when a store is opened. */
-export function loadScripts(): ReadonlyMap<ScriptName, LoadedScript> {
-  const lib = read("lib");
+/** All scripts, with their SHA-1; `channel` is where they say that the feed goes on. Read once, when a store is opened. */
+export function loadScripts(channel: string): ReadonlyMap<ScriptName, LoadedScript> {
+  const lib = `local CHANNEL = "${channel}"\n${read("lib")}`;
   return new Map((Object.keys(SCRIPTS) as ScriptName[]).map((name) => [name, load(name, lib)]));
 }

@@ -21,7 +21,7 @@ export async function startFollowing(
 ): Promise<Following> {
   let follower: Follower | undefined;
   // Hints before positions: what ends in between is then read at once, not a second later.
-  const stopHints = await feed.hints((bucket) => void follower?.lookAt(bucket));
+  const stopHints = await feed.hints((hint) => void follower?.hear(hint));
   try {
     const started = await Follower.start(feed, now, listener);
     follower = started;

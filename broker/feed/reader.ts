@@ -1,8 +1,8 @@
 import { performance } from "node:perf_hooks";
-import type { ServerResponse } from "node:http";
+import type { Writable } from "node:stream";
 
-/** What the feed writes to; a response has it. */
-export type Sink = Pick<ServerResponse, "write" | "destroy" | "destroyed" | "writableLength" | "writableNeedDrain" | "once" | "off">;
+/** What the feed writes to: a response, or the socket beneath one. */
+export type Sink = Pick<Writable, "write" | "destroy" | "destroyed" | "writableLength" | "writableNeedDrain" | "once" | "off">;
 
 export interface ReaderLimits {
   /** With more than this unread it gets nothing new until it has read what it has, */

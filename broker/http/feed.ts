@@ -11,7 +11,7 @@ import {
   type VerifierView,
 } from "../../domain/wire.ts";
 import type { VerifierStatus } from "../feed/api.ts";
-import { Reader } from "../feed/reader.ts";
+import { Reader, type Sink } from "../feed/reader.ts";
 import { pageOfWhole } from "./render.ts";
 import { route } from "./route.ts";
 import { DEFAULT_PAGE } from "./tasks.ts";
@@ -37,7 +37,7 @@ export const feedRoutes = [
         from: query.position ?? lastEventId(headers["last-event-id"]),
         welcome: () => door.stillVerifier(headers, verifier),
       });
-      return { stream };
+      return { stream: (response) => stream(wireOf(response)) };
     },
   }),
   route({
@@ -91,6 +91,15 @@ export const feedRoutes = [
     },
   }),
 ];
+
+/**
+ * The socket beneath an answer without chunk frames. Once its headers are out, an event is the bytes it is made of; writing past the
+ * response saves a queue and a turn of the event loop for each of a thousand readers.
+ */
+function wireOf(response: ServerResponse): Sink {
+  response.flushHeaders();
+  return response.socket ?? response;
+}
 
 /** What a browser's EventSource sends when it comes back. */
 function lastEventId(header: string | readonly string[] | undefined): string | undefined {

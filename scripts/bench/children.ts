@@ -1,7 +1,7 @@
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, cpus } from "node:os";
 
 /** The core that servers under test have, and the one for everybody else. */
 export const SERVER_CORE = 0;
@@ -41,6 +41,11 @@ export function startNode(program: string, args: readonly string[], options: Chi
 /** Moves a process that runs already, with all its threads. */
 export function pin(pid: number, core: number): void {
   if (canPin) spawnSync("taskset", ["-acp", String(core), String(pid)], { stdio: "ignore" });
+}
+
+/** Lets it run on any core again. */
+export function unpin(pid: number): void {
+  if (canPin) spawnSync("taskset", ["-acp", `0-${cpus().length - 1}`, String(pid)], { stdio: "ignore" });
 }
 
 /** Asks it to end; after the time it is killed. */

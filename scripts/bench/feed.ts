@@ -1,183 +1,182 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BUCKETS, type LeaseId } from "../../domain/ids.ts";
-import { openStore } from "../../store/open.ts";
-import { cpuMsOf } from "./children.ts";
+import { createVerifier, type Verifier } from "../../client/verify/index.ts";
+import { bucketOfId } from "../../domain/ids.ts";
+import { ALL_BUCKETS } from "../../store/keyspace.ts";
+import { openStore, type OpenedStore } from "../../store/open.ts";
+import { cpuMsOf, OTHER_CORE, pin, unpin } from "./children.ts";
+import { crowd } from "./crowd.ts";
+import { measuresOf, type Delivery, type Spread } from "./delivery.ts";
+import { FLOOR_CHANNEL, Listener } from "./listener.ts";
 import type { BenchOptions } from "./options.ts";
-import { startBroker, type Program } from "./programs.ts";
-import { openRedis } from "./redis.ts";
-import { BASIC, createScenario, type Scenario } from "./scenario.ts";
+import { startBroker, startFeedFloor, type Program } from "./programs.ts";
+import { openRedis, type BenchRedis } from "./redis.ts";
+import { AUDIENCE, BASIC, createScenario, GRANTS, VERIFIER, type Scenario } from "./scenario.ts";
+import { giveBack, issue, type Token } from "./token.ts";
 
-/** How long it takes until verifiers' sockets have been told; milliseconds over all verifiers and rounds. */
+/** How long it takes until verifiers have been told; milliseconds over all verifiers and rounds. */
 export interface DeliveryFigures {
   readonly verifiers: number;
   readonly rounds: number;
+  /** The leanest program that tells as many connections as much, from the same Redis, in the same rounds. */
+  readonly floor: Spread;
+  /** From the store being told to end a lease until its words are at the sockets: what the feed itself takes. */
+  readonly ended: Spread;
   /** From a holder giving a token back at the broker (`/oauth2/revoke`). */
-  readonly asked: Percentiles;
-  /** From the store being told to end a lease: what the feed itself takes. */
-  readonly ended: Percentiles;
+  readonly asked: Spread;
   /** From the first of 64 buckets being given a mark on a grant, until the first words of it. */
-  readonly marked: Percentiles;
+  readonly marked: Spread;
+  /** Until a verifier that was told last refuses the token: its lease ended by itself, */
+  readonly refusedOne: Spread;
+  /** or by a mark on a workload with this many leases. */
+  readonly refusedMark: Spread;
+  readonly covered: number;
   /** CPU of the broker for each second while nothing happens but heartbeats, */
   readonly idleCpuMs: number;
-  /** and for each round beyond that: two tokens issued, one given back, everybody told twice, and a quarter of a mark. */
+  /** and for each round beyond that: three tokens issued, one given back, everybody told three times, and a quarter of a mark. */
   readonly roundCpuMs: number;
 }
 
-export interface Percentiles {
-  readonly p50: number;
-  readonly p99: number;
-  readonly max: number;
-}
-
-export interface FeedBenchOptions extends Pick<BenchOptions, "fsync" | "profile" | "say"> {
+export interface FeedBenchOptions extends Pick<BenchOptions, "fsync" | "profile" | "say" | "leases"> {
   /** How many verifiers are connected, one figure each. */
   readonly verifiers: readonly number[];
   readonly rounds: number;
 }
 
-/** Starts a Redis and a broker of its own, and measures how fast the feed tells. The verifiers are in this process: pin it where it should be. */
+interface World {
+  readonly broker: Program;
+  readonly floor: Program;
+  readonly redis: BenchRedis;
+  readonly store: OpenedStore;
+  readonly scenario: Scenario;
+  readonly covered: number;
+}
+
+/** Starts a Redis and a broker of its own, and measures how fast the feed tells. The verifiers are in this process, away from the broker's core. */
 export async function measureFeed(options: FeedBenchOptions): Promise<readonly DeliveryFigures[]> {
   const folder = await mkdtemp(join(tmpdir(), "stint-bench-feed-"));
+  pin(process.pid, OTHER_CORE);
   try {
     await using redis = await openRedis(options.fsync);
     const scenario = await createScenario();
+    await using floor = await startFeedFloor(redis.url);
     await using broker = await startBroker(scenario, redis.url, folder, options.profile);
-    const figures: DeliveryFigures[] = [];
-    for (const verifiers of options.verifiers) {
-      options.say(`the feed with ${verifiers} verifiers`);
-      figures.push(await measureOne({ broker, scenario, redisUrl: redis.url }, verifiers, options.rounds));
+    const store = await openStore({ url: redis.url });
+    try {
+      options.say(`a workload with ${options.leases} leases`);
+      const [first = ""] = await scenario.mint(1, "ES256", broker.url);
+      await crowd(redis.client, (await issue(broker, first)).lease, options.leases);
+      const world: World = { broker, floor, redis, store, scenario, covered: options.leases };
+      const figures: DeliveryFigures[] = [];
+      for (const verifiers of options.verifiers) {
+        options.say(`the feed with ${verifiers} verifiers`);
+        figures.push(await measureOne(world, verifiers, options.rounds));
+      }
+      return figures;
+    } finally {
+      await store.close();
     }
-    return figures;
   } finally {
+    unpin(process.pid);
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 /** Between two measurements: longer than the follower rests after telling a thousand. */
-const BREATH_MS = 150;
+const BREATH_MS = 100;
 
-interface World {
-  readonly broker: Program;
-  readonly scenario: Scenario;
-  readonly redisUrl: string;
-}
-
-async function measureOne({ broker, scenario, redisUrl }: World, verifiers: number, rounds: number): Promise<DeliveryFigures> {
-  const store = await openStore({ url: redisUrl });
-  const listeners = await Promise.all(Array.from({ length: verifiers }, (_, index) => Listener.open(broker, `bench-${index}`)));
+async function measureOne(world: World, verifiers: number, rounds: number): Promise<DeliveryFigures> {
+  const { broker, floor, redis, store, covered } = world;
+  const crowdOf = (program: Program): Promise<Listener[]> =>
+    Promise.all(Array.from({ length: verifiers }, (_, index) => Listener.open(program.port, BASIC, `bench-${index}`)));
+  const [bare, told] = [await crowdOf(floor), await crowdOf(broker)];
+  // Connected last, so told last.
+  await using verifier = createVerifier({ issuer: broker.url, audience: AUDIENCE, ...VERIFIER, reports: false, log: () => undefined });
   try {
+    await verifier.ready();
     const idle = await idleCpuMs(broker);
-    const asked: number[] = [];
-    const ended: number[] = [];
-    const marked: number[] = [];
-    const bodies = await scenario.mint(rounds * 2, "ES256", broker.url);
+    const took = {
+      floor: [] as Delivery[],
+      ended: [] as Delivery[],
+      asked: [] as Delivery[],
+      marked: [] as Delivery[],
+      workload: [] as Delivery[],
+    };
+    const tokens = await tokensOf(world, rounds);
     const began = { cpu: cpuMsOf(broker.pid) ?? Number.NaN, at: performance.now() };
-    for (let round = 0; round < rounds; round += 1) {
-      const [one, two] = [await issue(broker, bodies[2 * round] ?? ""), await issue(broker, bodies[2 * round + 1] ?? "")];
-      const form = new URLSearchParams({ token: one.text }).toString();
-      asked.push(...(await told(listeners, one.lease, () => post(broker, "/oauth2/revoke", form))));
-      await pause(BREATH_MS);
-      ended.push(
-        ...(await told(listeners, two.lease, () => store.leases.end(two.lease, "revoked", { action: "lease.ended", principal: "bench" }))),
-      );
-      await pause(BREATH_MS);
-      if (round % 4 === 0) marked.push(...(await told(listeners, `"scope":"grant"`, () => markAll(store, round))));
-      await pause(BREATH_MS);
+    for (const [round, { one, two, crowded }] of tokens.entries()) {
+      const text = floorText(round);
+      took.floor.push(await tell(bare, text, () => redis.client.publish(FLOOR_CHANNEL, text)));
+      const ended = await issue(broker, one);
+      await verifier.verify(ended.text);
+      const end = (): Promise<unknown> => store.leases.end(ended.lease, "revoked", { action: "lease.ended", principal: "bench" });
+      took.ended.push(await tell(told, ended.lease, end, { verifier, token: ended }));
+      const asked = await issue(broker, two);
+      took.asked.push(await tell(told, asked.lease, () => giveBack(broker, asked)));
+      const marked = await issue(broker, crowded);
+      await verifier.verify(marked.text);
+      took.workload.push(await tell(told, `"scope":"workload"`, () => markOne(store, marked), { verifier, token: marked }));
+      if (round % 4 === 0) took.marked.push(await tell(told, `"scope":"grant"`, () => markAll(store, round)));
     }
     const spent = (cpuMsOf(broker.pid) ?? Number.NaN) - began.cpu - (idle * (performance.now() - began.at)) / 1000;
-    return {
-      verifiers,
-      rounds,
-      asked: percentiles(asked),
-      ended: percentiles(ended),
-      marked: percentiles(marked),
-      idleCpuMs: idle,
-      roundCpuMs: spent / rounds,
-    };
+    return { verifiers, rounds, covered, ...measuresOf(took), idleCpuMs: idle, roundCpuMs: spent / rounds };
   } finally {
-    for (const listener of listeners) listener.close();
-    await store.close();
+    for (const listener of [...bare, ...told]) listener.close();
   }
 }
 
-/** Milliseconds from the beginning of `act` until each listener has been told. */
-async function told(listeners: readonly Listener[], text: string, act: () => Promise<unknown>): Promise<readonly number[]> {
+/** Evidence for each round: for any two workloads, and for the one with the crowd. */
+async function tokensOf({ scenario, broker }: World, rounds: number) {
+  const bodies = await scenario.mint(rounds * GRANTS, "ES256", broker.url);
+  // the first token of all was the first workload's, and a hundred go round
+  return Array.from({ length: rounds }, (_, round) => {
+    const at = round * GRANTS;
+    return { one: bodies[at] ?? "", two: bodies[at + 1] ?? "", crowded: bodies[at + GRANTS - 1] ?? "" };
+  });
+}
+
+/** As long as the words of one ended lease with their position. */
+const floorText = (round: number): string =>
+  `event: revoked\nid: ${"p".repeat(110)}\ndata: {"as_of":1795000000000,"round":"${round}."}\n\n`;
+
+/** Milliseconds from the beginning of `act` until each listener has been told, and until the verifier refuses the token. */
+async function tell(
+  listeners: readonly Listener[],
+  text: string,
+  act: () => Promise<unknown>,
+  last?: { readonly verifier: Verifier; readonly token: Token },
+): Promise<Delivery> {
+  await pause(BREATH_MS);
   const began = performance.now();
   const heard = listeners.map((listener) => listener.hear(text));
   await act();
-  return (await Promise.all(heard)).map((at) => at - began);
+  const told = (await Promise.all(heard)).map((at) => at - began);
+  const refused = last === undefined ? undefined : (await refusedAt(last.verifier, last.token)) - began;
+  return { told, refused };
 }
 
-async function markAll(store: Awaited<ReturnType<typeof openStore>>, round: number): Promise<void> {
+/** Asks until the answer is no. */
+async function refusedAt(verifier: Verifier, { text }: Token): Promise<number> {
+  for (;;) {
+    const refused = await verifier.verify(text).then(
+      () => false,
+      (error: unknown) => (error as { readonly reason?: unknown }).reason === "revoked" || Promise.reject(error as Error),
+    );
+    if (refused) return performance.now();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+const AUDIT = { action: "revocation.started", principal: "bench" } as const;
+
+async function markOne({ revocations, clock }: OpenedStore, { lease, subject }: Token): Promise<void> {
+  await revocations.mark(bucketOfId(lease), { kind: "workload", name: subject }, Math.ceil(clock.now()), AUDIT);
+}
+
+async function markAll({ revocations, clock }: OpenedStore, round: number): Promise<void> {
   const scope = { kind: "grant", name: `deploy-${String(90 + (round % 10)).padStart(3, "0")}` } as const;
-  const audit = { action: "revocation.started", principal: "bench" } as const;
-  const buckets = Array.from({ length: BUCKETS }, (_, bucket) => bucket);
-  await Promise.all(buckets.map((bucket) => store.revocations.mark(bucket, scope, store.clock.now(), audit)));
-}
-
-/** A verifier's connection that looks for a text in what comes, and does nothing else: thousands fit into one process. */
-class Listener {
-  readonly #socket: Socket;
-  #wanted: { readonly text: string; readonly done: (at: number) => void } | undefined;
-  #tail = "";
-
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.on("data", (chunk: Buffer) => this.#take(chunk));
-  }
-
-  static open(broker: Program, instance: string): Promise<Listener> {
-    return new Promise((resolve, reject) => {
-      const socket = connect({ host: "127.0.0.1", port: broker.port, noDelay: true });
-      socket.once("error", reject);
-      socket.once("connect", () => {
-        const listener = new Listener(socket);
-        void listener.hear("event: sync").then(() => resolve(listener));
-        socket.write(`GET /v1/feed?instance=${instance} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: ${BASIC}\r\n\r\n`);
-      });
-    });
-  }
-
-  /** When the text has come, by `performance.now`. */
-  hear(text: string): Promise<number> {
-    return new Promise((done) => (this.#wanted = { text, done }));
-  }
-
-  close(): void {
-    this.#socket.destroy();
-  }
-
-  #take(chunk: Buffer): void {
-    if (this.#wanted === undefined) return;
-    const { text, done } = this.#wanted;
-    const seen = this.#tail + chunk.toString("latin1");
-    this.#tail = seen.slice(-text.length);
-    if (!seen.includes(text)) return;
-    this.#wanted = undefined;
-    this.#tail = "";
-    done(performance.now());
-  }
-}
-
-async function issue(broker: Program, body: string): Promise<{ readonly text: string; readonly lease: LeaseId }> {
-  const answer = (await (await post(broker, "/oauth2/token", body)).json()) as {
-    readonly access_token: string;
-    readonly lease_id: LeaseId;
-  };
-  return { text: answer.access_token, lease: answer.lease_id };
-}
-
-async function post(broker: Program, path: string, body: string): Promise<Response> {
-  const response = await fetch(`${broker.url}${path}`, {
-    method: "POST",
-    body,
-    headers: { "content-type": "application/x-www-form-urlencoded" },
-  });
-  if (!response.ok) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
-  return response;
+  await Promise.all(ALL_BUCKETS.map((bucket) => revocations.mark(bucket, scope, clock.now(), AUDIT)));
 }
 
 /** CPU that it uses in a second with nothing to tell; not a number where that cannot be known. */
@@ -185,12 +184,6 @@ async function idleCpuMs({ pid }: Program): Promise<number> {
   const before = cpuMsOf(pid) ?? Number.NaN;
   await pause(3_000);
   return ((cpuMsOf(pid) ?? Number.NaN) - before) / 3;
-}
-
-function percentiles(values: readonly number[]): Percentiles {
-  const sorted = values.toSorted((a, b) => a - b);
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-  return { p50: at(0.5), p99: at(0.99), max: sorted.at(-1) ?? Number.NaN };
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

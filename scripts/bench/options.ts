@@ -37,7 +37,7 @@ export const USAGE = `npm run bench -- [--only issue,sweep] [--rounds 5] [--seco
   --requests     length of a round in requests instead
   --connections  requests in flight
   --fsync        durability of the Redis beneath: always, everysec, no, off
-  --full         1,000,000 live leases for sweep, memory and mark instead of 100,000
+  --full         1,000,000 live leases for sweep, memory, mark and feed instead of 100,000
   --profile      a folder for CPU profiles of floor and broker
   --json         print the report as JSON
   --out          where the JSON is written; bench-report.json unless told otherwise`;

@@ -31,6 +31,14 @@ export async function startFloor(scenario: Scenario, redisUrl: string, profile: 
   return ready({ name: "floor", url, port, child, log: undefined });
 }
 
+/** The floor of the feed; it knows nothing but a channel of Redis. */
+export async function startFeedFloor(redisUrl: string): Promise<Program> {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const child = startNode(join(dist, "scripts/bench/feed-floor.js"), [JSON.stringify({ port, redisUrl })], { core: SERVER_CORE });
+  return ready({ name: "floor", url, port, child, log: undefined });
+}
+
 /** The broker as it is run in production: its own process, a configuration of a hundred grants, its log written to a file. */
 export async function startBroker(scenario: Scenario, redisUrl: string, folder: string, profile: string | undefined): Promise<Program> {
   const port = await freePort();

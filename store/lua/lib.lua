@@ -4,7 +4,7 @@
 local P = KEYS[1]
 
 local FACTS = { "hw", "seq", "feed", "locks", "marks", "hold", "opened", "p", "a", "r", "s", "d", "f" }
-local facts, changed = {}, {}
+local facts, changed, news = {}, {}, {}
 -- How many feed entries a bucket keeps: a verifier that is further behind takes a snapshot.
 local FEED_LENGTH = 4096
 
@@ -25,8 +25,12 @@ local function save_facts()
     args[#args + 1] = string.format("%.0f", value)
   end
   if #args > 0 then redis.call("HSET", P, unpack(args)) end
-  -- Only a hint: whoever misses it reads the bucket within a second anyway.
-  if changed.feed then redis.call("PUBLISH", "stint:feed", string.match(P, "{b(%x+)}")) end
+  -- Only a hint: whoever misses it reads the bucket within a second anyway. An entry that came alone is told with it.
+  if changed.feed then
+    local hint = { string.match(P, "{b(%x+)}") }
+    if #news == 1 then hint = { hint[1], string.format("%.0f", facts.feed), unpack(news[1]) } end
+    redis.call("PUBLISH", CHANNEL, cjson.encode(hint))
+  end
 end
 
 -- The bucket's time: never goes back. Only an agreed clock moves it on.
@@ -45,7 +49,9 @@ end
 -- What verifiers must hear of: a lease (`kind` "l") that ended before its `exp`, or a mark ("m").
 local function announce(kind, name, instant_or_end, grant)
   set_fact("feed", facts.feed + 1)
-  redis.call("XADD", P .. ":f", "MAXLEN", "~", FEED_LENGTH, string.format("%.0f-0", facts.feed), kind, name, "t", instant_or_end, "g", grant or "")
+  local entry = { kind, name, "t", string.format("%.0f", instant_or_end), "g", grant or "" }
+  redis.call("XADD", P .. ":f", "MAXLEN", "~", FEED_LENGTH, string.format("%.0f-0", facts.feed), unpack(entry))
+  news[#news + 1] = entry
 end
 
 -- A lease is a JSON array; these are its places.

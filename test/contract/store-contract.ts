@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { hash } from "node:crypto";
 import { newId, subjectBits, type LeaseId, type LockId, type RevocationId, type TaskId } from "../../domain/ids.ts";
 import type { Task } from "../../domain/task.ts";
-import type { OpenReply, OpenTaskOrder } from "../../store/api.ts";
+import type { FeedHint, OpenReply, OpenTaskOrder } from "../../store/api.ts";
 import { openStore, type OpenedStore } from "../../store/open.ts";
 import { fakeClock, type FakeClock } from "../support/clock.ts";
 import { denialOf, freshEvidence, openOrder, principalOf, storeClock, taskOrder } from "../support/orders.ts";
@@ -603,17 +603,23 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
       it("forgets what has expired, says when it has forgotten what was asked for, and hints at what is new", async () => {
         const subject = aSubject();
         const bucket = bucketOf(subject);
-        const hinted = new Promise<number>(
+        let lease: LeaseId | undefined;
+        const hinted = new Promise<FeedHint>(
           (resolve) =>
             void store.feed
-              .hints((seen) => (seen === bucket ? resolve(seen) : undefined))
+              .hints((hint) => (hint.bucket === bucket ? resolve(hint) : undefined))
               .then(async (stop) => {
-                await store.leases.end(await obtain(subject), "released", ENDED);
+                lease = await obtain(subject);
+                await store.leases.end(lease, "released", ENDED);
                 await hinted;
                 await stop();
               }),
         );
-        expect(await hinted).toBe(bucket);
+        const hint = await hinted;
+        // What came alone comes with the hint, as it would be read.
+        expect(hint.next?.entry).toMatchObject({ kind: "lease", lease, grant: "deploy" });
+        const { entries, position } = await store.feed.read(bucket, (hint.next?.number ?? 0) - 1, 1);
+        expect(hint.next).toEqual({ number: position, entry: entries[0] });
         clock.advance({ minutes: 20 });
         expect((await store.feed.snapshot(bucket, undefined, 1000)).entries.filter(({ kind }) => kind === "lease")).toEqual([]);
         expect((await store.feed.read(bucket, 1_000_000, 10)).gap).toBe(true);

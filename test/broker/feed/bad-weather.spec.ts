@@ -203,7 +203,7 @@ describe("the follower", () => {
     await follower.look();
     expect([told.length, follower.position.asOf, follower.position.vector[7], follower.position.vector[5]]).toEqual([1, 1_000, 1, 0]);
     now = 3_000;
-    await follower.lookAt(7);
+    await follower.hear({ bucket: 7 });
     expect(follower.position.asOf).toBe(1_000);
     fail.clear();
     await follower.look();
@@ -227,6 +227,39 @@ describe("the follower", () => {
     await follower.look();
     expect([told.length, follower.position.asOf]).toEqual([1_700, 9]);
     expect(seen).toEqual([1, 1, 1, 1]);
+  });
+
+  it("takes the very next entry from the hint itself, without a trip, and says nothing of the rest of the bucket by that", async () => {
+    const script = scripted();
+    const { feed, add } = script;
+    let now = 1_000;
+    const told: FeedEntry[] = [];
+    const follower = await Follower.start(feed, () => now, { entries: (entries) => void told.push(...entries), gap: () => undefined });
+    const [first, second] = [ended(1), ended(2)];
+    add(9, first);
+    now = 2_000;
+    await follower.hear({ bucket: 9, next: { number: 1, entry: first } });
+    expect([told, follower.position.vector[9], follower.position.asOf, script.reads]).toEqual([[first], 1, 1_000, 0]);
+    expect(await follower.after(9, 0)).toEqual({ entries: [first], position: 1, gap: false });
+    add(9, second);
+    await follower.look();
+    expect([told, follower.position.vector[9], follower.position.asOf]).toEqual([[first, second], 2, 2_000]);
+  });
+
+  it.each([
+    ["one that it knows already", 1],
+    ["one after another that it missed", 4],
+    ["nonsense", Number.NaN],
+  ])("reads the bucket when a hint brings %s", async (_what, number) => {
+    const { feed, add } = scripted();
+    const told: FeedEntry[] = [];
+    const follower = await Follower.start(feed, () => 1_000, { entries: (entries) => void told.push(...entries), gap: () => undefined });
+    const entries = [ended(1), ended(2), ended(3), ended(4)];
+    add(9, entries[0] as FeedEntry);
+    await follower.look();
+    add(9, ...entries.slice(1));
+    await follower.hear({ bucket: 9, next: { number, entry: ended(7) } });
+    expect([told, follower.position.vector[9]]).toEqual([entries, 4]);
   });
 
   it("keeps a bounded tail in memory, and asks the store for what is older", async () => {
