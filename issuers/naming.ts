@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { isId, type LeaseId } from "../domain/ids.ts";
 
 /**
@@ -33,4 +34,10 @@ export function serialOf(lease: LeaseId): string {
   let value = 0n;
   for (const letter of lease.slice("lease_".length)) value = value * 32n + BigInt(BASE32.indexOf(letter));
   return `01${value.toString(16).padStart(32, "0")}`;
+}
+
+/** The serial of a lease's OpenSSH certificate: 63 bits of the id's SHA-256. Never 0, which means that there is none. */
+export function sshSerial(lease: LeaseId): bigint {
+  const serial = createHash("sha256").update(lease).digest().readBigUInt64BE() & 0x7fff_ffff_ffff_ffffn;
+  return serial === 0n ? 1n : serial;
 }

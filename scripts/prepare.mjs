@@ -113,6 +113,12 @@ export async function ensureNginx() {
   await ensure(say).catch((error) => say(`no nginx: ${error.message}`));
 }
 
+/** A real sshd and its clients for the specs of certificates, likewise. */
+export async function ensureSsh() {
+  const { ensureSsh: ensure } = await import(join(dist, "test/support/ssh-programs.js"));
+  await ensure(say).catch((error) => say(`no sshd: ${error.message}`));
+}
+
 /** Says why, and ends. */
 export function fail(text, code = 1) {
   say(text);
