@@ -1,5 +1,4 @@
 import { lookup } from "node:dns/promises";
-import { readFile } from "node:fs/promises";
 import { type IncomingHttpHeaders, type IncomingMessage, type RequestOptions, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { type LookupFunction, isIP, type Socket } from "node:net";
@@ -11,8 +10,8 @@ export interface Reach {
   readonly privateNetwork: boolean;
   /** Plain http, to loopback only. */
   readonly insecureHttp: boolean;
-  /** The authority to believe instead of the system's. */
-  readonly caFile: string | undefined;
+  /** The authority to believe instead of the system's, PEM. */
+  readonly ca?: string | Buffer | undefined;
 }
 
 /** An address a name stands for. */
@@ -63,9 +62,8 @@ export async function requestOutside(target: string, reach: Reach, ask: OutsideR
   const progress = { sent: false };
   try {
     const addresses = await orAborted(resolveChecked(url, reach, ask.resolve), signal);
-    const ca = reach.caFile === undefined ? undefined : await readFile(reach.caFile);
     const headers = { "accept-encoding": "identity", "user-agent": "stint", ...ask.headers };
-    return await exchange(url, { method: ask.method, headers, signal, lookup: pinned(addresses), ...(ca && { ca }) }, ask, progress);
+    return await exchange(url, { method: ask.method, headers, signal, lookup: pinned(addresses), ca: reach.ca }, ask, progress);
   } catch (error) {
     if (error instanceof OutsideError) throw new OutsideError(error.message, { cause: error.cause, sent: progress.sent });
     const message = signal.aborted ? "took too long" : `failed: ${messageOf(error)}`;
@@ -118,7 +116,7 @@ async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 
 function exchange(
   url: URL,
-  options: RequestOptions & { readonly ca?: Buffer },
+  options: RequestOptions & Pick<Reach, "ca">,
   ask: OutsideRequest,
   progress: { sent: boolean },
 ): Promise<OutsideAnswer> {

@@ -33,6 +33,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
     "broker/dpop",
     "broker/tasks",
     "issuers/jwt",
+    "issuers/github-app/app-jwt.ts",
     "store/key-material.ts",
     "client/proof.ts",
     "client/verify",

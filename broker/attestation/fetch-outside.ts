@@ -2,7 +2,8 @@ import { readFile } from "node:fs/promises";
 import { type OutsideRequest, type Reach as Way, OutsideError, checkUrl, requestOutside } from "../../outside/request.ts";
 
 /** What a trust allows of the way to its provider. */
-export interface Reach extends Way {
+export interface Reach extends Omit<Way, "ca"> {
+  readonly caFile: string | undefined;
   /** A file with a token that the provider asks for. */
   readonly bearerFile: string | undefined;
 }
@@ -22,7 +23,8 @@ const MAX_SECRET_BYTES = 16_384;
 export async function fetchOutside(target: string, reach: Reach, options: OutsideOptions = {}): Promise<string> {
   checkUrl(target, reach); // before a secret is read for it
   const bearer = reach.bearerFile === undefined ? undefined : await readSecret(reach.bearerFile);
-  const { status, body } = await requestOutside(target, reach, {
+  const ca = reach.caFile === undefined ? undefined : await readFile(reach.caFile).catch(unreadable("authority"));
+  const { status, body } = await requestOutside(target, { ...reach, ca }, {
     method: "GET",
     headers: { accept: "application/json", ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }) },
     timeoutMs: options.timeoutMs ?? OUTSIDE_TIMEOUT_MS,
@@ -34,13 +36,14 @@ export async function fetchOutside(target: string, reach: Reach, options: Outsid
 }
 
 async function readSecret(path: string): Promise<string> {
-  const text = await readFile(path, "utf8").then(
-    (read) => read.trim(),
-    (error: unknown) => {
-      throw new OutsideError("has a bearer file that cannot be read", { cause: error });
-    },
-  );
+  const text = (await readFile(path, "utf8").catch(unreadable("bearer"))).trim();
   if (text === "" || text.length > MAX_SECRET_BYTES || !/^[\x21-\x7e]+$/.test(text))
     throw new OutsideError("has a bearer file without a usable token");
   return text;
+}
+
+function unreadable(what: string): (error: unknown) => never {
+  return (error) => {
+    throw new OutsideError(`has no readable ${what} file`, { cause: error });
+  };
 }

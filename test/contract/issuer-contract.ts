@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
-import type { IssueOrder, Issuer } from "../../domain/credential.ts";
+import { DiesByItself, type IssueOrder, type Issuer } from "../../domain/credential.ts";
 import { newId, type LeaseId } from "../../domain/ids.ts";
 import { REVOCATIONS } from "../../domain/lease.ts";
 
@@ -11,6 +11,8 @@ export interface IssuerUnderTest<P = unknown> {
   /** Whether a credential opens its target now; undefined when only its own clock can say. */
   readonly works?: (token: string) => Promise<boolean>;
   readonly now: () => number;
+  /** What it makes has no name at the target: without its handle only time ends it (`DiesByItself`), by this span after the lease began. */
+  readonly waitsWithoutHandleMs?: number;
 }
 
 /** What every issuer promises, whatever it makes. Each issuer's own spec hands itself in. */
@@ -55,6 +57,7 @@ export function issuerContract<P>(name: string, start: () => Promise<IssuerUnder
 
     it("revokes a lease of which it never made anything, by the lease's id alone", async () => {
       await using test = await start();
+      if (test.waitsWithoutHandleMs !== undefined) return;
       expect(["revoked", "already_gone"]).toContain(
         await test.issuer.revoke({ leaseId: newId("lease", test.now()), handle: undefined, expiresAt: test.now() }, signal()),
       );
@@ -62,10 +65,23 @@ export function issuerContract<P>(name: string, start: () => Promise<IssuerUnder
 
     it("ends what it made when only the lease's id is left of it", async () => {
       await using test = await start();
+      if (test.waitsWithoutHandleMs !== undefined) return;
       const order = orderFor(test);
       const { credential } = await test.issuer.issue(order, signal());
       await test.issuer.revoke({ leaseId: order.leaseId, handle: undefined, expiresAt: order.expiresAt }, signal());
       if (test.issuer.revocation === "immediate") expect(await test.works?.(credential.token.reveal())).toBe(false);
+    });
+
+    it("calls nothing revoked that only time can end, and says until when", async () => {
+      await using test = await start();
+      if (test.waitsWithoutHandleMs === undefined) return;
+      const now = test.now();
+      const revoke = (lease: LeaseId): Promise<string> =>
+        test.issuer.revoke({ leaseId: lease, handle: undefined, expiresAt: now }, signal());
+      const failed: unknown = await revoke(newId("lease", now)).catch((error: unknown) => error);
+      expect(failed).toBeInstanceOf(DiesByItself);
+      expect(failed).toMatchObject({ deadAt: now + test.waitsWithoutHandleMs });
+      expect(await revoke(newId("lease", now - test.waitsWithoutHandleMs))).toBe("already_gone");
     });
 
     it("lists what is alive, by lease id, where it can list at all", async () => {

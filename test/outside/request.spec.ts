@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "@jest/globals";
 import { type OutsideRequest, type Reach, requestOutside } from "../../outside/request.ts";
 
-const LOOPBACK: Reach = { privateNetwork: false, insecureHttp: true, caFile: undefined };
+const LOOPBACK: Reach = { privateNetwork: false, insecureHttp: true };
 const ASK: OutsideRequest = { method: "GET", timeoutMs: 2_000, maxBytes: 1_000 };
 
 async function serve(
