@@ -24,13 +24,17 @@ export async function fetchOutside(target: string, reach: Reach, options: Outsid
   checkUrl(target, reach); // before a secret is read for it
   const bearer = reach.bearerFile === undefined ? undefined : await readSecret(reach.bearerFile);
   const ca = reach.caFile === undefined ? undefined : await readFile(reach.caFile).catch(unreadable("authority"));
-  const { status, body } = await requestOutside(target, { ...reach, ca }, {
-    method: "GET",
-    headers: { accept: "application/json", ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }) },
-    timeoutMs: options.timeoutMs ?? OUTSIDE_TIMEOUT_MS,
-    maxBytes: MAX_OUTSIDE_BYTES,
-    resolve: options.resolve,
-  });
+  const { status, body } = await requestOutside(
+    target,
+    { ...reach, ca },
+    {
+      method: "GET",
+      headers: { accept: "application/json", ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }) },
+      timeoutMs: options.timeoutMs ?? OUTSIDE_TIMEOUT_MS,
+      maxBytes: MAX_OUTSIDE_BYTES,
+      resolve: options.resolve,
+    },
+  );
   if (status !== 200) throw new OutsideError(`answered with status ${status}`, { sent: true });
   return body;
 }
