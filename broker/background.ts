@@ -3,22 +3,27 @@ import { pause } from "./sweeper/schedule.ts";
 
 /** Keeps account of work that goes on behind an answer, so that a drain can wait for it and no error is lost. */
 export function createBackground(log: Log): Background {
-  const running = new Set<Promise<void>>();
+  // several callers may wait for the same work
+  const running = new Map<Promise<void>, Promise<void>>();
   return {
     get size() {
       return running.size;
     },
     run(name, work) {
-      const run = work()
-        .catch((error: unknown) => log.error({ work: name, error: describe(error) }, "background work failed"))
-        .finally(() => void running.delete(run));
-      running.add(run);
+      const run = work();
+      if (running.has(run)) return;
+      const over = (): void => void running.delete(run);
+      const failed = (error: unknown): void => {
+        over();
+        log.error({ work: name, error: describe(error) }, "background work failed");
+      };
+      running.set(run, run.then(over, failed));
     },
     async settle(withinMs) {
       const over = new AbortController();
       const all = async (): Promise<void> => {
         // What runs may start more: look again until nothing is left.
-        while (running.size > 0 && !over.signal.aborted) await Promise.race([Promise.all(running), pause(withinMs, over.signal)]);
+        while (running.size > 0 && !over.signal.aborted) await Promise.race([Promise.all(running.values()), pause(withinMs, over.signal)]);
       };
       await Promise.race([all(), pause(withinMs, over.signal)]);
       over.abort();

@@ -5,7 +5,8 @@ import { claimsText } from "../domain/principal.ts";
 import type { DueLease, LeaseStore, OpenOrder, OpenReply } from "./api.ts";
 import { denialArgs, evidenceArgs, idempotencyArgs, refused, valueHash } from "./arguments.ts";
 import { dueBuckets, countLeases } from "./due.ts";
-import { ALL_BUCKETS, bare, credentialKey, externalNameKey } from "./keyspace.ts";
+import { credentialNotes } from "./credentials.ts";
+import { ALL_BUCKETS, bare, externalNameKey } from "./keyspace.ts";
 import { listLeases } from "./lease-list.ts";
 import { classLetter, readLease, readTask } from "./records.ts";
 import { texts, type Runner } from "./run.ts";
@@ -16,6 +17,7 @@ const HOUR_MS = 3_600_000;
 
 /** The lease half of the store: one method, one script. */
 export function createLeaseStore(runner: Runner): LeaseStore {
+  const note = credentialNotes(runner);
   return {
     open: (order) => open(runner, order),
     async activate(id, made) {
@@ -36,10 +38,7 @@ export function createLeaseStore(runner: Runner): LeaseStore {
       );
       return reply[0] === "activated" ? "activated" : "already_ended";
     },
-    async noteCredential(id, sha256, expiresAt) {
-      const life = Math.max(1000, expiresAt + HOUR_MS - runner.clock.now());
-      await runner.ask((client) => client.set(credentialKey(sha256), bare(id), "PX", Math.ceil(life)));
-    },
+    noteCredential: (id, sha256, expiresAt) => note(id, sha256, Math.ceil(Math.max(1000, expiresAt + HOUR_MS - runner.clock.now()))),
     async renew(order) {
       const reply = texts(
         await runner.run("renew-lease", bucketOfId(order.id), {

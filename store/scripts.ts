@@ -80,6 +80,7 @@ export const SCRIPTS = {
       ...AUDITED_DENIAL,
     },
   },
+  "note-credentials": { writes: "room", args: { notes: "raw" } },
   "replace-handle": { writes: "any", args: { id: "text", from: "text", to: "text" } },
   "read-lease": { writes: "none", args: { id: "text" } },
   "is-live": { writes: "none", args: { id: "text", key: "text" } },
