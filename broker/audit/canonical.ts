@@ -4,5 +4,36 @@ import { canonicalize } from "json-canonicalize";
 /** JSON in its one canonical spelling (RFC 8785): same record, same bytes, same hash. One line, for newlines are escaped in JSON. */
 export const canonical = (value: unknown): string => canonicalize(value);
 
+/** The order of the members of records that were met before, by their names as they came. Records are of a few shapes. */
+const ORDERS = new Map<string, readonly string[]>();
+const MOST_ORDERS = 1000;
+
+/**
+ * The same spelling for an object whose members are texts and numbers, as most records are, at a fraction of the cost: with its
+ * members in order, JSON.stringify writes RFC 8785. Anything deeper takes the long way.
+ */
+export function canonicalRecord(record: Readonly<Record<string, unknown>>): string {
+  const names = Object.keys(record);
+  const shape = names.join("\n");
+  let order = ORDERS.get(shape);
+  if (order === undefined) {
+    order = names.toSorted(); // by UTF-16 code units, as RFC 8785 section 3.2.3 wants it
+    if (ORDERS.size < MOST_ORDERS) ORDERS.set(shape, order);
+  }
+  if (order.length !== names.length) return canonical(record);
+  let text = "";
+  for (const name of order) {
+    const value = record[name];
+    if (value === undefined) {
+      // names that hold line breaks may look like others together
+      if (!Object.hasOwn(record, name)) return canonical(record);
+      continue;
+    }
+    if (typeof value !== "string" && typeof value !== "number") return canonical(record);
+    text += `${text === "" ? "{" : ","}${JSON.stringify(name)}:${JSON.stringify(value)}`;
+  }
+  return text === "" ? "{}" : `${text}}`;
+}
+
 /** SHA-256 of a line's bytes, without its newline; hex. What was read from a file is hashed as it lies there, not as it was decoded. */
 export const lineHash = (line: string | Buffer): string => hash("sha256", line, "hex");

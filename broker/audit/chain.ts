@@ -1,6 +1,6 @@
 import type { AuditRecord } from "../../domain/audit-event.ts";
 import { BUCKETS } from "../../domain/ids.ts";
-import { canonical, lineHash } from "./canonical.ts";
+import { canonical, canonicalRecord, lineHash } from "./canonical.ts";
 
 /** `prev` of the very first record of a directory. */
 export const GENESIS = "0".repeat(64);
@@ -38,7 +38,7 @@ export function extend(tail: Tail, records: readonly AuditRecord[]): { readonly 
   const lines: string[] = [];
   let head = tail.head;
   for (const record of records) {
-    const line = canonical({ ...record, prev: head });
+    const line = canonicalRecord({ ...record, prev: head });
     lines.push(line);
     head = lineHash(line);
     sequences[record.bucket] = record.seq;

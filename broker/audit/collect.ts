@@ -5,7 +5,11 @@ import type { Tail } from "./chain.ts";
 import type { StreamStates } from "./export-health.ts";
 
 /** So many records of one bucket in a batch: what a batch may hold in memory is bounded. */
-const PER_BUCKET = 100;
+const PER_BUCKET = 200;
+
+/** Whether a batch may have left something behind that was there when it was read. */
+export const mayHaveLeft = (states: StreamStates, { sequences }: Tail): boolean =>
+  states.some(({ firstWaiting, lastSeq }, bucket) => firstWaiting !== undefined && lastSeq > (sequences[bucket] ?? 0));
 
 /** The next records of every bucket, in the order of their times as far as each bucket's own order allows. */
 export async function collect(stream: AuditStream, states: StreamStates, tail: Tail): Promise<readonly AuditRecord[]> {

@@ -42,6 +42,11 @@ export class ExportHealth {
     this.#failure = undefined;
   }
 
+  /** Nothing waits of what was there at the last look. */
+  caughtUp(): void {
+    this.#oldestAt = undefined;
+  }
+
   get failing(): boolean {
     return this.#failure !== undefined;
   }

@@ -4,7 +4,7 @@ import type { AuditStream } from "../../store/api.ts";
 import type { Tail } from "./chain.ts";
 import { originOf } from "./checkpoint.ts";
 import { CheckpointFiles, type CheckpointKeys } from "./checkpoint-files.ts";
-import { collect, requireForward } from "./collect.ts";
+import { collect, mayHaveLeft, requireForward } from "./collect.ts";
 import { ExportHealth, type ExporterStatus, type StreamStates } from "./export-health.ts";
 import { AuditFiles, type DiskWriter } from "./files.ts";
 import { recover } from "./recover.ts";
@@ -166,7 +166,11 @@ export class AuditExporter {
       await Promise.all(states.map((state, bucket) => this.#trim(state, bucket, files.tail)));
       exported += batch.length;
       this.#health.succeeded();
-      if (batch.length === 0) break;
+      // what came in meanwhile is for the next round: it comes within the second
+      if (batch.length === 0 || !mayHaveLeft(states, files.tail)) {
+        this.#health.caughtUp();
+        break;
+      }
       const renewedAt = clock();
       if ((await stream.lock(holder, LOCK_MS))?.fence !== fence) break;
       until = renewedAt + LOCK_MS - LOCK_MARGIN_MS;

@@ -16,9 +16,13 @@ const ED25519 = Buffer.from([1]);
 const SPKI = Buffer.from("302a300506032b6570032100", "hex");
 
 export function noteVerifier(name: string, publicKey: KeyObject): NoteVerifier {
-  const raw = rawKey(publicKey);
-  return { name, publicKey, id: keyId(name, raw) };
+  let made = VERIFIERS.get(publicKey);
+  if (made?.name !== name) VERIFIERS.set(publicKey, (made = { name, publicKey, id: keyId(name, rawKey(publicKey)) }));
+  return made;
 }
+
+/** A key is asked for with every checkpoint. */
+const VERIFIERS = new WeakMap<KeyObject, NoteVerifier>();
 
 /** The verifier as one line of text, `name+id+key`: what an auditor keeps apart from the files. */
 export const verifierText = (verifier: NoteVerifier): string =>
