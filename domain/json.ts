@@ -8,7 +8,7 @@ export const MAX_JSON_DEPTH = 16;
 
 /**
  * Parses JSON as `JSON.parse` does, and refuses what that lets through: a member that stands twice (RFC 8725bis: parsers differ
- * in which one they believe), names that reach for prototypes, and nesting beyond `maxDepth`. Throws RefusedJson.
+ * in which one they believe), names that reach for prototypes, numbers beyond a double, and nesting beyond `maxDepth`. Throws RefusedJson.
  */
 export function parseJson(text: string, maxDepth: number = MAX_JSON_DEPTH): unknown {
   let value: unknown;
@@ -49,7 +49,10 @@ function endOfString(text: string, start: number): number {
 
 /** Members of the value and of everything in it. Throws RefusedJson for what lies too deep and for names that reach for prototypes. */
 function inspect(value: unknown, depthLeft: number, maxDepth: number): number {
-  if (typeof value !== "object" || value === null) return 0;
+  if (typeof value !== "object" || value === null) {
+    if (typeof value === "number" && !Number.isFinite(value)) throw new RefusedJson("a number is out of range");
+    return 0;
+  }
   if (depthLeft === 0) throw new RefusedJson(`nested deeper than ${maxDepth} levels`);
   let count = 0;
   if (Array.isArray(value)) {

@@ -9,14 +9,5 @@ export const isJsonObject = (value: unknown): value is JsonObject => typeof valu
 export function parseJsonObject(text: string): JsonObject {
   const value = parseJson(text);
   if (!isJsonObject(value)) throw new RefusedJson("not a JSON object");
-  if (hasInfinity(value)) throw new RefusedJson("a number is out of range");
   return value;
-}
-
-function hasInfinity(value: unknown): boolean {
-  if (typeof value === "number") return !Number.isFinite(value);
-  if (typeof value !== "object" || value === null) return false;
-  const members = value as Readonly<Record<string, unknown>>;
-  for (const name of Object.keys(members)) if (hasInfinity(members[name])) return true;
-  return false;
 }

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { StintError } from "../../domain/errors.ts";
 import { RefusedJson } from "../../domain/json.ts";
 import type { Claims } from "../../domain/principal.ts";
@@ -16,7 +17,11 @@ export interface UnverifiedToken {
   readonly claims: Claims;
   /** `header.payload`, what the signature covers. */
   readonly signingInput: string;
+  readonly signature: Buffer;
 }
+
+/** What a token's header says. */
+type Header = Pick<UnverifiedToken, "alg" | "kid" | "headerNames">;
 
 /**
  * Parameters by which a token would choose its own key, or change what is signed and how it is read: refused, not ignored.
@@ -45,7 +50,6 @@ const REFUSED_HEADERS = new Set([
   "cty",
 ]);
 const KID = /^[A-Za-z0-9._~:/+=@-]{1,256}$/;
-const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 const refuse = (message: string): StintError => new StintError("invalid_identity", message);
 
@@ -63,11 +67,25 @@ export function parseToken(token: string): UnverifiedToken {
     throw refuse("identity token is not a compact JWT: three parts joined by dots are needed");
   }
   if (head.length > MAX_HEADER_CHARACTERS) throw refuse("identity token's header is too long");
-  const header = readObject(head, "header");
-  const { alg, kid } = checkHeader(header);
-  if (decode(signature, "signature").length === 0) throw refuse("identity token is not signed");
+  const { alg, kid, headerNames } = readHeader(head);
+  const signed = decode(signature, "signature");
+  if (signed.length === 0) throw refuse("identity token is not signed");
   const claims = readObject(body, "payload");
-  return { alg, kid, headerNames: Object.keys(header), claims, signingInput: token.slice(0, head.length + 1 + body.length) };
+  return { alg, kid, headerNames, claims, signingInput: token.slice(0, head.length + 1 + body.length), signature: signed };
+}
+
+/** All tokens of one key begin alike: what has been read once, letter by letter, says the same again. */
+const READ = new Map<string, Header>();
+const MOST_READ = 256;
+
+function readHeader(head: string): Header {
+  const known = READ.get(head);
+  if (known !== undefined) return known;
+  const header = readObject(head, "header");
+  const read: Header = { ...checkHeader(header), headerNames: Object.keys(header) };
+  if (READ.size >= MOST_READ) READ.clear(); // strangers may send what they like
+  READ.set(head, read);
+  return read;
 }
 
 function checkHeader(header: JsonObject): { readonly alg: string; readonly kid: string | undefined } {
@@ -98,9 +116,10 @@ function decode(part: string, what: string): Buffer {
 
 function readObject(part: string, what: string): JsonObject {
   const bytes = decode(part, what);
+  if (!isUtf8(bytes)) throw refuse(`identity token's ${what} is refused: not UTF-8`);
   try {
-    return parseJsonObject(UTF8.decode(bytes));
+    return parseJsonObject(bytes.toString("utf8"));
   } catch (error) {
-    throw refuse(`identity token's ${what} is refused: ${error instanceof RefusedJson ? error.message : "not UTF-8"}`);
+    throw refuse(`identity token's ${what} is refused: ${error instanceof RefusedJson ? error.message : "unreadable"}`);
   }
 }

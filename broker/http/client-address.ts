@@ -35,6 +35,7 @@ export function trustedPeer(trustedProxies: readonly string[]): (request: Incomi
 
 /** Whether an address is one of our proxies (addresses or CIDR ranges). Throws TypeError for an entry that is no address. */
 export function proxyList(trustedProxies: readonly string[]): (address: string) => boolean {
+  if (trustedProxies.length === 0) return () => false;
   const proxies = new BlockList();
   for (const entry of trustedProxies) addProxy(proxies, entry);
   return (address) => isIP(address) !== 0 && proxies.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");

@@ -18,6 +18,7 @@ describe("a compact token", () => {
       headerNames: ["alg", "kid"],
       claims: { sub: "a" },
       signingInput: token.slice(0, token.lastIndexOf(".")),
+      signature: Buffer.from(token.slice(token.lastIndexOf(".") + 1), "base64url"),
     });
   });
 
