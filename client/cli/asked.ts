@@ -57,6 +57,23 @@ export async function issuerOptions(texts: readonly string[] | undefined): Promi
   return found;
 }
 
+/** The same for several grants: `GRANT:name=value`, where the grant may be left out when there is one only. */
+export async function optionsByGrant(
+  texts: readonly string[] | undefined,
+  grants: readonly string[],
+): Promise<ReadonlyMap<string, NonNullable<CredentialRequest["options"]>>> {
+  const parts = new Map<string, string[]>();
+  for (const text of texts ?? []) {
+    const [, named, rest] = /^([a-z0-9][a-z0-9-]{0,62}):(?!=)(.*)$/s.exec(text) ?? [];
+    const grant = named ?? (grants.length === 1 ? grants[0] : undefined);
+    if (grant === undefined || !grants.includes(grant))
+      throw new UsageError("--option: for which of the grants?", `Say it: --option ${grants[0] ?? "GRANT"}:name=value`);
+    parts.set(grant, [...(parts.get(grant) ?? []), rest ?? text]);
+  }
+  const read = await Promise.all([...parts].map(async ([grant, own]) => [grant, await issuerOptions(own)] as const));
+  return new Map(read);
+}
+
 function parsed(text: string, name: string): NonNullable<CredentialRequest["options"]>[string] {
   try {
     return JSON.parse(text) as NonNullable<CredentialRequest["options"]>[string];

@@ -1,21 +1,28 @@
 import { constants } from "node:os";
 import type { ReceiptView } from "../../domain/wire.ts";
+import type { CredentialRequest } from "../broker-client.ts";
 import { BrokerError, GoneError } from "../errors.ts";
+import type { Credential } from "../lease.ts";
 import { writePrivateFile } from "../deliver/private-file.ts";
 import { createTask } from "../stint.ts";
 import type { Task, TaskOutcome } from "../task.ts";
 import { span, type Context } from "./context.ts";
-import { EXIT } from "./exit-codes.ts";
-import { childEnvironment, parseWishes, type Wish } from "./exec/child-environment.ts";
+import { EXIT, UsageError } from "./exit-codes.ts";
+import { childEnvironment } from "./exec/child-environment.ts";
 import { start, type Started } from "./exec/child.ts";
+import { Outfit } from "./exec/outfit.ts";
 import { Signals } from "./exec/signals.ts";
+import { parseWishes, type Wish } from "./exec/wishes.ts";
 import { fail } from "./fail.ts";
 import { deadByText, receiptLine } from "./receipt.ts";
-import { asked, type AskOptions } from "./asked.ts";
+import { asked, optionsByGrant, type AskOptions } from "./asked.ts";
 import { clean, note } from "./screen.ts";
 
 interface Options extends AskOptions {
-  readonly for: readonly string[];
+  readonly for?: readonly string[];
+  readonly file?: readonly string[];
+  readonly option?: readonly string[];
+  readonly generateKey?: readonly string[];
   readonly heartbeat: string;
   readonly outcome: "auto" | TaskOutcome;
   readonly report?: string;
@@ -29,23 +36,45 @@ const COMPLETE_MS = 2000;
 
 /** `stint exec --for GRANT=VARIABLE -- COMMAND` */
 export async function run(context: Context, options: Options, [command = "", ...args]: readonly string[]): Promise<number> {
-  const wishes = parseWishes(options.for);
-  const requests = wishes.map((wish) => asked(wish.grant, options));
+  const wishes = parseWishes(options.for ?? [], options.file);
+  if (wishes.length === 0) throw new UsageError("which credentials?", "Give --for GRANT or --file VARIABLE=GRANT.");
+  const asks = await plan(wishes, options);
   span(options.heartbeat, "--heartbeat");
   using signals = new Signals();
+  await using outfit = new Outfit(context);
   let task: Task | undefined;
   try {
     task = await open(context, options, command, signals);
-    const credentials = new Map<string, string>();
-    for (const [index, wish] of wishes.entries()) credentials.set(wish.variable, await credential(task, wish, requests[index], signals));
+    for (const ask of asks) outfit.take(ask.wish, await credential(task, ask, outfit, signals));
+    const { variables, secrets } = await outfit.prepare();
     signals.aborted.throwIfAborted();
-    const env =
-      options.keepEnv === true ? childEnvironment(context.env, credentials, () => false) : childEnvironment(context.env, credentials);
-    const child = start(command, args, env, options.mask ? [...credentials.values()] : [], context.screen);
+    const env = options.keepEnv === true ? childEnvironment(context.env, variables, () => false) : childEnvironment(context.env, variables);
+    const child = start(command, args, env, options.mask ? secrets : [], context.screen);
     return await attend(context, options, task, child, signals);
   } catch (error) {
     return await giveUp(context, error, task, signals);
   }
+}
+
+interface Ask {
+  readonly wish: Wish;
+  readonly request: CredentialRequest;
+  readonly makesKey: boolean;
+}
+
+/** Every request, with whatever it takes checked before anything is sent. */
+async function plan(wishes: readonly Wish[], options: Options): Promise<readonly Ask[]> {
+  const beside = await optionsByGrant(
+    options.option,
+    wishes.map(({ grant }) => grant),
+  );
+  const strange = options.generateKey?.find((name) => !wishes.some(({ grant }) => grant === name));
+  if (strange !== undefined) throw new UsageError(`--generate-key ${clean(strange)}: no credential of that grant is asked for`);
+  return wishes.map((wish) => ({
+    wish,
+    request: asked(wish.grant, options, beside.get(wish.grant)),
+    makesKey: options.generateKey?.includes(wish.grant) === true,
+  }));
 }
 
 async function open(context: Context, options: Options, command: string, signals: Signals): Promise<Task> {
@@ -60,10 +89,11 @@ async function open(context: Context, options: Options, command: string, signals
   });
 }
 
-async function credential(task: Task, wish: Wish, request: ReturnType<typeof asked> | undefined, signals: Signals): Promise<string> {
+async function credential(task: Task, { wish, request, makesKey }: Ask, outfit: Outfit, signals: Signals): Promise<Credential> {
   try {
-    const { grant: _, ...rest } = request ?? { grant: wish.grant };
-    return (await task.credential(wish.grant, { ...rest, signal: signals.aborted })).value;
+    const { grant, options, ...rest } = request;
+    const beside = makesKey ? { ...options, ...(await outfit.keyFor(grant)) } : options;
+    return await task.credential(grant, { ...rest, ...(beside === undefined ? {} : { options: beside }), signal: signals.aborted });
   } catch (error) {
     throw new GrantFailure(wish.grant, error);
   }

@@ -76,7 +76,10 @@ function defineExec(program: Command, act: Act): void {
   asking(connected(program.command("exec")))
     .description("Run a command with credentials; when it exits they die")
     .argument("<command...>", "after --")
-    .requiredOption("--for <grant[=VARIABLE]>", "put a credential into this variable (default: GRANT_TOKEN); may be repeated", several)
+    .option("--for <grant[=how]>", "a credential: into this VARIABLE, or in this shape (default: by its kind); may be repeated", several)
+    .option("--file <VARIABLE=grant[:format]>", "write one to a file and put its path into this variable; may be repeated", several)
+    .option("--option <[grant:]name=value>", "what the issuer takes beside: name=value, name=@file, name:=JSON; may be repeated", several)
+    .option("--generate-key <grant>", "make the SSH key here: its private half goes to no broker; may be repeated", several)
     .option("--heartbeat <span>", "if this process is lost, the task ends after this long", "1m")
     .addOption(
       new Option("--outcome <outcome>", "auto: by the exit code").choices(["auto", "success", "failure", "cancelled"]).default("auto"),
@@ -88,11 +91,11 @@ function defineExec(program: Command, act: Act): void {
     .passThroughOptions()
     .addHelpText(
       "before",
-      "  stint exec --for deploy-prod=DEPLOY_TOKEN -- ./deploy.sh\n  stint exec --for deploy-prod --for registry=REGISTRY_PASSWORD --ttl 5m -- make release\n",
+      "  stint exec --for deploy-prod=DEPLOY_TOKEN -- ./deploy.sh\n  stint exec --for orders-db=pgservice --for hosts=ssh-agent -- ./migrate.sh\n",
     )
     .addHelpText(
       "after",
-      "\nThe command's own exit code is returned. 125: no credential, the command was not started; 126: not executable; 127: not found; 128+n: signal n.\nA variable cannot be renewed while the command runs: ask for a --ttl that lasts.",
+      "\nShapes: env, pgpass, pgservice, netrc[:host], git[:host], docker:host, ssh, ssh-agent, x509, aws. Files and agents are gone when the command has ended.\nThe command's own exit code is returned. 125: no credential, the command was not started; 126: not executable; 127: not found; 128+n: signal n.\nA variable cannot be renewed while the command runs: ask for a --ttl that lasts.",
     )
     .action(act(() => import("./exec.ts")));
 }

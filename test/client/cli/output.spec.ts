@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { Writable } from "node:stream";
 import { stripVTControlCharacters } from "node:util";
 import { credentialHash } from "../../../client/cli/credential-input.ts";
-import { childEnvironment, isStripped, parseWishes } from "../../../client/cli/exec/child-environment.ts";
+import { childEnvironment, isStripped } from "../../../client/cli/exec/child-environment.ts";
+import { parseWishes } from "../../../client/cli/exec/wishes.ts";
 import { printList, printRecord, type Column } from "../../../client/cli/output.ts";
 import { clean, screenOf, type Screen } from "../../../client/cli/screen.ts";
 import { clockTime, relative } from "../../../client/cli/times.ts";
@@ -113,7 +114,7 @@ describe("the command's environment", () => {
     ];
     const kept = ["PATH", "HOME", "AWS_REGION", "GITHUB_SHA", "ACTIONS_RUNNER_DEBUG", "MY_STINT_THING", "AZURE_TENANT_ID"];
     expect([lost.filter(isStripped), kept.filter(isStripped)]).toEqual([lost, []]);
-    expect(childEnvironment({ STINT_URL: "x", A: "1" }, new Map([["AWS_SESSION_TOKEN", "new"]]))).toEqual({
+    expect(childEnvironment({ STINT_URL: "x", A: "1" }, { AWS_SESSION_TOKEN: "new" })).toEqual({
       A: "1",
       AWS_SESSION_TOKEN: "new",
     });
@@ -121,8 +122,8 @@ describe("the command's environment", () => {
 
   it("names a variable after its grant, or as it was said", () => {
     expect(parseWishes(["deploy-prod", "registry=DOCKER_PASSWORD"])).toEqual([
-      { grant: "deploy-prod", variable: "DEPLOY_PROD_TOKEN" },
-      { grant: "registry", variable: "DOCKER_PASSWORD" },
+      { grant: "deploy-prod", ways: [{ as: "usual" }] },
+      { grant: "registry", ways: [{ as: "variable", name: "DOCKER_PASSWORD" }] },
     ]);
     for (const wrong of ["", "=X", "a=", "a=1", "a=B C", "A=B", "a=B=C"]) expect(() => parseWishes([wrong])).toThrow("--for");
   });

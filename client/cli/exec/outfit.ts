@@ -1,0 +1,90 @@
+import { join } from "node:path";
+import { readFile } from "node:fs/promises";
+import { combine } from "../../deliver/combine.ts";
+import { deliver, inFile, inVariable, usualShape, type Delivery, type Where } from "../../deliver/delivery.ts";
+import { usualFormat } from "../../deliver/formats.ts";
+import { secretsOf, type Answer } from "../../deliver/material.ts";
+import { PrivateFolder } from "../../deliver/private-folder.ts";
+import { generateSshKey, SshAgent } from "../../deliver/ssh-agent.ts";
+import { defaultVariable, type Variables } from "../../deliver/variables.ts";
+import type { CredentialRequest } from "../../broker-client.ts";
+import type { Credential } from "../../lease.ts";
+import type { Context } from "../context.ts";
+import type { Way, Wish } from "./wishes.ts";
+
+/** What the command gets, and what must be gone when it has ended. */
+export class Outfit implements AsyncDisposable {
+  readonly #context: Pick<Context, "env" | "clock">;
+  readonly #folder: PrivateFolder;
+  readonly #answers: { readonly wish: Wish; readonly answer: Answer }[] = [];
+  readonly #keys = new Map<string, string>();
+  #agent: SshAgent | undefined;
+
+  constructor(context: Pick<Context, "env" | "clock">) {
+    this.#context = context;
+    this.#folder = new PrivateFolder(context.env);
+  }
+
+  /** Makes a key pair for the grant here, and asks for a certificate of its public half. */
+  async keyFor(grant: string): Promise<NonNullable<CredentialRequest["options"]>> {
+    const path = join(this.#folder.path, `${grant}.made`);
+    const publicKey = await generateSshKey(path, `stint-${grant}`, this.#context.env);
+    this.#keys.set(grant, await readFile(path, "utf8"));
+    await this.#folder.remove(`${grant}.made`);
+    return { public_key: publicKey };
+  }
+
+  take(wish: Wish, credential: Credential): void {
+    const { grant, material, expiresAt } = credential;
+    const made = this.#keys.get(wish.grant);
+    const whole = made === undefined ? material : { ...material, private_key: made };
+    this.#answers.push({ wish, answer: { grant, credential: whole, expires_at: expiresAt.toISOString() } });
+  }
+
+  /** Writes the files, starts the agent; answers the command's variables and every text that must not be printed. */
+  async prepare(): Promise<{ readonly variables: Variables; readonly secrets: readonly string[] }> {
+    const where = (folder: PrivateFolder): Where => ({
+      get folder() {
+        return folder.path;
+      },
+    });
+    const deliveries = this.#answers.flatMap(({ wish, answer }) => wish.ways.map((way) => deliveryBy(way, answer, where(this.#folder))));
+    const { variables, files, agentKeys, hidden } = combine(deliveries, this.#context.env);
+    for (const [name, text] of Object.entries(files)) await this.#folder.write(name, text);
+    const secrets = [...this.#answers.flatMap(({ answer }) => secretsOf(answer.credential)), ...hidden];
+    return { variables: { ...variables, ...(await this.#agentFor(agentKeys)) }, secrets };
+  }
+
+  async #agentFor(keys: readonly string[]): Promise<Variables> {
+    if (keys.length === 0) return {};
+    const { env, clock } = this.#context;
+    this.#agent = await SshAgent.start(join(this.#folder.path, "agent"), env);
+    for (const key of keys) {
+      const expiresAt = this.#answers.find(({ answer }) => answer.grant === key)?.answer.expires_at ?? "";
+      await this.#agent.add(join(this.#folder.path, key), Math.floor((Date.parse(expiresAt) - clock()) / 1000));
+      await this.#folder.remove(key);
+      await this.#folder.remove(`${key}-cert.pub`);
+    }
+    return { SSH_AUTH_SOCK: this.#agent.socket };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agent?.[Symbol.asyncDispose]();
+    await this.#folder[Symbol.asyncDispose]();
+  }
+}
+
+function deliveryBy(way: Way, answer: Answer, where: Where): Delivery {
+  switch (way.as) {
+    case "variable":
+      return inVariable(way.name, answer);
+    case "file":
+      return inFile(way.name, answer, way.format ?? usualFormat(answer), where);
+    case "shape":
+      return deliver(way.shape, answer, where, way.host === undefined ? {} : { host: way.host });
+    case "usual": {
+      const shape = usualShape(answer);
+      return shape === undefined ? inVariable(defaultVariable(answer.grant), answer) : deliver(shape, answer, where);
+    }
+  }
+}
