@@ -119,6 +119,12 @@ export async function ensureSsh() {
   await ensure(say).catch((error) => say(`no sshd: ${error.message}`));
 }
 
+/** A real Postgres for the specs of its issuer, likewise. Without one they fail, and say why. */
+export async function ensurePostgres() {
+  const { ensurePostgres: ensure } = await import(join(dist, "test/support/postgres-programs.js"));
+  await ensure(say).catch((error) => say(`no postgres: ${error.message}`));
+}
+
 /** Says why, and ends. */
 export function fail(text, code = 1) {
   say(text);

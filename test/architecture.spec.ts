@@ -41,6 +41,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   ],
   "json-canonicalize": ["broker/audit", "broker/policy/compile.ts", "store"],
   "node-cron": ["broker/sweeper/schedule.ts"],
+  pg: ["issuers/postgres"],
   picocolors: ["client/cli/screen.ts"],
   pino: ["broker/telemetry/logger.ts"],
   "prom-client": ["broker/telemetry/metrics.ts", "broker/telemetry/together.ts"],

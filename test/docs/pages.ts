@@ -35,7 +35,12 @@ export interface Page {
 }
 
 /** Every page that people read: those of the root, and those of `docs`. */
-export const pages: readonly Page[] = [...markdownIn("."), ...markdownIn("docs"), ...markdownIn("docs/decisions")].map(pageOf);
+export const pages: readonly Page[] = [
+  ...markdownIn("."),
+  ...markdownIn("docs"),
+  ...markdownIn("docs/decisions"),
+  ...markdownIn("docs/issuers"),
+].map(pageOf);
 
 /** One page by its path. */
 export function page(path: string): Page {

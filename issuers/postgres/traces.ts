@@ -1,0 +1,140 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { escapeIdentifier, escapeLiteral, type Client } from "pg";
+import { PermanentFailure, RetryableFailure } from "../../domain/credential.ts";
+import { asFailure, sqlStateOf } from "./failures.ts";
+import { dropRoles, type FoundRole } from "./roles.ts";
+import type { Site } from "./site.ts";
+
+/** Sessions are asked to end this often, a little later each time, before the call gives up and is made again. */
+const TERMINATIONS = 20;
+/** What a role owns may grow until its last session is gone; then no more. */
+const ROUNDS = 3;
+
+/** A database in which a role has left something. */
+interface Trace {
+  readonly database: string;
+  readonly owns: boolean;
+  readonly open: boolean;
+}
+
+/**
+ * Ends a role that may no longer log in, with all it left: its sessions, its prepared transactions, what it owns and was granted in
+ * every database, then itself. Each step may be repeated, and whatever a crash interrupts is begun again.
+ */
+export async function endWithTraces(site: Site, role: FoundRole, signal: AbortSignal): Promise<void> {
+  await endSessions(site, role, signal);
+  for (let round = 1; ; round += 1) {
+    await rollBackPrepared(site, role, signal);
+    for (const trace of await tracesOf(site, role, signal)) await clear(site, role, trace, signal);
+    try {
+      await site.use("revoke", site.settings.database, doing(role, "could not be dropped"), signal, (client) => dropRoles(client, [role]));
+      return;
+    } catch (error) {
+      // something that was granted to it since we looked
+      if (round >= ROUNDS || !(error instanceof RetryableFailure) || sqlStateOf(error.cause) !== "2BP01") throw error;
+    }
+  }
+}
+
+async function endSessions(site: Site, role: FoundRole, signal: AbortSignal): Promise<void> {
+  for (let tries = 1; tries <= TERMINATIONS; tries += 1) {
+    const left = await site.use("revoke", site.settings.database, doing(role, "still has sessions"), signal, async (client) => {
+      const { rowCount } = await client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = $1::oid", [
+        role.oid,
+      ]);
+      return rowCount ?? 0;
+    });
+    if (left === 0) return;
+    await pause(Math.min(10 * tries, 200), undefined, { signal }).catch(() => undefined);
+  }
+  throw new RetryableFailure(`${doing(role, "still has sessions")} that do not end, though they were told to; it is tried again`);
+}
+
+/** Only whoever prepared a transaction, or a superuser, may undo it: we do it as the role, of which we are a member. */
+async function rollBackPrepared(site: Site, role: FoundRole, signal: AbortSignal): Promise<void> {
+  const what = doing(role, "has prepared transactions that could not be rolled back");
+  const found = await site.use("revoke", site.settings.database, what, signal, async (client) => {
+    const { rows } = await client.query<{ gid: string; database: string }>("SELECT gid, database FROM pg_prepared_xacts WHERE owner = $1", [
+      role.name,
+    ]);
+    return rows;
+  });
+  for (const { gid, database } of found) {
+    await site.use("revoke", database, what, signal, async (client) => {
+      await client.query(`SET ROLE ${escapeIdentifier(role.name)}`);
+      try {
+        await client.query(`ROLLBACK PREPARED ${escapeLiteral(gid)}`);
+      } finally {
+        await client.query("RESET ROLE");
+      }
+    });
+  }
+}
+
+function tracesOf(site: Site, role: FoundRole, signal: AbortSignal): Promise<readonly Trace[]> {
+  return site.use("revoke", site.settings.database, doing(role, "could not be looked at"), signal, async (client) => {
+    // What has no database of its own (a database's or a tablespace's rights) can be cleared from any: from ours.
+    const { rows } = await client.query<Trace>(
+      `SELECT coalesce(d.datname, current_database()) AS database, coalesce(bool_or(s.deptype = 'o'), false) AS owns,
+              bool_and(coalesce(d.datallowconn, true)) AS open
+       FROM pg_shdepend s LEFT JOIN pg_database d ON d.oid = s.dbid
+       WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = $1::oid AND s.classid NOT IN ('pg_authid'::regclass, 'pg_auth_members'::regclass)
+       GROUP BY 1 ORDER BY 1`,
+      [role.oid],
+    );
+    return rows;
+  });
+}
+
+async function clear(site: Site, role: FoundRole, { database, owns, open }: Trace, signal: AbortSignal): Promise<void> {
+  const what = doing(role, `left things in the database ${database} that could not be cleared`);
+  if (!open) throw new PermanentFailure(`${what}: the database allows no connections; let us in there, or drop what the role owns`);
+  const name = escapeIdentifier(role.name);
+  await site.use("revoke", database, what, signal, async (client) => {
+    // somebody may have taken it from us since we made it
+    await client.query(`GRANT ${name} TO CURRENT_USER`);
+    if (owns && site.settings.owned === "drop" && (await dropped(client, name))) return;
+    const give = owns ? `REASSIGN OWNED BY ${name} TO ${escapeIdentifier(await heirOf(client, site, role))};\n` : "";
+    await client.query(`${give}DROP OWNED BY ${name}`).catch((error: unknown) => {
+      throw sqlStateOf(error) === "42501" ? rightsFor(site, what, error) : asFailure(error, what);
+    });
+  });
+}
+
+/** False when things of others hang on what it owns: those are nobody's to drop, so it is handed on instead. */
+async function dropped(client: Client, name: string): Promise<boolean> {
+  try {
+    await client.query(`DROP OWNED BY ${name}`);
+    return true;
+  } catch (error) {
+    if (sqlStateOf(error) === "2BP01") return false;
+    throw error;
+  }
+}
+
+/**
+ * Whose its things become: never ours. A function of theirs may run with its owner's rights, so the owner must be nobody who may do
+ * more than the lease might: the first of its own roles, unless the target names another.
+ */
+async function heirOf(client: Client, { settings }: Site, role: FoundRole): Promise<string> {
+  if (settings.reassign_to !== undefined) return settings.reassign_to;
+  const { rows } = await client.query<{ name: string }>(
+    "SELECT g.rolname AS name FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = $1::oid",
+    [role.oid],
+  );
+  const held = new Set(rows.map(({ name }) => name));
+  const heir = settings.roles.find((name) => held.has(name));
+  if (heir === undefined)
+    throw new PermanentFailure(
+      `${doing(role, "owns things that nobody inherits")}: it is in none of the target's roles; set the target's \`reassign_to\``,
+    );
+  return heir;
+}
+
+function rightsFor({ settings }: Site, what: string, error: unknown): PermanentFailure {
+  const heirs = settings.reassign_to === undefined ? settings.roles : [settings.reassign_to];
+  const sql = `GRANT ${heirs.map((name) => escapeIdentifier(name)).join(", ")} TO ${escapeIdentifier(settings.user)}`;
+  return new PermanentFailure(`${what}: 42501; our role must be a member of whoever inherits: ${sql}`, { cause: error });
+}
+
+const doing = ({ name }: FoundRole, what: string): string => `the role ${name} can log in no more, but ${what}`;
