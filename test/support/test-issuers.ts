@@ -168,7 +168,7 @@ export const testKind: IssuerKind<z.output<typeof TestSettings>, TestParams> = {
             facts: {
               username: order.leaseId,
               role: order.params.role,
-              public_key: String(order.options["public_key"] ?? ""),
+              public_key: JSON.stringify(order.options["public_key"] ?? null),
               type: "a lie",
             },
           },

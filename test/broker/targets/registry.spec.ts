@@ -71,7 +71,7 @@ describe("a grant of a target", () => {
       role: "writer",
       password: `secret-of-${view.lease_id}`,
       private_key: "the broker's own",
-      public_key: "ssh-ed25519 AAAA",
+      public_key: JSON.stringify("ssh-ed25519 AAAA"),
     });
     expect(await opens(place, String(view.credential["password"]))).toBe(true);
     await post(`/v1/leases/${view.lease_id}/release`, token, {});
@@ -122,7 +122,7 @@ describe("the issuers in force", () => {
       params: () => z.unknown(),
       open: ({ name, settings }) => {
         opened.push(`${name} ${String(settings)}`);
-        return { ...place.issuer, close: async () => void closed.push(`${name} ${String(settings)}`) } as Issuer;
+        return { ...place.issuer, close: async () => void closed.push(`${name} ${String(settings)}`) };
       },
     };
     const background = createBackground(log);
@@ -135,7 +135,7 @@ describe("the issuers in force", () => {
       variable: unused,
       log,
     };
-    const made = new IssuerRegistry(new Map<string, Issuer>([["jwt", place.issuer as Issuer]]), ports, background);
+    const made = new IssuerRegistry(new Map<string, Issuer>([["jwt", place.issuer]]), ports, background);
     const follow = async (targets: Readonly<Record<string, string>>): Promise<void> => {
       made.follow({
         targets: new Map(
