@@ -26,6 +26,9 @@ import { PolicyHolder } from "./policy/holder.ts";
 import { loadDocuments } from "./policy/load.ts";
 import { createStatusLists } from "./status-list/service.ts";
 import { resealTargets } from "./targets/reseal.ts";
+import { createDoor } from "./targets/door.ts";
+import { TargetWatch } from "./targets/watch.ts";
+import { createBreakers } from "./sweeper/breaker.ts";
 import { IssuerRegistry } from "./targets/registry.ts";
 import { taskSignatures } from "./tasks/signature.ts";
 import { ownSignatures } from "./tokens/own-signatures.ts";
@@ -128,6 +131,8 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
   const hold = createHold({ store, now, log, events, issuers }, audit);
   const attestor = createAttestor({ trusts: () => policy().trusts, clock: now });
   const gate = gateOf(store, audit, hold, leaving);
+  const breakers = createBreakers(now);
+  const watch = new TargetWatch({ store, now, log, events, background, onHold: () => hold.onHold() }, () => registry.targets());
   const acknowledged = new Acknowledged(store.seen, now, background);
   const signatures = ownSignatures(keys);
   const parts: Parts = {
@@ -136,6 +141,7 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     now,
     policy,
     issuers,
+    door: createDoor(registry, watch, breakers),
     gate,
     events,
     log,
@@ -155,6 +161,8 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     keys,
     rotation,
     registry,
+    watch,
+    breakers,
     reseal: async (by) =>
       (await rotation.reseal(by)) + (await resealHandles(store, sealer, log)) + (await resealTargets(store.targets, sealer, log)),
     audit,

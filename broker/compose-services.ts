@@ -21,10 +21,11 @@ import { createRequests } from "./requests.ts";
 import { createLocks } from "./revocations/locks.ts";
 import { createRevocations, type Revocations } from "./revocations/service.ts";
 import type { Services } from "./services.ts";
-import { createBreakers } from "./sweeper/breaker.ts";
+import type { Breakers } from "./sweeper/breaker.ts";
 import { createCalls } from "./sweeper/calls.ts";
 import { createSweeper, type Sweeper } from "./sweeper/sweep.ts";
 import type { IssuerRegistry } from "./targets/registry.ts";
+import type { TargetWatch } from "./targets/watch.ts";
 import { createTargets } from "./targets/service.ts";
 import { createTasks } from "./tasks/service.ts";
 import type { TaskSignatures } from "./tasks/signature.ts";
@@ -44,6 +45,8 @@ export interface Foundations {
   readonly proofs: ProofService;
   readonly registry: IssuerRegistry;
   readonly taskSignatures: TaskSignatures;
+  readonly watch: TargetWatch;
+  readonly breakers: Breakers;
   readonly compile: CompileDocuments;
   readonly problems: () => readonly Problem[];
   readonly draining: () => boolean;
@@ -80,8 +83,9 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
     parts.background.run("record a refused operator", () => parts.store.audit.append(0, facts));
   });
   const feed = createFeed(parts, foundations.acknowledged);
-  const breakers = createBreakers(parts.now);
-  const sweeper = createSweeper(parts, createCalls(parts, breakers), breakers);
+  const { breakers, registry, watch } = foundations;
+  const calls = createCalls(parts, breakers);
+  const sweeper = createSweeper(parts, calls, breakers);
   const health = { storeAnswers: true, signs: true };
   const introspection = createIntrospection(parts);
   const services: Services = {
@@ -116,7 +120,7 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
     verifiers: createVerifiers(parts.policy),
     proofs: foundations.proofs,
     statusLists: parts.statusLists,
-    targets: createTargets(foundations.registry),
+    targets: createTargets(parts, { registry, watch, breakers, calls, hold }),
     readiness: () => readinessOf(readingsOf(parts, foundations, health)),
   };
   return {
@@ -150,7 +154,7 @@ function readingsOf({ store, onHold }: Parts, { audit, problems, draining }: Fou
 
 function dutiesOf(
   parts: Parts,
-  { keys, rotation, audit, hold }: Foundations,
+  { keys, rotation, audit, hold, watch }: Foundations,
   works: { readonly sweeper: Sweeper; readonly unverified: Unverified; readonly revocations: Revocations; readonly feed: Feed },
   health: Health,
 ): Duties {
@@ -166,6 +170,7 @@ function dutiesOf(
       audit: (signal) => audit.exportWaiting(signal),
       hold: () => hold.refresh(),
       witness: () => hold.examine(),
+      targets: async () => watch.attend(),
       audiences: () => works.feed.notePolicies(parts.policy()),
       store: () => noting(health, "storeAnswers", parts.store.ping()),
     },

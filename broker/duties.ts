@@ -13,6 +13,7 @@ export interface DutyWork {
   readonly witness: () => Promise<void>;
   readonly store: () => Promise<void>;
   readonly audiences: () => Promise<void>;
+  readonly targets: () => Promise<void>;
 }
 
 export interface Duties {
@@ -32,8 +33,12 @@ const EVERY_MS = {
   revocations: 5_000,
   witness: 10_000,
   keys: 10_000,
+  targets: 10_000,
   audiences: 600_000,
 } as const;
+
+/** What a crash has left at a target must not wait for the first round. */
+const AT_ONCE: ReadonlySet<string> = new Set(["targets"]);
 
 /** The broker's duties on the one schedule. One that fails is logged once until it succeeds again, and goes on. */
 export function createDuties(work: DutyWork, log: Log): Duties {
@@ -57,7 +62,8 @@ export function createDuties(work: DutyWork, log: Log): Duties {
   return {
     start(sweepCron) {
       schedule.cron(sweepCron, named("sweep"));
-      for (const [name, ms] of Object.entries(EVERY_MS)) schedule.every(ms, named(name as keyof typeof EVERY_MS));
+      for (const [name, ms] of Object.entries(EVERY_MS))
+        schedule.every(ms, named(name as keyof typeof EVERY_MS), AT_ONCE.has(name) ? 0 : ms);
     },
     drain: () => schedule.drain(),
     async runOnce() {

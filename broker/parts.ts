@@ -7,6 +7,7 @@ import type { EventBus } from "./events.ts";
 import type { Facts } from "./feed/facts.ts";
 import type { Gate } from "./gate.ts";
 import type { Policy } from "./policy/policy.ts";
+import type { TargetDoor } from "./targets/door.ts";
 import type { StatusLists } from "./status-list/service.ts";
 import type { OwnSignatures } from "./tasks/token.ts";
 
@@ -35,6 +36,8 @@ export interface Parts {
   readonly attest: (evidence: Secret) => Promise<Principal>;
   /** By kind, as a grant's `issue.issuer` names them. */
   readonly issuers: ReadonlyMap<string, Issuer>;
+  /** The way to targets for those who want something made there. */
+  readonly door: TargetDoor;
   readonly signatures: OwnSignatures;
   /** Reads the signing keys anew: another broker has withdrawn one that this one still knows. */
   readonly refreshKeys: () => Promise<void>;

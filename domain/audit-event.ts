@@ -38,6 +38,9 @@ export const AUDIT_ACTIONS = [
   "broker.started",
   "broker.stopped",
   "seal.rotated",
+  "orphan.ended",
+  "target.reconciled",
+  "target.rotated",
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 

@@ -9,6 +9,7 @@ export * from "./wire/tasks.ts";
 export * from "./wire/leases.ts";
 export * from "./wire/revocations.ts";
 export * from "./wire/operator.ts";
+export * from "./wire/targets.ts";
 export * from "./wire/policy.ts";
 export * from "./wire/authorize.ts";
 export * from "./wire/feed.ts";

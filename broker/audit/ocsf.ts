@@ -50,6 +50,9 @@ const CLASSES: Readonly<Record<AuditAction, Mapped>> = {
   "broker.started": entity("broker", UPDATE),
   "broker.stopped": entity("broker", UPDATE),
   "seal.rotated": entity("key", UPDATE),
+  "orphan.ended": entity("lease", DELETE),
+  "target.reconciled": entity("target", UPDATE),
+  "target.rotated": entity("target", UPDATE),
 };
 
 /** What a person should look at: stuck and forced leases, withdrawn keys, holds. */
@@ -59,6 +62,7 @@ const MEDIUM: ReadonlySet<AuditAction> = new Set([
   "lease.used_after_end",
   "key.withdrawn",
   "hold.set",
+  "orphan.ended",
   "revocation.started",
   "operator.refused",
 ]);

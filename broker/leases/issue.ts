@@ -9,6 +9,7 @@ import { denialFor, refusalOf, refuse } from "../denials/refusals.ts";
 import type { Parts } from "../parts.ts";
 import type { IssuedCredential } from "../services.ts";
 import { readOptions } from "./options.ts";
+import type { TargetCall } from "../targets/door.ts";
 import { wantsStatus } from "../status-list/wanted.ts";
 import { choose } from "./choose.ts";
 import { answer, ISSUE_DEADLINE_MS, issueOrder, makeHere, makeOutside, statusOf } from "./make.ts";
@@ -25,11 +26,16 @@ const MAX_AHEAD_MS = 2_000;
 export async function issue(parts: Parts, asked: IssueRequest): Promise<IssuedCredential> {
   parts.gate.require();
   const plan = await decideOn(parts, asked);
+  const { issuer } = plan.verdict.grant.issue;
+  return plan.issuer.computesOnly ? openAndMake(parts, plan) : parts.door.through(issuer, (call) => openAndMake(parts, plan, call));
+}
+
+async function openAndMake(parts: Parts, plan: Plan, call?: TargetCall): Promise<IssuedCredential> {
   const reply = await open(parts, plan);
   if (reply.outcome === "replayed") return replayed(parts, plan, reply);
-  return reply.lease.state === "pending"
-    ? makeOutside(parts, plan, reply.lease, reply.task, reply.limitedBy)
-    : makeHere(parts, plan, reply.lease, reply.task, reply.limitedBy);
+  return call === undefined
+    ? makeHere(parts, plan, reply.lease, reply.task, reply.limitedBy)
+    : makeOutside(parts, plan, reply.lease, reply.task, reply.limitedBy, call);
 }
 
 async function decideOn(parts: Parts, asked: IssueRequest): Promise<Plan> {

@@ -7,6 +7,7 @@ import { describe } from "../background.ts";
 import type { Parts } from "../parts.ts";
 import type { IssuedCredential } from "../services.ts";
 import { endNow } from "./end.ts";
+import type { TargetCall } from "../targets/door.ts";
 import type { Plan } from "./plan.ts";
 
 /** The store gives a pending lease 30 s; an issuer must be done before. */
@@ -56,12 +57,19 @@ export async function makeHere(parts: Parts, plan: Plan, lease: Lease, task: Tas
 }
 
 /** An effect outside: pending is recorded, the credential made, its handle sealed, the lease activated; only then is it answered. */
-export async function makeOutside(parts: Parts, plan: Plan, lease: Lease, task: Task, limitedBy: LimitedBy): Promise<IssuedCredential> {
+export async function makeOutside(
+  parts: Parts,
+  plan: Plan,
+  lease: Lease,
+  task: Task,
+  limitedBy: LimitedBy,
+  call: TargetCall,
+): Promise<IssuedCredential> {
   let made: Issued | undefined;
   try {
-    made = await plan.issuer.issue(issueOrder(lease, plan, task), AbortSignal.timeout(ISSUE_DEADLINE_MS));
+    made = await askTarget(call, () => plan.issuer.issue(issueOrder(lease, plan, task), AbortSignal.timeout(ISSUE_DEADLINE_MS)));
     const handle = made.handle === undefined ? undefined : parts.sealer.seal(lease.id, made.handle);
-    const activated = await parts.store.leases.activate(lease.id, { handle, externalName: undefined });
+    const activated = await parts.store.leases.activate(lease.id, { handle, externalName: plan.issuer.externalName?.(lease.id) });
     if (activated === "already_ended")
       throw new StintError("task_ended", "the task or the lease ended while the credential was made; it was revoked");
   } catch (error) {
@@ -70,6 +78,19 @@ export async function makeOutside(parts: Parts, plan: Plan, lease: Lease, task: 
   }
   noteCredential(parts, lease, made);
   return answer(plan, { ...lease, state: "active" }, task, limitedBy, made, false);
+}
+
+/** What the target refuses for its asker's sake (a `StintError`) says nothing against the target. */
+async function askTarget<T>(call: TargetCall, work: () => Promise<T>): Promise<T> {
+  try {
+    const done = await work();
+    call.succeeded();
+    return done;
+  } catch (error) {
+    if (error instanceof StintError) call.succeeded();
+    else call.failed();
+    throw error;
+  }
 }
 
 /** Revokes what may have been made, then gives the lease up. If either fails the lease is due anyway, and the sweeper finishes. */

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { parseDuration } from "../../domain/time.ts";
 import type { Checked, PolicyContext } from "./compile.ts";
 import type { TargetDocument } from "./document.ts";
 import { suggestion } from "./nearest.ts";
@@ -12,7 +13,7 @@ export function compileTargets(
 ): ReadonlyMap<string, Target> {
   const targets = new Map<string, Target>();
   for (const { document, complaints } of documents) {
-    const { kind: _kind, name, owner, issuer, ...written } = document;
+    const { kind: _kind, name, owner, issuer, rotate, ...written } = document;
     if (Object.hasOwn(issuers, name)) {
       complaints.add(["name"], `"${name}" is the name of an issuer`, { help: "leases, marks and locks name issuers and targets alike" });
       continue;
@@ -25,7 +26,8 @@ export function compileTargets(
     const { value: settings, clean } = parseWith(kind.settings, written, complaints);
     if (settings === undefined || !clean) continue;
     const version = createHash("sha256").update(JSON.stringify(document)).digest("hex").slice(0, 16);
-    targets.set(name, { name, owner, kind, settings, version });
+    const rotateMs = rotate === undefined ? undefined : parseDuration(rotate);
+    targets.set(name, { name, owner, kind, settings, rotateMs, version });
   }
   return targets;
 }

@@ -179,6 +179,9 @@ export const TargetDocument = z.looseObject({
   name: Name,
   owner: Owner.optional(),
   issuer: Text.max(63).describe("Kind of credential that is made there, for example postgres."),
+  rotate: span(3_600_000, 400 * 86_400_000, "at least 1h and at most 400d")
+    .describe("How often the broker changes its own password or key there; default never.")
+    .optional(),
 });
 export type TargetDocument = z.infer<typeof TargetDocument>;
 

@@ -34,6 +34,8 @@ export interface Trust {
 /** A `kind: Target` document, checked: a place at which one kind of credential is made. */
 export interface Target extends OpenTarget {
   readonly kind: IssuerKind;
+  /** How often the broker changes its own password there. */
+  readonly rotateMs: number | undefined;
   /** Alike for two loads exactly when nothing of the document changed. */
   readonly version: string;
 }

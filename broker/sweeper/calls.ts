@@ -18,6 +18,8 @@ export interface Calls {
   take(due: readonly DueLease[]): number;
   /** How many more could be taken. */
   room(): number;
+  /** Under way at this issuer, and waiting for their turn there. */
+  at(issuer: string): { readonly running: number; readonly waiting: number };
 }
 
 export function createCalls(parts: Parts, breakers: Breakers): Calls {
@@ -62,6 +64,7 @@ export function createCalls(parts: Parts, breakers: Breakers): Calls {
 
   return {
     room: () => Math.max(0, QUEUE - running - waiting.length),
+    at: (issuer) => ({ running: inFlight.get(issuer) ?? 0, waiting: waiting.filter(({ lease }) => lease.issuer === issuer).length }),
     take(due) {
       const takenAt = parts.now();
       const queued = new Map<string, number>();

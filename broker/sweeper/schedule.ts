@@ -12,8 +12,8 @@ export type OnDutyError = (name: string, error: unknown) => void;
 export interface Schedule extends AsyncDisposable {
   /** By a cron expression with seconds, never overlapping itself (node-cron's only door). */
   cron(expression: string, duty: Duty): void;
-  /** Every so many milliseconds, counted from the end of the run before. */
-  every(intervalMs: number, duty: Duty): void;
+  /** Every so many milliseconds, counted from the end of the run before; the first time after `firstMs`. */
+  every(intervalMs: number, duty: Duty, firstMs?: number): void;
   /** Starts nothing new, asks what runs to stop, and waits for it. */
   drain(): Promise<void>;
 }
@@ -35,12 +35,12 @@ export function createSchedule(onError: OnDutyError): Schedule {
     return run.finally(() => void running.delete(run));
   }
 
-  function again(intervalMs: number, duty: Duty): void {
+  function again(intervalMs: number, duty: Duty, afterMs = intervalMs): void {
     if (stopping.signal.aborted) return;
     const timer = setTimeout(() => {
       timers.delete(timer);
       void runOnce(duty).then(() => again(intervalMs, duty)); // errors were told to onError
-    }, intervalMs);
+    }, afterMs);
     timer.unref();
     timers.add(timer);
   }

@@ -1,3 +1,4 @@
+import type { TargetStanding } from "../../broker/targets/api.ts";
 import { StintError } from "../../domain/errors.ts";
 import { newId } from "../../domain/ids.ts";
 import type { Lease } from "../../domain/lease.ts";
@@ -135,6 +136,20 @@ const mayRead = (caller: Caller, good: readonly string[]): void => {
   if (caller.kind === "bearer" && !good.includes(caller.token.reveal())) notFound();
 };
 
+const TARGET: TargetStanding = {
+  name: "shop-db",
+  kind: "postgres",
+  owner: "team-payments",
+  state: "open",
+  revocation: "immediate",
+  making: 1,
+  ending: 0,
+  waiting: 0,
+  facts: { server: "PostgreSQL 15.18", passwordChangedAt: AT, quota: { left: 1, of: 2, resetsAt: AT }, warnings: [] },
+  findings: undefined,
+  trouble: { at: AT, what: "examine", error: "did not answer" },
+};
+
 /** Small services without a store behind them, for what only HTTP can get right: parsing, limits, shapes. One lease, one task. */
 export function memoryServices(clock: Clock): Services {
   const operators = createOperators(() => undefined);
@@ -206,7 +221,12 @@ export function memoryServices(clock: Clock): Services {
       check: async (token) => (token.reveal() === CREDENTIAL ? { active: true, tokenType: "Bearer", claims: CLAIMS } : { active: false }),
     },
     tokens: { revoke: async () => undefined },
-    targets: { document: async () => ({ body: Buffer.from("one"), contentType: "text/plain", maxAge: 5 }) },
+    targets: {
+      list: () => [TARGET],
+      document: async () => ({ body: Buffer.from("one"), contentType: "text/plain", maxAge: 5 }),
+      reconcile: async () => ({ at: AT, seen: 1, orphans: [LEASE_ID], orphaned: 1, missing: [], missed: 0, failed: 0, mode: "done" }),
+      rotate: async () => TARGET,
+    },
     statusLists: {
       token: async () => ({ token: "a.b.c", gzipped: gzipSync("a.b.c"), maxAgeSeconds: 30 }),
       uris: async () => ["http://127.0.0.1:8420/status/498612-0"],

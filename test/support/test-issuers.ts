@@ -34,6 +34,8 @@ export interface TestTarget extends AsyncDisposable {
   /** All calls of this verb go wrong until `heal`. */
   goDown(): void;
   heal(): void;
+  /** A user appears as if this lease's maker had come late, or another store's broker had made it. */
+  make(lease: LeaseId): Promise<void>;
   /** Somebody else removes the user. */
   removeBehindOurBack(lease: LeaseId): Promise<void>;
 }
@@ -50,7 +52,7 @@ export async function testTarget(file?: string): Promise<TestTarget & { readonly
   const path = file ?? join(folder ?? "", "users");
   let plans: Plan[] = [];
   let down = false;
-  const next = (verb: "issue" | "revoke"): Failpoint | undefined => {
+  const next = (verb: "issue" | "revoke" | "list"): Failpoint | undefined => {
     if (down) return "before";
     const plan = plans.find((candidate) => candidate.verb === verb && candidate.left > 0);
     if (plan !== undefined) plan.left -= 1;
@@ -66,6 +68,7 @@ export async function testTarget(file?: string): Promise<TestTarget & { readonly
       down = false;
       plans = [];
     },
+    make: (lease) => append(path, "make", lease),
     removeBehindOurBack: (lease) => append(path, "drop", lease),
     issuer: fileIssuer(path, next),
     [Symbol.asyncDispose]: async () => {
@@ -77,7 +80,7 @@ export async function testTarget(file?: string): Promise<TestTarget & { readonly
 const TestParams = z.strictObject({ role: z.string().default("reader") });
 export type TestParams = z.output<typeof TestParams>;
 
-function fileIssuer(path: string, next: (verb: "issue" | "revoke") => Failpoint | undefined): Issuer<TestParams> {
+function fileIssuer(path: string, next: (verb: "issue" | "revoke" | "list") => Failpoint | undefined): Issuer<TestParams> {
   return {
     kind: "test",
     params: TestParams,
@@ -97,6 +100,7 @@ function fileIssuer(path: string, next: (verb: "issue" | "revoke") => Failpoint 
       return answer;
     },
     list: async function* () {
+      if (next("list") !== undefined) throw new RetryableFailure("the target did not answer");
       yield* await alive(path);
     },
   };
@@ -189,3 +193,11 @@ export const testKind: IssuerKind<z.output<typeof TestSettings>, TestParams> = {
     };
   },
 };
+
+/** This very issuer, failpoints and all, as a kind of target. */
+export const fileKind = (issuer: Issuer<TestParams>): IssuerKind => ({
+  kind: "file",
+  settings: z.strictObject({ file: z.string() }),
+  params: () => TestParams,
+  open: () => ({ ...issuer, kind: "file" }),
+});

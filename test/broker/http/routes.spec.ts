@@ -67,7 +67,8 @@ function request(route: Route, token: string | undefined, ids: Readonly<Record<s
   const path = route.path
     .replace("{id}", ids[route.path.split("/")[2] ?? ""] ?? "")
     .replace("{code}", "locked")
-    .replace("{target}/{document}", "shop-db/list");
+    .replace("{target}", "shop-db")
+    .replace("{document}", "list");
   const headers = token === undefined ? {} : bearer(token);
   if (route.method !== "POST") return http.fetch(path, { method: route.method, headers });
   const form = FORMS[label(route)];

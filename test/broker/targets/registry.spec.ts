@@ -139,7 +139,10 @@ describe("the issuers in force", () => {
     const follow = async (targets: Readonly<Record<string, string>>): Promise<void> => {
       made.follow({
         targets: new Map(
-          Object.entries(targets).map(([name, version]) => [name, { name, owner: undefined, kind, settings: version, version }]),
+          Object.entries(targets).map(([name, version]) => [
+            name,
+            { name, owner: undefined, kind, settings: version, rotateMs: undefined, version },
+          ]),
         ),
       });
       await background.settle(1_000);

@@ -1,0 +1,196 @@
+import type { Issuer, TargetFacts } from "../../domain/credential.ts";
+import { StintError } from "../../domain/errors.ts";
+import { describe } from "../background.ts";
+import type { Parts } from "../parts.ts";
+import { pause } from "../sweeper/schedule.ts";
+import { reconcile, type Findings } from "./reconcile.ts";
+import type { OpenedTarget } from "./registry.ts";
+
+/** Each target is compared with the store when it is first used or a broker starts, and then this often. */
+export const RECONCILE_EVERY_MS = 15 * 60_000;
+const EXAMINE_EVERY_MS = 10 * 60_000;
+/** After a failure, sooner. */
+const AGAIN_AFTER_MS = 30_000;
+/** A whole comparison, and one look at a target. */
+const RECONCILE_MS = 10 * 60_000;
+const EXAMINE_MS = 10_000;
+const ROTATE_MS = 30_000;
+/** A request that comes before the first comparison waits for it this long. */
+const PATIENCE_MS = 5_000;
+
+/** What a target told us when it was last asked. */
+export interface TargetState {
+  findings?: Findings;
+  facts?: TargetFacts;
+  /** The last thing that went wrong, until the same works again. */
+  trouble?: { readonly at: number; readonly what: "reconcile" | "examine" | "rotate"; readonly error: string };
+  reconciledAt?: number;
+  examinedAt?: number;
+}
+
+type WatchParts = Pick<Parts, "store" | "now" | "log" | "events" | "background" | "onHold">;
+type Opened = () => ReadonlyMap<string, OpenedTarget>;
+
+/** Keeps an eye on every target: what is there, who may not be, how old our password is. */
+export class TargetWatch {
+  readonly #parts: WatchParts;
+  readonly #targets: Opened;
+  readonly #states = new Map<string, TargetState>();
+  readonly #reconciling = new Map<string, Promise<Findings>>();
+  readonly #attending = new Set<string>();
+  readonly #triedAt = new Map<string, number>();
+
+  constructor(parts: WatchParts, targets: Opened) {
+    this.#parts = parts;
+    this.#targets = targets;
+  }
+
+  /** What is known of a target. */
+  state(name: string): TargetState {
+    const known = this.#states.get(name) ?? {};
+    this.#states.set(name, known);
+    return known;
+  }
+
+  /**
+   * Resolves once this target may be issued at: it has been compared with the store since this broker opened it. Only this target
+   * waits for that. Throws `issuer_unavailable`.
+   */
+  async ready(name: string): Promise<void> {
+    const opened = this.#targets().get(name);
+    if (opened?.issuer.list === undefined || this.state(name).reconciledAt !== undefined) return;
+    const late = "is compared with the store first, so that nothing left over from before stays alive";
+    try {
+      await patiently(this.reconcile(name, "done"), PATIENCE_MS);
+    } catch (error) {
+      if (error instanceof StintError) throw error;
+      throw new StintError(
+        "issuer_unavailable",
+        `the target ${name} ${late}, and cannot be reached`,
+        { retryAfterSeconds: 5 },
+        { cause: error },
+      );
+    }
+    if (this.state(name).reconciledAt === undefined)
+      throw new StintError("issuer_unavailable", `the target ${name} ${late}; this takes a moment`, { retryAfterSeconds: 5 });
+  }
+
+  /** Compares now. Those who ask while one runs share it. On hold it only shows, unless a person said `done`. */
+  reconcile(name: string, mode: Findings["mode"]): Promise<Findings> {
+    const running = this.#reconciling.get(name);
+    if (running !== undefined) return running;
+    const run = this.#compare(name, mode).finally(() => void this.#reconciling.delete(name));
+    this.#reconciling.set(name, run);
+    return run;
+  }
+
+  async #compare(name: string, mode: Findings["mode"]): Promise<Findings> {
+    const issuer = this.#issuer(name);
+    const state = this.state(name);
+    try {
+      const found = await reconcile(this.#parts, name, issuer, mode, AbortSignal.timeout(RECONCILE_MS));
+      state.findings = found;
+      if (mode === "done" && found.failed === 0) state.reconciledAt = found.at;
+      this.#works(state, "reconcile");
+      return found;
+    } catch (error) {
+      this.#failed(name, "reconcile", error);
+      throw error;
+    }
+  }
+
+  /** Changes the broker's own password at a target. Throws `not_implemented` where there is none to change. */
+  async rotate(name: string): Promise<TargetFacts | undefined> {
+    const issuer = this.#issuer(name);
+    if (issuer.rotate === undefined)
+      throw new StintError("not_implemented", `the broker holds no password or key of its own at ${name} that it could change`);
+    try {
+      await issuer.rotate(AbortSignal.timeout(ROTATE_MS));
+    } catch (error) {
+      this.#failed(name, "rotate", error);
+      throw new StintError(
+        "issuer_unavailable",
+        `the password at ${name} was not changed: ${oneLine(error)}`,
+        { retryAfterSeconds: 30 },
+        { cause: error },
+      );
+    }
+    this.#works(this.state(name), "rotate");
+    await this.examine(name);
+    return this.state(name).facts;
+  }
+
+  /** Asks a target how it is; a failure is noted. */
+  async examine(name: string): Promise<void> {
+    const issuer = this.#issuer(name);
+    const state = this.state(name);
+    if (issuer.examine === undefined) return;
+    try {
+      state.facts = await issuer.examine(AbortSignal.timeout(EXAMINE_MS));
+      state.examinedAt = this.#parts.now();
+      this.#works(state, "examine");
+    } catch (error) {
+      this.#failed(name, "examine", error);
+    }
+  }
+
+  /** The duty: whatever is due at any target, one target's slowness never another's. */
+  attend(): void {
+    for (const opened of this.#targets().values()) {
+      const { name } = opened.target;
+      if (opened.retired || this.#attending.has(name)) continue;
+      this.#attending.add(name);
+      this.#parts.background.run("attend to a target", () => this.#attendOne(opened).finally(() => void this.#attending.delete(name)));
+    }
+  }
+
+  async #attendOne({ target: { name, rotateMs }, issuer }: OpenedTarget): Promise<void> {
+    const state = this.state(name);
+    const now = this.#parts.now();
+    const isDue = (last: number | undefined, everyMs: number): boolean => last === undefined || now - last >= everyMs;
+    if (state.trouble !== undefined && now - (this.#triedAt.get(name) ?? 0) < AGAIN_AFTER_MS) return;
+    this.#triedAt.set(name, now);
+    if (isDue(state.examinedAt, EXAMINE_EVERY_MS)) await this.examine(name);
+    if (
+      issuer.rotate !== undefined &&
+      rotateMs !== undefined &&
+      state.facts !== undefined &&
+      isDue(state.facts.passwordChangedAt, rotateMs)
+    )
+      await this.rotate(name).catch(() => undefined); // noted as trouble, and tried again
+    // On hold nothing is touched unasked; what would be done is shown, and looked at again as often.
+    const held = this.#parts.onHold();
+    const last = held ? state.findings?.at : state.reconciledAt;
+    if (issuer.list !== undefined && isDue(last, RECONCILE_EVERY_MS))
+      await this.reconcile(name, held ? "shown" : "done").catch(() => undefined); // likewise
+  }
+
+  #issuer(name: string): Issuer {
+    const opened = this.#targets().get(name);
+    if (opened === undefined) throw new StintError("not_found", "there is no such target");
+    return opened.issuer;
+  }
+
+  #failed(name: string, what: "reconcile" | "examine" | "rotate", error: unknown): void {
+    const said = oneLine(error);
+    this.state(name).trouble = { at: this.#parts.now(), what, error: said };
+    this.#parts.log.warn({ target: name, what, error: said }, "a target could not be attended to; it is tried again");
+  }
+
+  #works(state: TargetState, what: "reconcile" | "examine" | "rotate"): void {
+    if (state.trouble?.what === what) delete state.trouble;
+  }
+}
+
+/** The target's own words may hold anything. */
+const oneLine = (error: unknown): string => (describe(error).split("\n")[0] ?? "failed").slice(0, 300);
+
+/** Waits for the work, but not longer; the work goes on. */
+async function patiently(work: Promise<unknown>, ms: number): Promise<void> {
+  const over = new AbortController();
+  try {
+    await Promise.race([work, pause(ms, over.signal)]);
+  } finally {
+    over.abort();
+  }
+}
