@@ -43,7 +43,7 @@ async function issue() {
     idempotency: undefined,
     origin: origin(),
   });
-  return shop.broker.services.tasks.credential({
+  const issued = await shop.broker.services.tasks.credential({
     taskId: task.task.id,
     taskToken: task.taskToken,
     grant: "database",
@@ -55,6 +55,7 @@ async function issue() {
     idempotency: undefined,
     origin: origin(),
   });
+  return { ...issued, taskToken: task.taskToken };
 }
 
 describe("comparing a target with the store", () => {
@@ -70,8 +71,8 @@ describe("comparing a target with the store", () => {
   });
 
   it("ends what a late actor made again after its lease was over", async () => {
-    const { lease: over, credential } = await issue();
-    await shop.broker.services.leases.release(over.id, credential.token, origin());
+    const { lease: over, taskToken } = await issue();
+    await shop.broker.services.leases.release(over.id, taskToken, origin());
     await shop.broker.settled();
     await place.make(over.id);
     expect(await reconcile()).toMatchObject({ orphaned: 1, orphans: [over.id] });
