@@ -71,11 +71,9 @@ export function createHold(parts: HoldParts, files: WitnessFiles): Hold {
     const audit = { action: "hold.set" as const, principal: "broker", reason: reason ?? "on hold already; set again" };
     await parts.store.hold.set(audit);
     // Whatever the store lost was live once: nothing issued before this moment is honoured.
-    await inParallel(
-      [...Array(BUCKETS).keys()],
-      16,
-      async (bucket) => void (await parts.store.revocations.mark(bucket, { kind: "all" }, parts.now(), audit)),
-    );
+    const buckets = [...Array(BUCKETS).keys()];
+    const at = await parts.store.revocations.instant(buckets);
+    await inParallel(buckets, 16, async (bucket) => void (await parts.store.revocations.mark(bucket, { kind: "all" }, at, audit)));
     inForce = true;
     if (why !== undefined) parts.events.publish("hold.set", { reason: why });
   }

@@ -54,10 +54,10 @@ export interface RevocationStore {
       readonly endings?: readonly LeaseEnding[];
     },
   ): Promise<void>;
-  /** Writes the mark into one bucket; answers the instant it holds there, never earlier than `at`. */
+  /** An instant not before anything that was opened in these buckets so far: what a mark on all of them is to hold. One pipeline. */
+  instant(buckets: readonly number[]): Promise<number>;
+  /** Writes the mark into one bucket; answers the instant it holds there: `at`, or a later one that stands already. May be repeated. */
   mark(bucket: number, scope: MarkScope, at: number, audit: AuditFacts): Promise<number>;
-  /** For a job that goes on after a crash: a mark that stands since the job began is kept as it is. */
-  markAgain(bucket: number, scope: MarkScope, at: number, audit: AuditFacts): Promise<number>;
   /** Ends up to `limit` leases of a bucket that the mark covers. */
   endMarked(
     bucket: number,

@@ -41,8 +41,12 @@ export function createRevocationStore(runner: Runner): RevocationStore {
         retention: retentionMs,
       });
     },
-    mark: (bucket, scope, at, audit) => mark(runner, bucket, scope, at, audit, 0),
-    markAgain: (bucket, scope, at, audit) => mark(runner, bucket, scope, at, audit, 1),
+    async instant(buckets) {
+      const rows = await pipelined(runner, buckets, (pipe, bucket) => pipe.hget(placeKey(bucket), "hw"));
+      // Clocks of brokers differ by less than a trip takes, but they do: a bucket's own time may be ahead of ours.
+      return Math.max(Math.ceil(runner.clock.now()), ...rows.map(([highest]) => Number(highest ?? 0)));
+    },
+    mark: (bucket, scope, at, audit) => mark(runner, bucket, scope, at, audit),
     endMarked: (bucket, scope, at, audit, limit, cursor) => endMarked(runner, bucket, scope, at, audit, limit, cursor),
     count: (bucket, scope, cursor) => count(runner, bucket, scope, cursor),
     addLock: (lock, subjects, audit) => addLock(runner, lock, subjects, audit),
@@ -51,8 +55,8 @@ export function createRevocationStore(runner: Runner): RevocationStore {
   };
 }
 
-async function mark(runner: Runner, bucket: number, scope: MarkScope, at: number, audit: AuditFacts, again: 0 | 1): Promise<number> {
-  return Number(await runner.run("mark", bucket, { scope: scopeField(scope), mark: at, again, said: JSON.stringify(audit) }));
+async function mark(runner: Runner, bucket: number, scope: MarkScope, at: number, audit: AuditFacts): Promise<number> {
+  return Number(await runner.run("mark", bucket, { scope: scopeField(scope), mark: Math.ceil(at), said: JSON.stringify(audit) }));
 }
 
 async function readJob(runner: Runner, id: RevocationJob["id"]): Promise<RevocationJob | undefined> {

@@ -120,7 +120,7 @@ export const SCRIPTS = {
     args: { id: "text", by: "text", outcome: "text", cursor: "text", with_parent: "number", retention: "number", said: "raw" },
   },
   "finish-task": { writes: "any", args: { id: "text", retention: "number" } },
-  mark: { writes: "any", args: { scope: "text", mark: "number", again: "number", said: "raw" } },
+  mark: { writes: "any", args: { scope: "text", mark: "number", said: "raw" } },
   "end-marked": {
     writes: "any",
     args: { subject: "text", place: "number", name: "text", mark: "number", limit: "number", cursor: "text", said: "raw" },

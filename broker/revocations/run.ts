@@ -22,19 +22,13 @@ interface Count {
 
 /**
  * Runs a revocation to its end; may be run again by any broker from any point. `inForce` is called once every bucket holds the mark
- * (or the lease or task has ended in the store): from then on nothing that it covers is honoured. `begun` before: marks that stand
- * are kept, so that leases opened since are spared.
+ * (or the lease or task has ended in the store): from then on nothing that it covers is honoured. All buckets get
+ * the job's instant, whenever that is: leases opened since are spared.
  */
-export async function runJob(
-  parts: Parts,
-  job: RevocationJob,
-  target: Target,
-  begun: "now" | "before",
-  inForce: () => void,
-): Promise<void> {
+export async function runJob(parts: Parts, job: RevocationJob, target: Target, inForce: () => void): Promise<void> {
   const count: Count = { matched: 0, ended: 0, listed: job.endings.length };
   const audit: AuditFacts = { action: "lease.ended", principal: job.by, revocation: job.id, reason: job.reason };
-  if (target.kind === "marks") await runMarks(parts, job, target.marks, begun, audit, count, inForce);
+  if (target.kind === "marks") await runMarks(parts, job, target.marks, audit, count, inForce);
   else {
     const ended = target.kind === "lease" ? await endOneLease(parts, target.id, audit) : await endOneTask(parts, job, target.id);
     await note(parts, job.id, count, ended.endings, "cleaning", parts.now());
@@ -79,16 +73,13 @@ async function runMarks(
   parts: Parts,
   job: RevocationJob,
   marks: readonly PlacedMark[],
-  begun: "now" | "before",
   audit: AuditFacts,
   count: Count,
   inForce: () => void,
 ): Promise<void> {
   const places = marks.flatMap(({ scope, buckets }) => buckets.map((bucket) => ({ scope, bucket, at: job.at })));
-  const set: typeof parts.store.revocations.mark = (...order) =>
-    begun === "now" ? parts.store.revocations.mark(...order) : parts.store.revocations.markAgain(...order);
   await inParallel(places, MARKING, async (place) => {
-    place.at = await set(place.bucket, place.scope, job.at, { ...audit, action: "revocation.started" });
+    place.at = await parts.store.revocations.mark(place.bucket, place.scope, job.at, { ...audit, action: "revocation.started" });
   });
   await parts.store.revocations.progress(job.id, retention(parts), { state: "cleaning", inForceAt: job.inForceAt ?? parts.now() });
   inForce();

@@ -14,7 +14,7 @@ import { dryRunOf } from "./dry-run.ts";
 import { addLock } from "./locks.ts";
 import { once } from "./once.ts";
 import { runJob } from "./run.ts";
-import { resolve, resolveStored, type Resolved } from "./selector.ts";
+import { resolve, resolveStored, type Resolved, type Target } from "./selector.ts";
 
 /** Jobs younger than this are left to the broker that began them. */
 const TAKE_OVER_MS = 10_000;
@@ -31,12 +31,12 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
   const running = new Set<RevocationId>();
 
   /** Runs the job behind the answer. Resolves true as soon as it is in force, false when it broke off before that. */
-  function run(job: RevocationJob, resolved: Resolved, begun: "now" | "before"): Promise<boolean> {
+  function run(job: RevocationJob, resolved: Resolved): Promise<boolean> {
     running.add(job.id);
     return new Promise((resolve) => {
       parts.background.run("revocation", async () => {
         try {
-          await runJob(parts, job, resolved.target, begun, () => resolve(true));
+          await runJob(parts, job, resolved.target, () => resolve(true));
         } catch (error) {
           // It is on record, unfinished: whichever broker looks next goes on with it.
           parts.log.error({ revocationId: job.id, error: describe(error) }, "revocation interrupted");
@@ -55,12 +55,12 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
     lockMs: number | undefined,
     origin: Origin | undefined,
   ): Promise<Revocation> {
-    const at = parts.now();
     // First the lock: what is revoked must not be issued again in between.
     const lock =
       lockMs === undefined
         ? undefined
         : await addLock(parts, resolved.lock, { ttlMs: lockMs, reason, message: undefined, by, traceId: origin?.traceId });
+    const at = await instantOf(resolved.target);
     const job: RevocationJob = {
       id: newId("rev", at),
       state: "marking",
@@ -86,7 +86,7 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
     parts.events.publish("revocation.started", { revocation: job.id, selector: resolved.stored, by });
     const began = performance.now();
     const over = new AbortController();
-    const inForce = await Promise.race([run(job, resolved, "now"), pause(WAIT_MS, over.signal).then(() => false)]);
+    const inForce = await Promise.race([run(job, resolved), pause(WAIT_MS, over.signal).then(() => false)]);
     over.abort();
     if (!inForce)
       throw new StintError(
@@ -97,6 +97,13 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
     const begun = await parts.store.revocations.get(job.id);
     await parts.facts.awaited(begun?.endings ?? [], WAIT_MS - (performance.now() - began));
     return view(job.id);
+  }
+
+  /** When it takes effect. One instant for all buckets, chosen before the first is told: a token is under the mark or is not, everywhere. */
+  async function instantOf(target: Target): Promise<number> {
+    return target.kind === "marks"
+      ? parts.store.revocations.instant([...new Set(target.marks.flatMap(({ buckets }) => buckets))])
+      : parts.now();
   }
 
   async function view(id: RevocationId): Promise<Revocation> {
@@ -134,7 +141,7 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
         if (running.has(job.id) || parts.now() - job.at < TAKE_OVER_MS) continue;
         const resolved = await resolveStored(parts, tokens, job.selector).catch((error: unknown) => gone(error));
         if (resolved === undefined) await parts.store.revocations.progress(job.id, parts.policy().settings.retentionMs, { state: "done" });
-        else await run(job, resolved, "before");
+        else await run(job, resolved);
       }
     },
   };

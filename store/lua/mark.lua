@@ -1,18 +1,16 @@
--- Revokes at once, in constant work, everything in this bucket that was opened at or before the mark. Answers the instant it holds.
+-- Revokes at once, in constant work, everything in this bucket that was opened at or before the mark. Every bucket is given the same
+-- instant, whenever its turn comes: verifiers know one instant for all of them. Answers the instant it holds.
 read_facts()
 local at = instant(now, agreed)
-local instant_of_mark = math.max(mark, at)
 local marks = P .. ":marks"
 local before = tonumber(redis.call("HGET", marks, scope) or 0)
--- A job that goes on after a crash must not reach further than it did: what was opened since then is none of its business.
-if again == 1 and before >= mark then return string.format("%.0f", before) end
-if instant_of_mark > before then
-  redis.call("HSET", marks, scope, string.format("%.0f", instant_of_mark))
-  if string.sub(scope, 1, 4) == "key:" then
-    redis.call("HSET", marks, "k:" .. short(string.sub(scope, 5)), string.format("%.0f", instant_of_mark))
-  end
-  announce("m", scope, instant_of_mark)
+-- A later mark stands already, or this one does: a job that goes on after a crash asks again.
+if before >= mark then return string.format("%.0f", before) end
+redis.call("HSET", marks, scope, string.format("%.0f", mark))
+if string.sub(scope, 1, 4) == "key:" then
+  redis.call("HSET", marks, "k:" .. short(string.sub(scope, 5)), string.format("%.0f", mark))
 end
+announce("m", scope, mark)
 -- Every place given out so far is covered, whatever else the clean-up has come to.
 if scope == "all" then
   local given = redis.call("HGETALL", P .. ":sn")
@@ -26,6 +24,6 @@ if scope ~= "all" then
   end
 end
 set_fact("marks", redis.call("HLEN", marks))
-record(at, said, { mark = scope, at = instant_of_mark })
+record(at, said, { mark = scope, at = mark })
 save_facts()
-return string.format("%.0f", math.max(instant_of_mark, before))
+return string.format("%.0f", mark)

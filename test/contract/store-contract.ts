@@ -428,8 +428,26 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         const first = await store.revocations.mark(bucketOf(subject), scope, began, MARKED);
         clock.advance({ minutes: 1 });
         const since = await obtain(subject);
-        expect(await store.revocations.markAgain(bucketOf(subject), scope, began, MARKED)).toBe(first);
+        expect(await store.revocations.mark(bucketOf(subject), scope, began, MARKED)).toBe(first);
         expect([await store.leases.isLive(before, undefined), await store.leases.isLive(since, undefined)]).toEqual([false, true]);
+      });
+      it("hold one instant in all buckets, not before anything opened in any of them", async () => {
+        const subject = aSubject();
+        const other = aSubject();
+        const ahead = clock() + 700; // opened by a broker whose clock is ahead
+        clock.set(ahead);
+        const lease = await obtain(subject, { grant: "ahead" });
+        clock.set(ahead - 700);
+        const buckets = [bucketOf(subject), bucketOf(other)];
+        const at = await store.revocations.instant(buckets);
+        expect(at).toBe(ahead);
+        expect(await store.revocations.instant([bucketOf(other)])).toBeLessThanOrEqual(at);
+        clock.set(ahead + 300);
+        const scope = { kind: "grant", name: "ahead" } as const;
+        // Opened after the instant was chosen, before its bucket's turn came.
+        const meanwhile = await obtain(other, { grant: "ahead" });
+        for (const bucket of buckets) expect(await store.revocations.mark(bucket, scope, at, MARKED)).toBe(at);
+        expect([await store.leases.isLive(lease, undefined), await store.leases.isLive(meanwhile, undefined)]).toEqual([false, true]);
       });
       it.each([
         ["grant", "grant-of-its-own"],

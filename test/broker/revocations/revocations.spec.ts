@@ -145,14 +145,14 @@ describe("a revocation", () => {
   it("that breaks off says so, and is gone on with later", async () => {
     await shop.exchange();
     const { revocations } = shop.broker.store;
-    const { mark, markAgain } = { mark: revocations.mark.bind(revocations), markAgain: revocations.markAgain.bind(revocations) };
+    const mark = revocations.mark.bind(revocations);
     const broken = async (): Promise<never> => Promise.reject(new Error("the store is away"));
-    Object.assign(revocations, { mark: broken, markAgain: broken });
+    Object.assign(revocations, { mark: broken });
     const pending = await start({ kind: "grant", name: "deploy" }).catch((error: unknown) => error);
     expect(pending).toMatchObject({ code: "revocation_pending", facts: { revocationId: expect.stringMatching(/^rev_/) } });
     clock.advance({ seconds: 11 });
     await shop.broker.duties.runOnce();
-    Object.assign(revocations, { mark, markAgain });
+    Object.assign(revocations, { mark });
     await shop.broker.duties.runOnce();
     await shop.broker.settled();
     const { revocationId } = (pending as { facts: { revocationId: string } }).facts;
