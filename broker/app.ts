@@ -10,14 +10,15 @@ import { proxyRoutes, type ProxyRoute } from "./http/proxies.ts";
 import { type House, type Route, route } from "./http/route.ts";
 import { ROUTES } from "./http/routes.ts";
 import { sender } from "./http/send.ts";
-import { type ServeOptions, type Served, serve } from "./http/serve.ts";
+import { type ServeOptions, serve } from "./http/serve.ts";
+import type { Served } from "./http/served.ts";
 import { unmatched } from "./http/unmatched.ts";
 import type { Services } from "./services.ts";
 
 export { leave } from "./http/leave.ts";
 export { createServer, type Tls } from "./http/server.ts";
 export { requestLog, type Observe, type RequestLogger } from "./http/request-log.ts";
-export type { Served } from "./http/serve.ts";
+export type { Served } from "./http/served.ts";
 
 export interface AppOptions {
   readonly clock: Clock;

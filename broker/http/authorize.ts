@@ -12,8 +12,7 @@ export const authorizeRoutes = [
     summary: "May this token do this? Decided by the verifier's routes; a denial is 200 with decision false.",
     body: AuthorizeBody,
     answers: { 200: AuthorizeView },
-    async handle({ body, headers, origin }, { services, door }) {
-      const verifier = door.verifier(headers, {}, origin.ip);
+    async handle({ body, verifier, origin }, { services }) {
       const { token, method, path, host = "", ip = "", context = {}, cnf } = body;
       const question = {
         subject: { kind: "token", token: new Secret(token), proven: cnf },
@@ -33,8 +32,8 @@ export const authorizeRoutes = [
     access: "verifier",
     summary: "The calling verifier's routes, for deciding beside the resource server.",
     answers: { 200: RoutesView },
-    handle({ headers, origin }, { services, door }) {
-      const { name, audience, actions, routes = [] } = door.verifier(headers, {}, origin.ip);
+    handle({ verifier }, { services }) {
+      const { name, audience, actions, routes = [] } = verifier;
       const view: RoutesView = {
         verifier: name,
         issuer: services.url,

@@ -18,8 +18,8 @@ export const authzenRoutes = [
     summary: "May this subject do this? (AuthZEN) action.name is the method, resource.id the path.",
     body: EvaluationBody,
     answers: { 200: DecisionView },
-    async handle({ body, headers, origin }, { services, door }) {
-      const { view, about } = await evaluate(services, door.verifier(headers, {}, origin.ip), body, origin);
+    async handle({ body, headers, verifier, origin }, { services }) {
+      const { view, about } = await evaluate(services, verifier, body, origin);
       return { status: 200, body: view, headers: echoed(headers), about };
     },
   }),
@@ -30,8 +30,7 @@ export const authzenRoutes = [
     summary: "Several evaluations at once, 100 at most (AuthZEN).",
     body: EvaluationsBody,
     answers: { 200: EvaluationsView },
-    async handle({ body, headers, origin }, { services, door }) {
-      const verifier = door.verifier(headers, {}, origin.ip);
+    async handle({ body, headers, verifier, origin }, { services }) {
       const { evaluations = [] } = body;
       if (evaluations.length === 0) {
         const { view, about } = await evaluate(services, verifier, EvaluationBody.parse(body), origin);

@@ -28,8 +28,7 @@ export const feedRoutes = [
     summary: "Hear of what is revoked, as it is (server-sent events); position or Last-Event-ID goes on at any broker.",
     query: FeedQuery,
     answers: { 200: null },
-    async handle({ query, headers, origin }, { services: { feed }, door }) {
-      const verifier = door.verifier(headers, {}, origin.ip);
+    async handle({ query, headers, verifier }, { services: { feed }, door }) {
       const stream = await feed.open({
         verifier,
         instance: query.instance,
@@ -46,8 +45,8 @@ export const feedRoutes = [
     access: "verifier",
     summary: "Everything revoked that is not over yet, one JSON object a line; whole only with its last line.",
     answers: { 200: null },
-    async handle({ headers, origin }, { services: { feed }, door }) {
-      const lines = feed.snapshot(door.verifier(headers, {}, origin.ip))[Symbol.asyncIterator]();
+    async handle({ verifier }, { services: { feed } }) {
+      const lines = feed.snapshot(verifier)[Symbol.asyncIterator]();
       // The first line is read before the answer begins: what fails by then is refused like anything else.
       const first = await lines.next();
       return { type: "application/x-ndjson", stream: (response) => void send(first, lines, response) };
@@ -60,8 +59,8 @@ export const feedRoutes = [
     summary: "Say what an instance has applied, so that receipts can tell when a token was dead.",
     body: SeenBody,
     answers: { 204: null },
-    handle({ body, headers, origin }, { services: { feed }, door }) {
-      feed.seen(door.verifier(headers, {}, origin.ip), body.instance, body.position, ms(body.max_staleness));
+    handle({ body, verifier }, { services: { feed } }) {
+      feed.seen(verifier, body.instance, body.position, ms(body.max_staleness));
       return { status: 204 };
     },
   }),
@@ -72,9 +71,9 @@ export const feedRoutes = [
     summary: "Tell of tokens that were used, and of those that somebody tried to use after their end.",
     body: UsedBody,
     answers: { 204: null },
-    async handle({ body, headers, origin }, { services: { feed }, door }) {
+    async handle({ body, verifier, origin }, { services: { feed } }) {
       const uses = body.uses.map(({ count, source, route: where, ...use }) => ({ ...use, count: count ?? 1, source, route: where }));
-      await feed.used(door.verifier(headers, {}, origin.ip), body.instance, uses, origin);
+      await feed.used(verifier, body.instance, uses, origin);
       return { status: 204 };
     },
   }),

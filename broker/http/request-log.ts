@@ -1,4 +1,4 @@
-import type { Served } from "./serve.ts";
+import type { Served } from "./served.ts";
 
 /** The part of a logger that is needed here; pino has it. */
 export interface RequestLogger {

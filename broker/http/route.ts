@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { StintError } from "../../domain/errors.ts";
 import type { Secret } from "../../domain/secret.ts";
 import type { Clock } from "../../domain/time.ts";
+import type { Verifier } from "../policy/policy.ts";
 import type { Caller, IdempotencyHint, Operator, Origin, Role, Services } from "../services.ts";
 import type { Door } from "./authenticate.ts";
 
@@ -38,9 +39,11 @@ type CallerOf<A extends Access> = A extends "bearer"
   ? { readonly token: Secret }
   : A extends "holder"
     ? { readonly caller: Caller }
-    : A extends Role
-      ? { readonly operator: Operator }
-      : object;
+    : A extends "verifier"
+      ? { readonly verifier: Verifier }
+      : A extends Role
+        ? { readonly operator: Operator }
+        : object;
 
 /** One request as a handler sees it: parsed, its caller known. */
 export type Call<A extends Access = Access, B = unknown, Q = unknown> = CallerOf<A> & {

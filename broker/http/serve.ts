@@ -14,28 +14,10 @@ import { idempotencyOf } from "./idempotency.ts";
 import { possessionOf, withNonce } from "./proofs.ts";
 import type { Answer, Call, House, Route, Streaming } from "./route.ts";
 import type { Send } from "./send.ts";
+import type { Served } from "./served.ts";
 import { newTraceId, parseTraceparent } from "./trace.ts";
 
 const NO_QUERY = z.strictObject({});
-
-/** What one request was, for the log line and the metrics. `route` is the template, never the path. */
-export interface Served {
-  readonly method: string;
-  readonly route: string;
-  readonly status: number;
-  readonly ms: number;
-  readonly ip: string;
-  readonly traceId: string;
-  /** The trace that an unknown caller says it belongs to. */
-  readonly linkedTrace: string | undefined;
-  readonly code: string | undefined;
-  readonly denialId: string | undefined;
-  /** Of an action that was let through. */
-  readonly decisionId: string | undefined;
-  readonly caller: string | undefined;
-  /** Only of errors that are our own fault. */
-  readonly cause: unknown;
-}
 
 export interface ServeOptions {
   readonly house: House;
@@ -60,6 +42,9 @@ export function serve(options: ServeOptions, route: Pick<Route, "path" | "access
     void new Exchange(options, route, label, request, response).run();
   };
 }
+
+/** What a form may authenticate by (RFC 6749 section 2.3.1). */
+type FormClient = Parameters<House["door"]["verifier"]>[1];
 
 /** One request and its answer. */
 class Exchange {
@@ -101,16 +86,17 @@ class Exchange {
     this.#deliver(answer, error);
   }
 
-  /** Who calls comes first: a stranger's body is not even read where a known caller is needed. */
+  /** Who calls comes first: a stranger's body is not even read where a known caller is needed, unless it says itself who calls. */
   async #call(): Promise<Call> {
     const caller = this.#authenticate();
     const possession = await possessionOf(this.#request, this.#route, this.#options);
     const { body, raw } = await this.#body();
+    const verifier = this.#verifierOfForm(body);
     const query = this.#querySchema()?.parse(parseQuery(this.#request.url ?? ""));
     const idempotency = raw === undefined ? undefined : idempotencyOf(this.#request.headers, raw);
     const params = (this.#request.params ?? {}) as Readonly<Record<string, string>>;
     const { headers } = this.#request;
-    return { ...caller, params, body, query, headers, origin: this.#origin(possession), line: this.#line(), idempotency };
+    return { ...caller, ...verifier, params, body, query, headers, origin: this.#origin(possession), line: this.#line(), idempotency };
   }
 
   #authenticate(): object {
@@ -118,8 +104,9 @@ class Exchange {
     const { headers } = this.#request;
     switch (this.#route.access) {
       case "open":
-      case "verifier": // its key may stand in the form: the handler asks
         return {};
+      case "verifier": // its key may stand in the form, which then has to be read first
+        return this.#route.encoding === "form" ? {} : { verifier: door.verifier(headers, {}, this.#ip) };
       case "bearer":
         return { token: door.presented(headers).token };
       case "holder": {
@@ -130,6 +117,11 @@ class Exchange {
       default:
         return { operator: this.#operator(this.#route.access) };
     }
+  }
+
+  #verifierOfForm(body: unknown): object {
+    if (this.#route.access !== "verifier" || this.#route.encoding !== "form") return {};
+    return { verifier: this.#options.house.door.verifier(this.#request.headers, body as FormClient, this.#ip) };
   }
 
   #operator(role: Role): object {

@@ -105,6 +105,32 @@ describe("every route", () => {
   );
 });
 
+describe("a route for verifiers", () => {
+  const verifiers = ROUTES.filter(({ access, encoding }) => access === "verifier" && encoding === undefined);
+
+  it.each(verifiers.map((route) => ({ name: label(route), route })))(
+    "$name refuses a wrong key before a byte of the body has come",
+    async ({ route }) => {
+      http.clock.advance({ minutes: 2 }); // ten of these in a minute would be answered 429
+      const head = [
+        `${route.method} ${route.path} HTTP/1.1`,
+        "Host: 127.0.0.1",
+        `Authorization: Bearer ${VERIFIER.name}:wrong`,
+        ...(route.method === "POST" ? ["Content-Type: text/plain", "Content-Length: 60000"] : []),
+      ];
+      const answer = await http.raw(`${head.join("\r\n")}\r\n\r\n`);
+      expect(answer).toMatch(/^HTTP\/1\.1 401 /);
+      expect(answer).toContain('"code":"invalid_client"');
+    },
+  );
+
+  it("knows its caller before it looks at what was sent", async () => {
+    const wrong = await http.json("/v1/feed/seen", "{", bearer(`${VERIFIER.name}:wrong`));
+    const right = await http.json("/v1/feed/seen", "{", bearer(`${VERIFIER.name}:${VERIFIER.key}`));
+    expect([wrong.status, right.status]).toEqual([401, 400]);
+  });
+});
+
 describe("an operator", () => {
   const rank = (role: Role): number => ROLES.indexOf(role);
   const isRole = (access: string): access is Role => (ROLES as readonly string[]).includes(access);
