@@ -25,14 +25,18 @@ const SERIAL_RANGE = 0x21;
 const SERIAL_BITMAP = 0x22;
 /** Serials that lie this close to each other may share a bitmap: a list takes 64 bits for each. */
 const NEAR = 64n;
-/** Bits of one bitmap; OpenSSH reads up to 2^24. */
-const LONGEST_BITMAP = 1n << 16n;
+/** A section of its own takes 21 bytes and more. */
+const WORTH_A_SECTION = 3;
+/** Bits of one bitmap: OpenSSH reads no number of more than 2048 bytes, and refuses the whole list for one. */
+const LONGEST_BITMAP = 16_384n;
 
 /** The list as a file. One without serials is valid: an empty file would not be, and sshd would refuse every certificate. */
 export function writeKrl(list: RevocationList): Buffer {
   const header = [u64(MAGIC), u32(FORMAT), u64(list.version), u64(BigInt(list.generatedAt)), u64(0n), string(""), string(list.comment)];
   // 0 stands for no serial; a list that names it is one that OpenSSH cannot read
-  const serials = [...new Set(list.serials)].filter((serial) => serial > 0n).toSorted((a, b) => (a < b ? -1 : 1));
+  const serials = BigUint64Array.from(new Set(list.serials))
+    .filter((serial) => serial > 0n)
+    .sort();
   const body = serials.length === 0 ? undefined : Buffer.concat(sections(serials));
   const certificates = body === undefined ? [] : list.authorities.map(({ blob }) => section(CERTIFICATES, string(blob), string(""), body));
   const hashes = (list.distrusted ?? []).toSorted((a, b) => Buffer.compare(a, b));
@@ -43,20 +47,23 @@ export function writeKrl(list: RevocationList): Buffer {
 const section = (type: number, ...data: readonly Buffer[]): Buffer => Buffer.concat([Buffer.of(type), string(Buffer.concat(data))]);
 
 /** Sorted serials in whichever of the three encodings takes least: together as a list, but close ones as ranges and bitmaps. */
-function sections(serials: readonly bigint[]): readonly Buffer[] {
-  const listed: Buffer[] = [];
+function sections(serials: BigUint64Array): readonly Buffer[] {
+  const listed: bigint[] = [];
   const dense: Buffer[] = [];
   for (const cluster of clusters(serials)) {
     const asList = cluster.length * 8;
-    const best = [range(cluster), bitmap(cluster)].filter((one) => one !== undefined).toSorted((a, b) => a.length - b.length)[0];
+    const best = cluster.length < WORTH_A_SECTION ? undefined : (range(cluster) ?? bitmap(cluster));
     if (best !== undefined && best.length < asList) dense.push(best);
-    else listed.push(...cluster.map(u64));
+    else listed.push(...cluster);
   }
-  return listed.length === 0 ? dense : [section(SERIAL_LIST, ...listed), ...dense];
+  if (listed.length === 0) return dense;
+  const bytes = Buffer.alloc(listed.length * 8);
+  listed.forEach((serial, index) => bytes.writeBigUInt64BE(serial, index * 8));
+  return [section(SERIAL_LIST, bytes), ...dense];
 }
 
 /** Runs of serials with small gaps between them. */
-function clusters(serials: readonly bigint[]): readonly (readonly bigint[])[] {
+function clusters(serials: BigUint64Array): readonly (readonly bigint[])[] {
   const found: bigint[][] = [];
   let current: bigint[] = [];
   for (const serial of serials) {

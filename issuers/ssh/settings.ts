@@ -117,13 +117,27 @@ const SourceNetwork = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
-/** Somebody's own extension, `login@github.com` for example: its domain tells it from OpenSSH's. */
-const ExtensionName = z
-  .string()
-  .regex(
-    /^[a-z0-9][a-z0-9-]{0,62}@[a-z0-9][a-z0-9.-]{0,125}$/,
-    "must be a name such as login@github.com; OpenSSH's own stand under `extensions`",
-  );
+/** Somebody's own extension: its domain tells it from OpenSSH's. */
+const EXTENSION_NAME = /^[a-z0-9][a-z0-9-]{0,62}@[a-z0-9][a-z0-9.-]{0,125}$/;
+const MOST_EXTENSIONS = 16;
+const CustomExtensions = z
+  .record(
+    z.string(),
+    z
+      .string()
+      .max(1024, "is longer than 1024 characters")
+      .regex(/^[^\x00-\x1f\x7f]*$/, "must not hold control characters"),
+  )
+  .superRefine((named, context) => {
+    const names = Object.keys(named);
+    for (const name of names.filter((text) => !EXTENSION_NAME.test(text)))
+      context.addIssue({
+        code: "custom",
+        path: [name],
+        message: "must be a name such as login@github.com; OpenSSH's own stand under `extensions`",
+      });
+    if (names.length > MOST_EXTENSIONS) context.addIssue({ code: "custom", message: `holds more than ${MOST_EXTENSIONS} extensions` });
+  });
 
 /** Who makes the key of a certificate: the asker, we, or whoever likes. */
 const KEY_MAKERS = ["ask", "make", "either"] as const;
@@ -145,16 +159,7 @@ export const SshParams = z.strictObject({
     .array(z.enum(EXTENSIONS, `must be one of ${EXTENSIONS.join(", ")}`))
     .refine((names) => new Set(names).size === names.length, "names an extension twice")
     .default([]),
-  custom_extensions: z
-    .record(
-      ExtensionName,
-      z
-        .string()
-        .max(1024, "is longer than 1024 characters")
-        .regex(/^[^\x00-\x1f\x7f]*$/, "must not hold control characters"),
-    )
-    .refine((named) => Object.keys(named).length <= 16, "holds more than 16 extensions")
-    .default({}),
+  custom_extensions: CustomExtensions.default({}),
   key: z.enum(KEY_MAKERS).default("either"),
 });
 export type SshParams = z.output<typeof SshParams>;

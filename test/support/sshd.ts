@@ -164,14 +164,19 @@ const opens = (port: number): Promise<boolean> =>
     socket.once("error", () => resolve(false));
   });
 
-/** Runs a program to its end, whatever that is. */
+/** Runs a program to its end, whatever that is; times it prints are UTC. */
 export function ran(program: string, args: readonly string[], input?: string | Uint8Array): Promise<Said> {
   return new Promise((resolve, reject) => {
-    const child = execFile(program, args, { timeout: 30_000, maxBuffer: 2 ** 24 }, (error, out, err) => {
-      if (error === null) return resolve({ code: 0, out, err });
-      if (typeof error.code === "number") return resolve({ code: error.code, out, err });
-      return reject(new Error(`${program} did not end by itself`, { cause: error }));
-    });
+    const child = execFile(
+      program,
+      args,
+      { timeout: 30_000, maxBuffer: 2 ** 24, env: { ...process.env, TZ: "UTC" } },
+      (error, out, err) => {
+        if (error === null) return resolve({ code: 0, out, err });
+        if (typeof error.code === "number") return resolve({ code: error.code, out, err });
+        return reject(new Error(`${program} did not end by itself`, { cause: error }));
+      },
+    );
     child.stdin?.on("error", () => undefined).end(input);
   });
 }
