@@ -142,6 +142,7 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     policy,
     issuers,
     door: createDoor(registry, watch, breakers),
+    posture: () => watch.posture(),
     gate,
     events,
     log,

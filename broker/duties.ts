@@ -68,7 +68,8 @@ export function createDuties(work: DutyWork, log: Log): Duties {
     drain: () => schedule.drain(),
     async runOnce() {
       const signal = new AbortController().signal;
-      for (const name of ["store", "hold", "keys", "sweep", "revocations", "unverified", "audit"] as const) await work[name](signal);
+      for (const name of ["store", "hold", "keys", "targets", "sweep", "revocations", "unverified", "audit"] as const)
+        await work[name](signal);
     },
   };
 }

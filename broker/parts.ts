@@ -38,6 +38,8 @@ export interface Parts {
   readonly issuers: ReadonlyMap<string, Issuer>;
   /** The way to targets for those who want something made there. */
   readonly door: TargetDoor;
+  /** What decisions may weigh of the targets: `targets.NAME.password_age` (seconds) and `reachable`. */
+  readonly posture: () => Readonly<Record<string, unknown>>;
   readonly signatures: OwnSignatures;
   /** Reads the signing keys anew: another broker has withdrawn one that this one still knows. */
   readonly refreshKeys: () => Promise<void>;

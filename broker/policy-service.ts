@@ -90,7 +90,10 @@ function questionOf(
   request: GrantRequest & { readonly grant: string },
   origin: Origin,
 ): DecisionInput {
-  return inputFor({ principal, request, audiences: [], task: { id: principal.taskId, parent }, now: parts.now(), origin }, request.grant);
+  return inputFor(
+    { principal, request, audiences: [], task: { id: principal.taskId, parent }, posture: parts.posture(), now: parts.now(), origin },
+    request.grant,
+  );
 }
 
 function reachable(parts: Parts, identified: Identified, origin: Origin): readonly string[] {
@@ -137,7 +140,7 @@ function supposedInput(parts: Parts, { trust, claims, grant, ip, ...request }: S
     task: { id: "", parent: "" },
     now: parts.now(),
     network: { ip },
-    posture: {},
+    posture: parts.posture(),
     risk: 0,
   };
 }
@@ -152,7 +155,7 @@ function deniedInput(parts: Parts, denial: DenialRecord): DecisionInput | undefi
     task: { id: "", parent: "" },
     now: parts.now(),
     network: { ip: "" },
-    posture: {},
+    posture: parts.posture(),
     risk: 0,
   };
 }

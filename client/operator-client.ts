@@ -8,8 +8,13 @@ import type {
   ExplainView,
   HoldView,
   KeyBody,
+  FindingsView,
   KeyPage,
   KeysChangedView,
+  ReconcileBody,
+  RotateTargetBody,
+  TargetPage,
+  TargetView,
   LeasePage,
   LeaseQuery,
   LeaseView,
@@ -64,6 +69,12 @@ export class OperatorClient {
 
   hold = (): Promise<HoldView> => this.#get("/v1/hold");
   clearHold = (reason: string): Promise<HoldView> => this.#post("/v1/hold", { action: "clear", reason });
+  targets = (): Promise<TargetPage> => this.#get("/v1/targets");
+  reconcileTarget = (name: string, body: ReconcileBody): Promise<FindingsView> =>
+    this.#post(`/v1/targets/${segment(name)}/reconcile`, body, { timeoutMs: 600_000 });
+  rotateTarget = (name: string, body: RotateTargetBody): Promise<TargetView> =>
+    this.#post(`/v1/targets/${segment(name)}/rotate`, body, { timeoutMs: 60_000 });
+
   keys = (): Promise<KeyPage> => this.#get("/v1/keys");
   changeKeys = (body: KeyBody): Promise<KeysChangedView> => this.#post("/v1/keys", body);
 

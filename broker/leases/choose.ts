@@ -12,6 +12,8 @@ export interface Question {
   /** Asked audiences; each must be the grant's own. Empty: the grant must be named. */
   readonly audiences: readonly string[];
   readonly task: { readonly id: TaskId | undefined; readonly parent: TaskId | undefined };
+  /** What has been reported of the places and machines involved. */
+  readonly posture: DecisionInput["posture"];
   readonly now: number;
   readonly origin: Origin;
 }
@@ -32,7 +34,7 @@ export function inputFor(question: Question, grant: string): DecisionInput {
     task: { id: task.id ?? "", parent: task.parent ?? "" },
     now: question.now,
     network: { ip: question.origin.ip },
-    posture: {},
+    posture: question.posture,
     risk: 0,
   };
 }

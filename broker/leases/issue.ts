@@ -43,7 +43,15 @@ async function decideOn(parts: Parts, asked: IssueRequest): Promise<Plan> {
   const now = parts.now();
   const taskId = asked.task.kind === "task" ? asked.task.id : undefined;
   const { principal, request, audiences, origin } = asked;
-  const verdict = choose(policy, { principal, request, audiences, task: { id: taskId, parent: asked.parent }, now, origin });
+  const verdict = choose(policy, {
+    principal,
+    request,
+    audiences,
+    task: { id: taskId, parent: asked.parent },
+    posture: parts.posture(),
+    now,
+    origin,
+  });
   const subject = { principal, grant: request.grant, origin };
   if (!verdict.allowed) return refuse(parts, subject, verdict);
   const { grant } = verdict;

@@ -136,6 +136,7 @@ async function decideAgain(parts: Parts, lease: Lease, holder: TaskHolder, origi
     request,
     audiences: [],
     task: { id: lease.task, parent: holder.parent },
+    posture: parts.posture(),
     now: parts.now(),
     origin,
   });

@@ -29,6 +29,7 @@ export interface TargetState {
 }
 
 type WatchParts = Pick<Parts, "store" | "now" | "log" | "events" | "background" | "onHold">;
+const NOTHING: Readonly<Record<string, unknown>> = Object.freeze({});
 type Opened = () => ReadonlyMap<string, OpenedTarget>;
 
 /** Keeps an eye on every target: what is there, who may not be, how old our password is. */
@@ -132,6 +133,18 @@ export class TargetWatch {
     } catch (error) {
       this.#failed(name, "examine", error);
     }
+  }
+
+  /** What decisions may weigh. The password's age is missing until the broker has changed it: a condition on it then does not hold. */
+  posture(): Readonly<Record<string, unknown>> {
+    if (this.#targets().size === 0) return NOTHING;
+    const targets = [...this.#targets().keys()].map((name) => {
+      const { facts, trouble } = this.state(name);
+      const changed = facts?.passwordChangedAt;
+      const age = changed === undefined ? {} : { password_age: Math.floor((this.#parts.now() - changed) / 1000) };
+      return [name, { reachable: facts !== undefined && trouble === undefined, ...age }];
+    });
+    return { targets: Object.fromEntries(targets) as unknown };
   }
 
   /** The duty: whatever is due at any target, one target's slowness never another's. */

@@ -24,6 +24,10 @@ function holdRows(hold: HoldView, { screen, clock }: Context): (readonly [string
       ["waiting", `${hold.waiting.length} revocations at targets`],
     );
   if (hold.clock_ahead_ms !== null) rows.push(["clock", `a mark lies ${formatDuration(hold.clock_ahead_ms)} ahead of now`]);
-  if (hold.held) rows.push(["next", "Compare the leases at your targets with `stint lease ls`, then: stint hold clear --reason WHY"]);
+  if (hold.held)
+    rows.push([
+      "next",
+      "See what would be ended with `stint target ls`; then stint target reconcile TARGET for each, or: stint hold clear --reason WHY",
+    ]);
   return rows;
 }

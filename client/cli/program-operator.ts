@@ -12,6 +12,7 @@ export function defineOperator(program: Command, act: Act): void {
   defineLock(program.command("lock").description("Refuse new credentials"), act);
   defineAudit(program.command("audit").description("The record of everything that was asked and done"), act);
   defineHold(program.command("hold").description("Why nothing is issued after a store went back in time"), act);
+  defineTarget(program.command("target").description("Places at which credentials are made: databases, hosts, services"), act);
   defineKeys(program.command("keys").description("The keys that sign tokens"), act);
 }
 
@@ -177,4 +178,21 @@ function defineKeys(keys: Command, act: Act): void {
   connected(keys.command("reseal"))
     .description("Seal the private keys anew under the first master key, after brokers were given a new one")
     .action(act(() => import("./keys-reseal.ts")));
+}
+
+function defineTarget(target: Command, act: Act): void {
+  readable(connected(target.command("ls")))
+    .description("List targets: how each stands, and what waits there")
+    .action(act(() => import("./target-ls.ts")));
+  readable(connected(target.command("reconcile")))
+    .description("Compare a target with the leases and end what nobody wants; lifts a hold once every target is done")
+    .argument("<target>")
+    .option("--dry-run", "only say what would be done")
+    .option("--reason <text>", "for the audit trail")
+    .action(act(() => import("./target-reconcile.ts")));
+  connected(target.command("rotate"))
+    .description("Change the broker's own password or key at a target")
+    .argument("<target>")
+    .option("--reason <text>", "for the audit trail")
+    .action(act(() => import("./target-rotate.ts")));
 }
