@@ -1,8 +1,9 @@
 import { X509Certificate } from "node:crypto";
 import type { PublishedDocument } from "../../domain/credential.ts";
-import { SLOTS, type Authorities } from "./authorities.ts";
+import type { Authorities } from "./authorities.ts";
 import type { Lists } from "./lists.ts";
 import { toPem } from "./pem.ts";
+import { SLOTS } from "./stored.ts";
 
 /** A copy of what is trusted may be this old: a CA is announced long before it signs. Seconds. */
 const TRUST_MAX_AGE = 60;

@@ -7,7 +7,7 @@ import { Secret } from "../../domain/secret.ts";
 import type { IssuerKind, OpenTarget, TargetPorts } from "../../domain/target.ts";
 import { SKEW_MS, toRfc3339, toSeconds } from "../../domain/time.ts";
 import { serialOf } from "../naming.ts";
-import { openAuthorities, slotOf, type Authorities } from "./authorities.ts";
+import { Authorities } from "./authorities.ts";
 import { leafCertificate } from "./certificate.ts";
 import { publishedDocuments } from "./documents.ts";
 import { openLists, READ_EVERY_MS } from "./lists.ts";
@@ -15,6 +15,7 @@ import { renderSpiffeId } from "./names.ts";
 import { toPem } from "./pem.ts";
 import { BadRequest, readRequest, type CertificateRequest } from "./request.ts";
 import { x509Params, X509Settings, type X509Params } from "./settings.ts";
+import { slotOf } from "./stored.ts";
 
 const DAY_MS = 86_400_000;
 /** A CA that ends sooner is worth a warning. */
@@ -49,7 +50,7 @@ export const x509Kind: IssuerKind<X509Settings, X509Params> = {
 
 function openX509(target: OpenTarget<X509Settings>, ports: TargetPorts): Issuer<X509Params> {
   const { settings } = target;
-  const authorities = openAuthorities(target, ports);
+  const authorities = new Authorities(target, ports);
   const lists = openLists(authorities, ports.revoked, ports.clock, settings.list_valid);
   const readEvery = settings.list_read_every;
   return {

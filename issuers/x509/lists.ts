@@ -1,9 +1,10 @@
 import { StintError } from "../../domain/errors.ts";
 import type { RevokedSerial, RevokedSerials } from "../../domain/target.ts";
 import { SKEW_MS, toSeconds, type Clock } from "../../domain/time.ts";
-import { slotOf, type Authorities } from "./authorities.ts";
+import type { Authorities } from "./authorities.ts";
 import type { Authority } from "./authority.ts";
 import { revocationList } from "./crl.ts";
+import { slotOf } from "./stored.ts";
 
 /** What was revoked is read at most this often, however many ask: the list is for everybody. */
 export const READ_EVERY_MS = 1000;

@@ -1,0 +1,63 @@
+import { z } from "zod";
+import { PermanentFailure, RetryableFailure } from "../../domain/credential.ts";
+import { Secret } from "../../domain/secret.ts";
+import type { TargetPorts } from "../../domain/target.ts";
+import { AuthorityRecord } from "./authority.ts";
+
+/** The vault's name for them. */
+const VAULT_NAME = "ca";
+/** CAs that can be in use at once: what they signed lives a day at most, so more would mean a rotation every few hours. */
+export const SLOTS = 4;
+/** Nobody's certificate outlives its CA's turn by more: the longest lease, and an hour for clocks and brokers that lag. */
+const LINGER_MS = 25 * 3_600_000;
+/** Brokers that write at once; each loses to at most every other one. */
+const TRIES = 8;
+
+const Stored = z.strictObject({ authorities: z.array(AuthorityRecord).max(SLOTS) });
+
+/** Oldest first. */
+export type StoredAuthorities = readonly AuthorityRecord[];
+
+/** Whose list is `crl-N`: fixed for the life of a CA, so that a certificate can name it. */
+export const slotOf = ({ generation }: Pick<AuthorityRecord, "generation">): number => ((generation - 1) % SLOTS) + 1;
+
+export const nextGeneration = (authorities: StoredAuthorities): number => (authorities.at(-1)?.generation ?? 0) + 1;
+
+/** Those whose certificates may be alive: until a successor's turn came, and a day more. */
+export const aliveOf = (authorities: StoredAuthorities, now: number): StoredAuthorities =>
+  authorities.filter(({ generation }) => {
+    const successor = authorities.find((other) => other.generation > generation);
+    return successor === undefined || now < successor.activeAt + LINGER_MS;
+  });
+
+/**
+ * Adds the CA that `next` makes of those there are (undefined: none is needed) and drops those that nobody needs. A broker that was
+ * faster is heard: `next` is asked again. Answers what the vault then holds.
+ */
+export async function addAuthority(
+  { vault, clock, warn }: Pick<TargetPorts, "vault" | "clock" | "warn">,
+  next: (authorities: StoredAuthorities) => Promise<AuthorityRecord | undefined>,
+): Promise<StoredAuthorities> {
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    const raw = await vault.read(VAULT_NAME);
+    const authorities = parse(raw);
+    const made = await next(authorities);
+    if (made === undefined) return authorities;
+    const kept = aliveOf(authorities, clock());
+    if (kept.length >= SLOTS)
+      throw new RetryableFailure(`${SLOTS} CAs are in use until their last certificates have ended: change it again in a day`);
+    const after = [...kept, made];
+    if (await vault.swap(VAULT_NAME, raw, new Secret(JSON.stringify({ authorities: after })))) {
+      warn({ generation: made.generation, activeAt: made.activeAt }, "a CA was added: those who check certificates must fetch ca.pem anew");
+      return after;
+    }
+  }
+  throw new RetryableFailure("other brokers keep changing the CA");
+}
+
+function parse(raw: Secret | undefined): StoredAuthorities {
+  if (raw === undefined) return [];
+  const read = Stored.safeParse(JSON.parse(raw.reveal()));
+  if (!read.success) throw new PermanentFailure("the CA in the store has a shape that this release does not know");
+  return read.data.authorities;
+}
