@@ -103,15 +103,22 @@ export async function startUpstream(): Promise<Upstream> {
 export interface Nginx extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
+  /** Reads its configuration and its files anew. Connections of before may be answered by the old ones for a moment. */
+  reload(): void;
 }
 
-/** Starts a real nginx on loopback with these locations. */
-export async function startNginx(binary: string, locations: string): Promise<Nginx> {
+/** Starts a real nginx on loopback with these locations; `listen` says more of the port (`ssl`). One that reloads has a worker of its own. */
+export async function startNginx(
+  binary: string,
+  locations: string,
+  { listen = "", reloads = false }: { readonly listen?: string; readonly reloads?: boolean } = {},
+): Promise<Nginx> {
   const folder = await mkdtemp(join(tmpdir(), "stint-nginx-"));
   const port = await freePort();
   const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder}/${name};`).join("\n  ");
   const config = `daemon off;
-master_process off;
+master_process ${reloads ? "on" : "off"};
+worker_processes 1;
 pid ${folder}/pid;
 error_log ${folder}/error.log warn;
 events { worker_connections 256; }
@@ -120,7 +127,7 @@ http {
   ${temp}
   large_client_header_buffers 4 32k;
   server {
-    listen 127.0.0.1:${port};
+    listen 127.0.0.1:${port}${listen === "" ? "" : ` ${listen}`};
 ${locations}
   }
 }
@@ -141,6 +148,7 @@ ${locations}
   return {
     url: `http://127.0.0.1:${port}`,
     port,
+    reload: () => void child.kill("SIGHUP"),
     async [Symbol.asyncDispose]() {
       child.kill("SIGTERM");
       await gone;
