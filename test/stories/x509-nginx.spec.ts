@@ -41,22 +41,23 @@ async function startServer(issuer: Issuer<X509Params>, more: { readonly lists?: 
   const own = selfSigned("127.0.0.1", { days: 1 });
   await writeFile(join(place.path, "server.pem"), own.cert);
   await writeFile(join(place.path, "server.key"), own.key);
-  let nginx: Nginx | undefined;
+  const started: { nginx?: Nginx } = {};
   const fetch: Server["fetch"] = async (from, { lists = "" } = {}) => {
     await writeFile(join(place.path, "ca.pem"), await published(from, "ca.pem"));
     await writeFile(join(place.path, "crl.pem"), (await published(from, "crl.pem")).toString() + lists);
-    nginx?.reload();
+    started.nginx?.reload();
   };
   const ask: Server["ask"] = (client) =>
     new Promise((resolve, reject) => {
       const sent = request(
-        { host: "127.0.0.1", port: nginx?.port, path: "/", agent: false, ca: own.cert, ...client },
+        { host: "127.0.0.1", port: started.nginx?.port, path: "/", agent: false, ca: own.cert, ...client },
         (response) => (response.resume(), response.on("end", () => resolve(response.statusCode ?? 0))),
       );
       sent.on("error", reject).end();
     });
   await fetch(issuer, more);
-  nginx = await startNginx(binary ?? "", `${snippet(place.path)}\nlocation / { return 200 "in"; }`, { listen: "ssl", reloads: true });
+  const nginx = await startNginx(binary ?? "", `${snippet(place.path)}\nlocation / { return 200 "in"; }`, { listen: "ssl", reloads: true });
+  started.nginx = nginx;
   return {
     ask,
     fetch,
@@ -68,7 +69,7 @@ async function startServer(issuer: Issuer<X509Params>, more: { readonly lists?: 
       expect(await ask(client)).toBe(status);
     },
     async [Symbol.asyncDispose]() {
-      await nginx?.[Symbol.asyncDispose]();
+      await nginx[Symbol.asyncDispose]();
       await place[Symbol.asyncDispose]();
     },
   };

@@ -209,7 +209,7 @@ describe("a rotation of the CA", () => {
     const brokers = Array.from({ length: 5 }, () => openX509(shared, clock));
     const trusted = await Promise.all(brokers.map((each) => published(each, "ca.pem")));
     expect(new Set(trusted.map(String)).size).toBe(1);
-    await Promise.all(brokers.map((each) => each.rotate?.(signal())));
+    await Promise.all(brokers.map(async (each) => each.rotate?.(signal())));
     expect((JSON.parse(shared.vault.get("ca") ?? "{}") as { authorities: unknown[] }).authorities).toHaveLength(2);
   });
 
