@@ -1,15 +1,21 @@
 import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { secondAct } from "./demo/second-act.ts";
 import { act, assert, asserted, command, narrate, say, show, Untrue } from "./demo/stage.ts";
+import { startSystems } from "./demo/systems.ts";
 import { buildWorld, shopJob, STALENESS, type World } from "./demo/world.ts";
 
 // The story of Stint on real parts. Every line with a tick is asserted; the first one that is not so ends it with exit code 1.
 
 async function main(): Promise<number> {
   const started = performance.now();
-  say("Stint in eight acts. All of it is real: a broker, a Redis, an API, an identity provider that signs.");
-  await using world = await buildWorld();
+  const all = process.argv.includes("--all");
+  say(
+    `Stint in ${all ? "ten" : "eight"} acts. All of it is real: a broker, a Redis, ${all ? "a Postgres, an sshd, " : ""}an API, an identity provider that signs.`,
+  );
+  await using systems = all ? await startSystems((text) => say(`   ${text}`)) : undefined;
+  await using world = await buildWorld(systems);
   try {
     await pullRequest(world);
     const leaked = await ciJob(world);
@@ -19,6 +25,7 @@ async function main(): Promise<number> {
     await swept(world, alone);
     await responder(world);
     await audit(world);
+    if (systems !== undefined) await secondAct(world, systems);
   } catch (error) {
     if (!(error instanceof Untrue)) throw error;
     say(`   ✗ ${error.message}`);

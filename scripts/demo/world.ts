@@ -24,6 +24,14 @@ export interface Ran {
   readonly err: string;
 }
 
+/** A program that runs. */
+export interface Begun {
+  /** SIGKILL for it and everything it started. */
+  kill(): void;
+  ended(): boolean;
+  printed(): string;
+}
+
 /** Everything the story needs, running on loopback. */
 export interface World extends AsyncDisposable {
   readonly url: string;
@@ -36,6 +44,8 @@ export interface World extends AsyncDisposable {
   readonly adminToken: string;
   /** Runs `stint` as a CI job whose identity token carries these claims. */
   job(claims: Readonly<Record<string, unknown>>, args: readonly string[], more?: Readonly<Record<string, string>>): Promise<Ran>;
+  /** The same, without waiting for its end. */
+  begin(claims: Readonly<Record<string, unknown>>, args: readonly string[]): Begun;
   /** SIGKILL. Its Redis, a child of its own, is taken over by the next one. */
   killBroker(): Promise<void>;
   startBroker(): Promise<void>;
@@ -60,7 +70,8 @@ export const shopJob = (run: number, change: Readonly<Record<string, unknown>> =
   ...change,
 });
 
-export async function buildWorld(): Promise<World> {
+/** `more` are documents beside the shop's own, and what they refer to. */
+export async function buildWorld(more: { readonly documents: string; prepare(folder: string): Promise<void> } | undefined): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), "stint-demo-"));
   const stop: (() => PromiseLike<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
   const dispose = async (): Promise<void> => {
@@ -77,11 +88,21 @@ export async function buildWorld(): Promise<World> {
     const responderToken = randomBytes(32).toString("base64url");
     const tokens = { "root admin": adminToken, "ann responder": responderToken };
     const port = await freePort();
-    await configure(folder, { idp: idp.issuer, api: api.url, ship: `http://127.0.0.1:${port}`, key, tokens });
+    await mkdir(join(folder, "stint"));
+    await more?.prepare(join(folder, "stint"));
+    await configure(folder, { idp: idp.issuer, api: api.url, ship: `http://127.0.0.1:${port}`, key, tokens, more: more?.documents ?? "" });
     let broker = await startBroker(folder, url);
     stop.push(() => end(broker));
     const ship = await startShipApi({ broker: url, verifier: "ship-api", key, port, maxStaleness: STALENESS });
     stop.push(() => ship[Symbol.asyncDispose]());
+    const asJob = (claims: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> => {
+      idp.runner.claims = claims;
+      return {
+        GITHUB_ACTIONS: "true",
+        ACTIONS_ID_TOKEN_REQUEST_URL: idp.runner.requestUrl,
+        ACTIONS_ID_TOKEN_REQUEST_TOKEN: idp.runner.requestToken,
+      };
+    };
     const stint = (args: readonly string[], env: Readonly<Record<string, string>>): Promise<Ran> =>
       run(process.execPath, [join(dist, "client/cli/main.js"), ...args], { STINT_URL: url, ...env }, folder);
     return {
@@ -92,15 +113,8 @@ export async function buildWorld(): Promise<World> {
       idp,
       adminToken,
       auditDir: join(folder, "data", "audit"),
-      job: (claims, args, more = {}) => {
-        idp.runner.claims = claims;
-        const runner = {
-          GITHUB_ACTIONS: "true",
-          ACTIONS_ID_TOKEN_REQUEST_URL: idp.runner.requestUrl,
-          ACTIONS_ID_TOKEN_REQUEST_TOKEN: idp.runner.requestToken,
-        };
-        return stint(args, { ...runner, ...more });
-      },
+      job: (claims, args, variables = {}) => stint(args, { ...asJob(claims), ...variables }),
+      begin: (claims, args) => begin([join(dist, "client/cli/main.js"), ...args], { STINT_URL: url, ...asJob(claims) }, folder),
       killBroker: async () => {
         const exited = once(broker, "exit");
         broker.kill("SIGKILL");
@@ -122,9 +136,10 @@ interface Setting {
   readonly ship: string;
   readonly key: string;
   readonly tokens: Readonly<Record<string, string>>;
+  readonly more: string;
 }
 
-async function configure(folder: string, { idp, api, ship, key, tokens }: Setting): Promise<void> {
+async function configure(folder: string, { idp, api, ship, key, tokens, more }: Setting): Promise<void> {
   const rule = `{ repository_id: "456789", environment: production, ref: refs/heads/main, event_name: push }`;
   const documents = `
 kind: Trust
@@ -180,8 +195,7 @@ audience: "${api}"
 key: sha256:${hash("sha256", key, "hex")}
 checks: introspection
 `;
-  await mkdir(join(folder, "stint"));
-  await writeFile(join(folder, "stint", "shop.yaml"), documents);
+  await writeFile(join(folder, "stint", "shop.yaml"), documents + more);
   const lines = Object.entries(tokens).map(([who, token]) => `${who} sha256:${hash("sha256", token, "hex")}\n`);
   await writeFile(join(folder, "operators"), lines.join(""), { mode: 0o600 });
 }
@@ -224,6 +238,26 @@ function plainEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(?:STINT_|ACTIONS_|GITHUB_|GITLAB_|CI$|CI_|BUILDKITE|CIRCLE)/.test(name)),
   );
+}
+
+function begin(args: readonly string[], env: Readonly<Record<string, string>>, cwd: string): Begun {
+  // a group of its own, so that all of it can be killed at once, as a machine that is lost would be
+  const child = spawn(process.execPath, args, {
+    env: { ...plainEnvironment(), ...env },
+    cwd,
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
+  let printed = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (printed += chunk.toString()));
+  const ended = (): boolean => child.exitCode !== null || child.signalCode !== null;
+  return {
+    kill: () => {
+      if (!ended() && child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+    },
+    ended,
+    printed: () => printed,
+  };
 }
 
 async function run(file: string, args: readonly string[], env: Readonly<Record<string, string>>, cwd: string): Promise<Ran> {
