@@ -1,5 +1,6 @@
-import { leaseIdOfCredential, readOwnToken } from "./leases/own-token.ts";
-import { endLease } from "./leases/service.ts";
+import { hash } from "node:crypto";
+import { leaseIdOfHash, readOwnToken } from "./leases/own-token.ts";
+import { endLiveLease } from "./leases/service.ts";
 import type { Parts } from "./parts.ts";
 import type { Introspection, IntrospectionService, TokenService } from "./services.ts";
 import { endTask, revokeWithin } from "./tasks/end.ts";
@@ -32,11 +33,14 @@ export function createTokens(parts: Parts, tokens: TaskTokens): TokenService {
         await revokeWithin(parts, ending?.revoking ?? []);
         return;
       }
-      const leaseId = await leaseIdOfCredential(parts, token);
-      if (leaseId === undefined) return;
-      const lease = await parts.store.leases.get(leaseId);
-      if (lease === undefined || (lease.state !== "active" && lease.state !== "pending")) return;
-      await endLease(parts, leaseId, "released", { principal: lease.subject, origin });
+      const own = await readOwnToken(parts, token);
+      if (own !== undefined) {
+        await endLiveLease(parts, own.leaseId, "released", { principal: String(own.claims["sub"]), origin });
+        return;
+      }
+      const leaseId = await leaseIdOfHash(parts, hash("sha256", token.reveal(), "hex"));
+      const lease = leaseId === undefined ? undefined : await parts.store.leases.get(leaseId);
+      if (lease !== undefined) await endLiveLease(parts, lease.id, "released", { principal: lease.subject, origin });
     },
   };
 }

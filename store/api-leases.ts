@@ -181,6 +181,8 @@ export interface LeaseStore {
   list(filter: LeaseFilter, cursor: string | undefined, limit: number): Promise<Page<Lease>>;
   /** Ends one lease: computing issuers at once, others become `revoking` and due. Ending twice is success. */
   end(id: LeaseId, by: EndedBy, audit: AuditFacts): Promise<Lease | undefined>;
+  /** The same, and undefined also where it had ended before: then nothing is left to be done or told. */
+  endLive(id: LeaseId, by: EndedBy, audit: AuditFacts): Promise<Lease | undefined>;
   /** Up to `limit` due leases of a bucket: expiries that need no call are ended here, the rest are claimed for a minute. */
   claimDue(
     bucket: number,

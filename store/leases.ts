@@ -17,7 +17,7 @@ const HOUR_MS = 3_600_000;
 
 /** The lease half of the store: one method, one script. */
 export function createLeaseStore(runner: Runner): LeaseStore {
-  const note = credentialNotes(runner);
+  const notes = credentialNotes(runner);
   return {
     open: (order) => open(runner, order),
     async activate(id, made) {
@@ -38,7 +38,7 @@ export function createLeaseStore(runner: Runner): LeaseStore {
       );
       return reply[0] === "activated" ? "activated" : "already_ended";
     },
-    noteCredential: (id, sha256, expiresAt) => note(id, sha256, Math.ceil(Math.max(1000, expiresAt + HOUR_MS - runner.clock.now()))),
+    noteCredential: (id, sha256, expiresAt) => notes.add(id, sha256, Math.ceil(Math.max(1000, expiresAt + HOUR_MS - runner.clock.now()))),
     async renew(order) {
       const reply = texts(
         await runner.run("renew-lease", bucketOfId(order.id), {
@@ -65,10 +65,17 @@ export function createLeaseStore(runner: Runner): LeaseStore {
     async isLive(id, keyId) {
       return (await runner.run("is-live", bucketOfId(id), { id: bare(id), key: keyId ?? "" })) === 1;
     },
-    list: (filter, cursor, limit) => listLeases(runner, filter, cursor, limit),
+    async list(filter, cursor, limit) {
+      if (filter.credentialSha256 !== undefined) await notes.written();
+      return listLeases(runner, filter, cursor, limit);
+    },
     async end(id, by, audit) {
       const reply = texts(await runner.run("end-lease", bucketOfId(id), { id: bare(id), by, said: JSON.stringify(audit) }));
       return reply[0] === "ended" ? readLease(bare(id), reply[1] ?? "", false).lease : undefined;
+    },
+    async endLive(id, by, audit) {
+      const reply = texts(await runner.run("end-lease", bucketOfId(id), { id: bare(id), by, said: JSON.stringify(audit) }));
+      return reply[0] === "ended" && reply[2] === "1" ? readLease(bare(id), reply[1] ?? "", false).lease : undefined;
     },
     async claimDue(bucket, limit, calls) {
       const reply = texts(await runner.run("claim-due", bucket, { limit, calls: calls === "allowed" ? 1 : 0, hide: CLAIM_MS }));

@@ -43,8 +43,9 @@ export class ExportHealth {
   }
 
   /** Nothing waits of what was there at the last look. */
-  caughtUp(): void {
+  caughtUp(exported: number): number {
     this.#oldestAt = undefined;
+    return exported;
   }
 
   get failing(): boolean {

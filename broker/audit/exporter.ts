@@ -167,10 +167,7 @@ export class AuditExporter {
       exported += batch.length;
       this.#health.succeeded();
       // what came in meanwhile is for the next round: it comes within the second
-      if (batch.length === 0 || !mayHaveLeft(states, files.tail)) {
-        this.#health.caughtUp();
-        break;
-      }
+      if (batch.length === 0 || !mayHaveLeft(states, files.tail)) return this.#health.caughtUp(exported);
       const renewedAt = clock();
       if ((await stream.lock(holder, LOCK_MS))?.fence !== fence) break;
       until = renewedAt + LOCK_MS - LOCK_MARGIN_MS;

@@ -137,8 +137,9 @@ function retryAfterSeconds(error: unknown): number {
 }
 
 /** So that whoever finds a leaked credential can name its lease. The answer does not wait; a drain does. */
-export function noteCredential(parts: Pick<Parts, "store" | "background">, lease: Lease, made: Issued): void {
+export function noteCredential(parts: Pick<Parts, "store" | "background" | "signatures">, lease: Lease, made: Issued): void {
   const sha256 = hash("sha256", made.credential.token.reveal(), "hex");
+  if (made.credential.type === "jwt") parts.signatures.made(sha256);
   parts.background.run("note credential", () => parts.store.leases.noteCredential(lease.id, sha256, lease.expiresAt));
 }
 

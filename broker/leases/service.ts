@@ -1,3 +1,4 @@
+import type { AuditFacts } from "../../domain/audit-event.ts";
 import type { Parts } from "../parts.ts";
 import type { LeaseService, Origin } from "../services.ts";
 import { revokeWithin } from "../tasks/end.ts";
@@ -7,21 +8,32 @@ import type { EndedBy, Lease } from "../../domain/lease.ts";
 import { leaseOfHolder, noSuchLease, requireLeaseId } from "./access.ts";
 import { renew } from "./renew.ts";
 
+interface Ender {
+  readonly principal: string;
+  readonly origin: Origin;
+  readonly reason?: string;
+}
+
 /** Ends one lease for a reason, tries its target for at most two seconds, and answers how it stands then. */
-export async function endLease(
-  parts: Parts,
-  id: Lease["id"],
-  by: EndedBy,
-  who: { readonly principal: string; readonly origin: Origin; readonly reason?: string },
-): Promise<Lease | undefined> {
-  const audit = {
-    action: "lease.ended" as const,
-    principal: who.principal,
-    ...(who.reason === undefined ? {} : { reason: who.reason }),
-    trace_id: who.origin.traceId,
-  };
-  const ended = await parts.store.leases.end(id, by, audit);
+export async function endLease(parts: Parts, id: Lease["id"], by: EndedBy, who: Ender): Promise<Lease | undefined> {
+  return told(parts, await parts.store.leases.end(id, by, factsOf(who)));
+}
+
+/** The same for a lease that still lives; undefined, and nothing happens, for any other. */
+export async function endLiveLease(parts: Parts, id: Lease["id"], by: EndedBy, who: Ender): Promise<Lease | undefined> {
+  return told(parts, await parts.store.leases.endLive(id, by, factsOf(who)));
+}
+
+const factsOf = (who: Ender): AuditFacts => ({
+  action: "lease.ended",
+  principal: who.principal,
+  ...(who.reason === undefined ? {} : { reason: who.reason }),
+  trace_id: who.origin.traceId,
+});
+
+async function told(parts: Parts, ended: Lease | undefined): Promise<Lease | undefined> {
   if (ended === undefined) return undefined;
+  const { id } = ended;
   parts.events.publish("lease.ended", {
     lease: id,
     task: ended.task,

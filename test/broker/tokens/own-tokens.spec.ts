@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { CompactSign, SignJWT, UnsecuredJWT, jwtVerify, type JWTPayload } from "jose";
@@ -38,6 +39,29 @@ describe("our own signatures", () => {
     expect(await signatures.verify(token)).toEqual({ typ: "task+jwt", kid: keys.es256.kid, payload: { exp: 1, n: 2 } });
     expect(await signatures.verify(await sign(claims(), {}, stranger))).toBeUndefined();
     expect(await signatures.verify("nonsense")).toBeUndefined();
+  });
+
+  it("that were worked out once are known by the whole token, and only while their key is published", async () => {
+    let published = true;
+    const signatures = ownSignatures({ ...keys, find: async (kid) => (published ? keys.find(kid) : undefined) });
+    const token = await signatures.sign("at+jwt", { exp: 1 });
+    const [head, , signature = ""] = token.split(".");
+    const others = [
+      `${head}.${Buffer.from('{"exp":2}').toString("base64url")}.${signature}`,
+      `${token}A`,
+      `${token.slice(0, -1)}${token.endsWith("A") ? "B" : "A"}`,
+      `${head}.${token.split(".")[1]}.`,
+    ];
+    for (const known of [false, true]) {
+      if (known) expect(await signatures.verify(token)).toMatchObject({ payload: { exp: 1 } });
+      for (const other of others) expect(await signatures.verify(other)).toBeUndefined();
+    }
+    const fresh = await signatures.sign("at+jwt", { exp: 3 });
+    signatures.made(hash("sha256", fresh, "hex"));
+    expect(await signatures.verify(fresh)).toMatchObject({ typ: "at+jwt", payload: { exp: 3 } });
+    published = false;
+    expect(await signatures.verify(token)).toBeUndefined();
+    expect(await signatures.verify(fresh)).toBeUndefined();
   });
 });
 
