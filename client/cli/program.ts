@@ -6,6 +6,7 @@ import { EXIT } from "./exit-codes.ts";
 import { environment } from "./environment.ts";
 import { defineAuthoring } from "./program-authoring.ts";
 import { defineOperator } from "./program-operator.ts";
+import { defineTools } from "./program-tools.ts";
 import { defineWorkload } from "./program-workload.ts";
 import { clean, screenOf, type Screen } from "./screen.ts";
 
@@ -60,7 +61,7 @@ function build(screen: Screen, act: Act): Command {
     .configureHelp({ styleTitle: (title) => screen.color.bold(title) })
     .addHelpText("before", ROOT_EXAMPLES)
     .addHelpText("after", ROOT_MORE);
-  for (const define of [defineWorkload, defineOperator, defineAuthoring]) define(program, act);
+  for (const define of [defineWorkload, defineOperator, defineAuthoring, defineTools]) define(program, act);
   return program;
 }
 

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { EXIT } from "../../client/cli/exit-codes.ts";
 import { defineAuthoring } from "../../client/cli/program-authoring.ts";
 import { defineOperator } from "../../client/cli/program-operator.ts";
+import { defineTools } from "../../client/cli/program-tools.ts";
 import { defineWorkload } from "../../client/cli/program-workload.ts";
 import { blocksIn, codeSpans, page, pages, read, table } from "./pages.ts";
 import { commandsIn, examples } from "./shell.ts";
@@ -10,7 +11,7 @@ import { commandsIn, examples } from "./shell.ts";
 /** The command line as it is defined, with nothing behind it. */
 function program(): Command {
   const made = new Command("stint").enablePositionalOptions().exitOverride();
-  for (const define of [defineWorkload, defineOperator, defineAuthoring]) define(made, () => () => Promise.resolve());
+  for (const define of [defineWorkload, defineOperator, defineAuthoring, defineTools]) define(made, () => () => Promise.resolve());
   quiet(made);
   return made;
 }

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MATERIALS } from "../deliver/answers.ts";
+import { sshPair } from "../deliver/ssh-pair.ts";
 import { toyPostgres } from "../deliver/toy-postgres.ts";
 import type { RecordingServer } from "../recording-server.ts";
 import { EVIDENCE, SECRET, TASK, credential, toyBroker } from "../toy-broker.ts";
@@ -109,33 +109,8 @@ describe("a command with several credentials", () => {
 });
 
 describe("an SSH certificate for a command", () => {
-  /** A certificate for this public key by a CA of the test's own. */
-  function certify(publicKey: string): string {
-    const place = join(folder, `ca-${Math.round(performance.now() * 1000)}`);
-    execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", place]);
-    execFileSync("sh", ["-c", `printf '%s\\n' "$1" > "$2-user.pub"`, "sh", publicKey, place]);
-    execFileSync("ssh-keygen", ["-q", "-s", place, "-I", "test", "-n", "deploy", "-V", "+5m", `${place}-user.pub`], { stdio: "ignore" });
-    return execFileSync("cat", [`${place}-user-cert.pub`], { encoding: "utf8" });
-  }
-  function pair(): { readonly key: string; readonly certificate: string } {
-    const place = join(folder, `user-${Math.round(performance.now() * 1000)}`);
-    execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "user", "-f", place]);
-    const [key, publicKey] = [place, `${place}.pub`].map((path) => execFileSync("cat", [path], { encoding: "utf8" }));
-    return { key: key ?? "", certificate: certify(publicKey?.trim() ?? "") };
-  }
-  const material = (key: string | undefined, certificate: string) => ({
-    type: "ssh_certificate",
-    certificate,
-    ...(key === undefined ? {} : { private_key: key }),
-    key_id: "k",
-    serial: "7",
-    principals: ["deploy"],
-    valid_until: "2099-01-01T00:00:00.000Z",
-  });
-
   it("is in an agent of its own, for as long as it lives, and the agent ends with the command", async () => {
-    const { key, certificate } = pair();
-    await using broker = await brokerOf({ hosts: material(key, certificate) });
+    await using broker = await brokerOf({ hosts: sshPair(folder).material });
     const ran = await runCli(
       ["exec", "--for", "hosts", ...sh('ssh-add -l; ls "$(dirname "$SSH_AUTH_SOCK")"; echo "$SSH_AUTH_SOCK"')],
       env(broker),
@@ -150,8 +125,8 @@ describe("an SSH certificate for a command", () => {
   });
 
   it("is two files that ssh reads together, where files were asked for", async () => {
-    const { key, certificate } = pair();
-    await using broker = await brokerOf({ hosts: material(key, certificate) });
+    const { material } = sshPair(folder);
+    await using broker = await brokerOf({ hosts: material });
     const ran = await runCli(
       [
         "exec",
@@ -163,15 +138,16 @@ describe("an SSH certificate for a command", () => {
     );
     expect(ran.out).toContain("deploy");
     expect(ran.out).toContain("ssh-ed25519 ");
-    expect(ran.out).not.toContain(key.split("\n")[1]);
+    expect(ran.out).not.toContain(material.private_key?.split("\n")[1]);
     expect(ran.out).toContain("********");
   });
 
   it("is of a key that was made here when that was said: its private half went to nobody", async () => {
+    const { certified } = sshPair(folder);
     await using broker = await toyBroker(({ path, body }) => {
       if (!path.endsWith("/credentials")) return undefined;
       const { options } = JSON.parse(body) as { readonly options: { readonly public_key: string } };
-      return { status: 201, body: { ...credential(), grant: "hosts", credential: material(undefined, certify(options.public_key)) } };
+      return { status: 201, body: { ...credential(), grant: "hosts", credential: certified(options.public_key) } };
     });
     const ran = await runCli(["exec", "--for", "hosts", "--generate-key", "hosts", ...sh("ssh-add -l")], env(broker));
     expect(ran.out).toMatch(/ED25519-CERT/);
