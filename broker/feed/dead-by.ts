@@ -54,6 +54,18 @@ export function deathOf(ending: LeaseEnding, instances: Iterable<Knower>, now: n
   return { deadBy, final, awaited };
 }
 
+/**
+ * When everybody who checks this lease's credential against a published list had read that it ended: `checkedWithinMs` after the list
+ * said so, and never later than its own end. Nothing is known while the target has not confirmed.
+ */
+export function deathByList(ending: LeaseEnding, checkedWithinMs: number, now: number): Death {
+  const { outcome, endedAt, expiresAt, tookMs } = ending;
+  if (outcome === "revoking" || outcome === "stuck") return { deadBy: expiresAt, final: false, awaited: false };
+  // where it is not known when the list said so, it says so now
+  const listedAt = endedAt === undefined || tookMs === undefined ? now : endedAt + tookMs;
+  return { deadBy: Math.min(listedAt + checkedWithinMs, expiresAt), final: tookMs !== undefined, awaited: false };
+}
+
 /** How long after an ending at `now` this instance may honour what it does not know of. */
 export function delayOf({ at, maxStalenessMs }: Knower, now: number): number {
   return Math.max(0, Math.min(now, at + FED_SLACK_MS) + maxStalenessMs + MARGIN_MS - now);

@@ -5,7 +5,7 @@ import { revocationClassOf } from "../leases/revocation-class.ts";
 import type { Parts } from "../parts.ts";
 import { pause } from "../sweeper/schedule.ts";
 import type { Acknowledged } from "./acknowledged.ts";
-import { deathOf, delayOf, type Death, type Knower } from "./dead-by.ts";
+import { deathByList, deathOf, delayOf, type Death, type Knower } from "./dead-by.ts";
 import { decodePosition, type Position } from "./position.ts";
 
 /** What receipts may say of tokens that verifiers check. */
@@ -64,6 +64,8 @@ export function createFacts(parts: FactsParts, acknowledged: Acknowledged): Fact
     const at = now();
     return new Map(
       open.flatMap((ending) => {
+        const checkedWithinMs = issuers.get(ending.issuer)?.checkedWithinMs;
+        if (checkedWithinMs !== undefined) return [[ending.leaseId, deathByList(ending, checkedWithinMs, at)] as const];
         const audience = checkedAudience(ending);
         return audience === undefined ? [] : [[ending.leaseId, deathOf(ending, known.get(audience) ?? [], at)] as const];
       }),
@@ -100,9 +102,11 @@ export function createFacts(parts: FactsParts, acknowledged: Acknowledged): Fact
       }
     },
 
-    async delayMs(grants) {
-      const known = await knowers(new Set([...grants].flatMap((grant) => policy().grants.get(grant)?.issue.audience ?? [])));
-      return Math.max(0, ...[...known.values()].flat().map((instance) => delayOf(instance, now())));
+    async delayMs(named) {
+      const grants = [...named];
+      const known = await knowers(new Set(grants.flatMap((grant) => policy().grants.get(grant)?.issue.audience ?? [])));
+      const lists = grants.flatMap((grant) => issuers.get(policy().grants.get(grant)?.issue.issuer ?? "")?.checkedWithinMs ?? []);
+      return Math.max(0, ...lists, ...[...known.values()].flat().map((instance) => delayOf(instance, now())));
     },
 
     async settled(of, endings) {
