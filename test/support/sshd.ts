@@ -99,6 +99,7 @@ HostKey ${folder}/host
 PidFile none
 LogLevel VERBOSE
 StrictModes no
+ExposeAuthInfo yes
 UsePAM no
 PermitRootLogin prohibit-password
 AuthenticationMethods publickey
