@@ -20,7 +20,7 @@ import { makeKeyPair } from "./private-key.ts";
 import { refusalOfOptions, SshOptions, SshParams, SshSettings } from "./settings.ts";
 
 const DAY_MS = 86_400_000;
-const DEFAULT_ANNOUNCE_MS = 3_600_000;
+const DEFAULT_ANNOUNCE_MS = DAY_MS;
 /** A revoked serial stays listed this much longer than its certificate lives: a host whose clock is behind still refuses it. */
 const LISTED_AFTER_END_MS = 300_000;
 

@@ -73,17 +73,26 @@ const KnownHost = z
   );
 
 /** Members of a Target with `issuer: ssh`. */
-export const SshSettings = z.strictObject({
-  ca: Authority.default({ distrust: [] }),
-  /** Every host reads the revocation list at least this often; absent: nobody says so, and certificates die by their own end. */
-  list_read_every: span(SECOND, DAY).optional(),
-  /** Where workloads connect to, as they are told it beside the certificate. */
-  host: HostName.optional(),
-  port: z.int().min(1).max(65_535).optional(),
-  user: UserName.optional(),
-  /** How they know the host: lines for their known_hosts file. */
-  known_hosts: z.array(KnownHost).max(32, "holds more than 32 lines").optional(),
-});
+export const SshSettings = z
+  .strictObject({
+    ca: Authority.default({ distrust: [] }),
+    /** Every host reads the revocation list at least this often; absent: nobody says so, and certificates die by their own end. */
+    list_read_every: span(SECOND, DAY).optional(),
+    /** Where workloads connect to, as they are told it beside the certificate. */
+    host: HostName.optional(),
+    port: z.int().min(1).max(65_535).optional(),
+    user: UserName.optional(),
+    /** How they know the host: lines for their known_hosts file. */
+    known_hosts: z.array(KnownHost).max(32, "holds more than 32 lines").optional(),
+  })
+  .superRefine(({ ca, list_read_every: readEvery }, context) => {
+    if (ca.announce !== undefined && readEvery !== undefined && ca.announce < 2 * readEvery)
+      context.addIssue({
+        code: "custom",
+        path: ["ca", "announce"],
+        message: "must be at least twice list_read_every, or hosts meet a CA they do not know",
+      });
+  });
 export type SshSettings = z.output<typeof SshSettings>;
 
 /** sshd takes 256 of them; nobody reads such a list. */

@@ -130,7 +130,7 @@ describe("a CA that leaked", () => {
   it("that had no successor gets a new one; an announced or a retired one is left out", async () => {
     const clock = fakeClock();
     const ports = targetPorts(clock);
-    const issuer = openSsh({}, ports);
+    const issuer = openSsh({ ca: { announce: "1h" } }, ports);
     const [leaked = ""] = await fingerprints(issuer);
     const second = openSsh({ ca: { distrust: [leaked] } }, ports);
     const [fresh = ""] = await fingerprints(second);

@@ -153,6 +153,11 @@ describe("a Target of the issuer ssh", () => {
     ["a list read every half second", { list_read_every: "500ms" }, "list_read_every: must be a duration from 1s to 1d"],
     ["a list read hardly ever", { list_read_every: "2d" }, "list_read_every: must be a duration"],
     ["no span at all", { list_read_every: "often" }, "list_read_every: must be a duration"],
+    [
+      "an announcement that hosts may miss",
+      { list_read_every: "1m", ca: { announce: "90s" } },
+      "ca.announce: must be at least twice list_read_every",
+    ],
     ["a host with a space", { host: "a b" }, "host: must be a host name"],
     ["a host that is an option", { host: "-oProxyCommand=x" }, "host: must be a host name"],
     ["port 0", { port: 0 }, "port: "],
