@@ -51,6 +51,7 @@ export class Hub {
   #policy: Policy | undefined;
   #former: FormerAudiences | undefined;
   #members = 0;
+  #lingering: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(parts: HubParts) {
@@ -69,7 +70,9 @@ export class Hub {
 
   /** Starts following, if nobody has yet. Throws `store_unavailable`. */
   async ready(): Promise<void> {
+    if (this.#closed) return;
     const { feed, now } = this.#parts;
+    this.#linger(); // whoever asks is about to come: nothing stops under it
     const following = (this.#following ??= startFollowing(
       feed,
       now,
@@ -83,7 +86,10 @@ export class Hub {
       (step) => this.#beat(step),
     ));
     try {
-      this.#follower = (await following).follower;
+      const { follower } = await following;
+      // Stopped while it was starting: what would be told of by it stays as it is for ever.
+      if (this.#following !== following) return await this.ready();
+      this.#follower = follower;
     } catch (error) {
       if (this.#following === following) this.#following = undefined;
       throw error;
@@ -109,6 +115,7 @@ export class Hub {
   /** Ends every stream, and follows no more. */
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#lingering);
     for (const group of this.#groups.values()) for (const { reader } of group.members) reader.cut();
     await this.#stop();
   }
@@ -130,8 +137,12 @@ export class Hub {
     if (!group.members.delete(member)) return;
     this.#members -= 1;
     if (group.members.size === 0) this.#groups.delete(group.owner.audience);
-    if (this.#members > 0) return;
-    setTimeout(() => this.#members === 0 && void this.#stop(), LINGER_MS).unref();
+    if (this.#members === 0) this.#linger();
+  }
+
+  #linger(): void {
+    clearTimeout(this.#lingering);
+    this.#lingering = setTimeout(() => this.#members === 0 && void this.#stop(), LINGER_MS).unref();
   }
 
   #beat(step: number): void {
