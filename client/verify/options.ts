@@ -4,6 +4,8 @@ import type { Fetch } from "./http.ts";
 import { consoleLog, guarded, type VerifierLog } from "./log.ts";
 import { isOrigin } from "./origin.ts";
 
+export type RevocationSource = "feed" | "introspection" | "status_list" | "none";
+
 /** What a verifier is made of: the issuer and the audience; and for revocations its name and key, as `stint verifier add` gave them. */
 export interface VerifierOptions {
   /** `STINT_URL` of the broker, byte for byte: `iss` of every token. */
@@ -13,8 +15,11 @@ export interface VerifierOptions {
   /** Name and key of the Verifier document; needed for `feed` and `introspection`. */
   readonly name?: string;
   readonly key?: string;
-  /** How revocations are learnt: pushed (default), asked for each time, or not at all, so that a token lives until its `exp`. */
-  readonly revocation?: "feed" | "introspection" | "none";
+  /**
+   * How revocations are learnt: pushed (default), asked for each time, read from the issuer's status lists, or not at all, so that a
+   * token lives until its `exp`.
+   */
+  readonly revocation?: RevocationSource;
   /** How old knowledge may be: `"15s"` by default; a number is seconds. */
   readonly maxStaleness?: string | number;
   /** When it is older: refuse everything (default), or ask the broker about each token. */
@@ -45,7 +50,7 @@ export interface VerifierSettings {
   readonly issuer: string;
   readonly audience: string;
   readonly authorization: string;
-  readonly revocation: "feed" | "introspection" | "none";
+  readonly revocation: RevocationSource;
   readonly maxStalenessMs: number;
   readonly onStale: "deny" | "introspect";
   readonly toleranceSeconds: number;
@@ -75,12 +80,12 @@ export function readOptions(options: VerifierOptions): VerifierSettings {
     );
   if (typeof audience !== "string" || audience === "")
     throw new TypeError("audience is needed: the name that tokens for this server carry in aud");
-  oneOf("revocation", revocation, ["feed", "introspection", "none"]);
+  oneOf("revocation", revocation, ["feed", "introspection", "status_list", "none"]);
   oneOf("onStale", onStale, ["deny", "introspect"]);
   const wrong = algorithms.find((alg) => !ASYMMETRIC.includes(alg));
   if (wrong !== undefined || algorithms.length === 0) throw new TypeError(`algorithms must be some of ${ASYMMETRIC.join(", ")}`);
   const known = name !== undefined && key !== undefined && name !== "" && key !== "";
-  if (revocation !== "none" && !known)
+  if ((revocation === "feed" || revocation === "introspection") && !known)
     throw new TypeError(`name and key are needed for revocation: "${revocation}"; stint verifier add makes them`);
   const instance = options.instance ?? `i-${crypto.randomUUID()}`;
   if (!INSTANCE.test(instance)) throw new TypeError("instance must be letters, digits and . _ : @ -, 128 at most");

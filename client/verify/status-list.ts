@@ -37,8 +37,8 @@ const COOLDOWN_SECONDS = 1;
 const MAX_KEPT_SECONDS = 3_600;
 
 /**
- * Checks tokens against Token Status Lists (draft-ietf-oauth-status-list-21), for servers that have no feed. Use it behind the
- * verification of the token itself: `await lists.check(verified.payload)`. What cannot be known is refused.
+ * Checks tokens against Token Status Lists (draft-ietf-oauth-status-list-21), for servers that have no feed. A verifier with
+ * `revocation: "status_list"` has one; behind a verification of another kind: `await lists.check(payload)`. What cannot be known is refused.
  */
 export class StatusLists {
   readonly #options: Required<Omit<StatusListsOptions, "log">> & { readonly log: VerifierLog };

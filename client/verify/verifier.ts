@@ -7,6 +7,7 @@ import { KnownTokens, type KnownTokensState, type Verified } from "./known-token
 import { readOptions, type VerifierOptions, type VerifierSettings } from "./options.ts";
 import { presentationOf, type Presentation } from "./presentation.ts";
 import { UseReports } from "./reports.ts";
+import { StatusLists } from "./status-list.ts";
 
 /** What a verifier knows at the moment. */
 export interface VerifierState extends KnowledgeState, KnownTokensState {
@@ -24,6 +25,7 @@ export class Verifier {
   readonly #tokens: KnownTokens;
   readonly #knowledge: Knowledge;
   readonly #introspector: Introspector;
+  readonly #lists: StatusLists | undefined;
   readonly #reports: UseReports | undefined;
   #closed = false;
 
@@ -33,6 +35,7 @@ export class Verifier {
     this.#knowledge = new Knowledge(settings);
     this.#tokens = new KnownTokens(settings, this.#knowledge.revocations.hash);
     this.#introspector = new Introspector(settings);
+    this.#lists = settings.revocation === "status_list" ? new StatusLists(settings) : undefined;
     this.#reports = settings.reports ? new UseReports(settings) : undefined;
   }
 
@@ -119,6 +122,7 @@ export class Verifier {
       });
     }
     const mustAsk = this.#mustAsk(checked.lease.text);
+    if (this.#lists !== undefined) await this.#lists.check(checked.claims);
     if (mustAsk) await this.#introspector.check(presentation.token, checked.lease.text);
     return headers === undefined ? verified : { ...verified, headers };
   }

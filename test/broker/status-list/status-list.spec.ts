@@ -8,10 +8,10 @@ import { bitsOf, encodeBits } from "../../../broker/status-list/bits.ts";
 import { listId, parseListId, placeAt, servedParts } from "../../../broker/status-list/names.ts";
 import { BUCKET_PLACES, LIST_SIZE, placesOf } from "../../../broker/status-list/places.ts";
 import { openStatuses, statusAt } from "../../../client/verify/status-bits.ts";
-import { StatusLists } from "../../../client/verify/index.ts";
+import { createVerifier, StatusLists } from "../../../client/verify/index.ts";
 import { origin } from "../../support/broker.ts";
 import { fakeClock, type FakeClock } from "../../support/clock.ts";
-import { openShop, type Shop } from "../../support/shop.ts";
+import { DEPLOY, openShop, type Shop } from "../../support/shop.ts";
 
 const AUDIENCE = "https://others.shop.test";
 const MORE = `
@@ -147,6 +147,23 @@ describe("a token for a verifier that reads status lists", () => {
     await shop.broker.services.leases.release(issued.lease.id, issued.credential.token, origin());
     clock.advance({ seconds: 31 });
     await expect(lists.check(claims)).rejects.toMatchObject({ reason: "revoked" });
+  });
+
+  it("is all that a verifier needs to be told by: it has no key of the broker's", async () => {
+    const [issued, other] = [await issue(), await issue()];
+    const machine = { now: () => clock(), monotonic: () => clock(), after: () => () => undefined };
+    const options = { issuer: shop.broker.url, audience: AUDIENCE, revocation: "status_list", clock: machine } as const;
+    await using verifier = createVerifier({ ...options, log: () => undefined });
+    await verifier.ready();
+    const verify = ({ credential }: Issued) => verifier.verify(credential.token.reveal());
+    expect((await verify(issued)).payload.lease_id).toBe(issued.lease.id);
+    await shop.broker.services.leases.release(issued.lease.id, issued.credential.token, origin());
+    clock.advance({ seconds: 31 });
+    await expect(verify(issued)).rejects.toMatchObject({ reason: "revoked", status: 401 });
+    await verify(other);
+    const elsewhere = await shop.exchange();
+    await using wrong = createVerifier({ ...options, audience: DEPLOY, log: () => undefined });
+    await expect(wrong.verify(elsewhere.credential.token.reveal())).rejects.toMatchObject({ reason: "status_refused", status: 401 });
   });
 });
 
