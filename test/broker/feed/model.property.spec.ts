@@ -133,37 +133,41 @@ describe("a verifier with the feed, whatever happens", () => {
     }
   }
 
-  it("says of every token what introspection says, as soon as its stream has come up to what happened", async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.array(step, { minLength: 1, maxLength: 4 }), { minLength: 3, maxLength: 8 }),
-        broker,
-        async (rounds, last) => {
-          const held: Held[] = [];
-          const model = new FeedModel(SHIP.key);
-          for (const grant of ["ship", "ship-more", "ship"])
-            for (const repository of REPOSITORIES) await issue(held, { grant, repository });
-          await model.connect(at(last).url);
-          for (const together of rounds) await Promise.all(together.map((each) => take(each, held, model)));
-          const { clock } = shop.broker.store;
-          // `as_of` is by a broker's estimate of the store's time: off by half a round trip, which is long on a busy machine.
-          const quiet = Math.ceil(clock.now()) + 500;
-          if (!model.connected) await model.connect(at(last).url);
-          await eventually("the stream has come up to now", () => model.asOf >= quiet, 6_000);
-          for (const each of held) {
-            const { active } = await shop.broker.services.introspection.check(each.token, verifier);
-            if (each.grant === "other") continue; // not this audience's: introspection says no more than that
-            expect({ ...each, token: undefined, taskToken: undefined, revoked: model.revokes(each) }).toEqual({
-              ...each,
-              token: undefined,
-              taskToken: undefined,
-              revoked: !active,
-            });
-          }
-          model.disconnect();
-        },
-      ),
-      { numRuns: RUNS, endOnFailure: true },
-    );
-  }, 120_000 + RUNS * 12_000);
+  it(
+    "says of every token what introspection says, as soon as its stream has come up to what happened",
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.array(step, { minLength: 1, maxLength: 4 }), { minLength: 3, maxLength: 8 }),
+          broker,
+          async (rounds, last) => {
+            const held: Held[] = [];
+            const model = new FeedModel(SHIP.key);
+            for (const grant of ["ship", "ship-more", "ship"])
+              for (const repository of REPOSITORIES) await issue(held, { grant, repository });
+            await model.connect(at(last).url);
+            for (const together of rounds) await Promise.all(together.map((each) => take(each, held, model)));
+            const { clock } = shop.broker.store;
+            // `as_of` is by a broker's estimate of the store's time: off by half a round trip, which is long on a busy machine.
+            const quiet = Math.ceil(clock.now()) + 500;
+            if (!model.connected) await model.connect(at(last).url);
+            await eventually("the stream has come up to now", () => model.asOf >= quiet, 6_000);
+            for (const each of held) {
+              const { active } = await shop.broker.services.introspection.check(each.token, verifier);
+              if (each.grant === "other") continue; // not this audience's: introspection says no more than that
+              expect({ ...each, token: undefined, taskToken: undefined, revoked: model.revokes(each) }).toEqual({
+                ...each,
+                token: undefined,
+                taskToken: undefined,
+                revoked: !active,
+              });
+            }
+            model.disconnect();
+          },
+        ),
+        { numRuns: RUNS, endOnFailure: true },
+      );
+    },
+    120_000 + RUNS * 12_000,
+  );
 });
