@@ -4,7 +4,7 @@ import { asFailure, keepsConnection } from "./failures.ts";
 import type { Lane, Slots } from "./slots.ts";
 
 /** Opens a connection to this database as the broker's role; ready for statements. */
-export type Connect = (database: string) => Promise<Client>;
+export type Connect = (database: string, signal: AbortSignal) => Promise<Client>;
 
 interface Idle {
   readonly client: Client;
@@ -40,7 +40,7 @@ export class Connections {
     const cut = (): void => void (client === undefined ? undefined : destroy(client));
     signal.addEventListener("abort", cut);
     try {
-      client = await this.#open(database);
+      client = await this.#open(database, signal);
       if (signal.aborted) throw new Error("it took too long");
       const result = await work(client);
       this.#keep(client, database);
@@ -62,7 +62,7 @@ export class Connections {
     for (const idle of this.#idle) this.#drop(idle);
   }
 
-  async #open(database: string): Promise<Client> {
+  async #open(database: string, signal: AbortSignal): Promise<Client> {
     const known = this.#idle.findLast((each) => each.database === database);
     if (known !== undefined) {
       this.#forget(known.client);
@@ -71,7 +71,7 @@ export class Connections {
     // ours is among those held; one more would be one too many for the server's owner
     const [oldest] = this.#idle;
     if (oldest !== undefined && this.#idle.length + this.#slots.held > this.#size) this.#drop(oldest);
-    const client = await this.#connect(database);
+    const client = await this.#connect(database, signal);
     // the server went away, or ended our session: nobody must find it here
     client.once("end", () => this.#forget(client));
     return client;

@@ -64,7 +64,7 @@ export async function prepareFence(client: Client, settings: PostgresSettings): 
         { cause: error },
       );
     // another broker was as early as we were
-    if (!/^(?:42P06|42P07|23505)$/.test(sqlStateOf(error) ?? "") || (await look(client, settings)).table !== "ours") throw error;
+    if (!/^(?:42P06|42P07|42710|23505)$/.test(sqlStateOf(error) ?? "") || (await look(client, settings)).table !== "ours") throw error;
   }
 }
 

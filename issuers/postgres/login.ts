@@ -15,13 +15,13 @@ const HANG_MS = 2_000;
  * others may write to; and no password is shown to a server that has not proven who it is: SCRAM or nothing.
  */
 export function connector(settings: PostgresSettings, account: Account, ports: Ports): Connect {
-  return async (database) => {
+  return async (database, signal) => {
     const ssl = await tlsOptions(settings, ports);
     const candidates = await account.candidates();
     let refused: unknown;
     for (const password of candidates) {
       try {
-        const client = await open(settings, { database, ssl, password });
+        const client = await open(settings, { database, ssl, password, signal });
         account.worked(password);
         return client;
       } catch (error) {
@@ -35,8 +35,8 @@ export function connector(settings: PostgresSettings, account: Account, ports: P
 }
 
 /** Connects with exactly this password, to see whether it works. */
-export async function tryPassword(settings: PostgresSettings, ports: Ports, password: string): Promise<void> {
-  const client = await open(settings, { database: settings.database, ssl: await tlsOptions(settings, ports), password });
+export async function tryPassword(settings: PostgresSettings, ports: Ports, password: string, signal: AbortSignal): Promise<void> {
+  const client = await open(settings, { database: settings.database, ssl: await tlsOptions(settings, ports), password, signal });
   destroy(client);
 }
 
@@ -46,9 +46,10 @@ interface Opening {
   readonly database: string;
   readonly ssl: NonNullable<ClientConfig["ssl"]>;
   readonly password: string | undefined;
+  readonly signal: AbortSignal;
 }
 
-async function open(settings: PostgresSettings, { database, ssl, password }: Opening): Promise<Client> {
+async function open(settings: PostgresSettings, { database, ssl, password, signal }: Opening): Promise<Client> {
   const statementMs = msOf(settings.statement_timeout);
   let revealing = false;
   const client = new Client({
@@ -85,12 +86,16 @@ async function open(settings: PostgresSettings, { database, ssl, password }: Ope
     client.connection.on(asked, () => void (revealing = !proven));
   // an idle connection that breaks is forgotten (`end`); this keeps Node from taking it for an unhandled error
   client.on("error", () => undefined);
+  const cut = (): void => destroy(client);
+  signal.addEventListener("abort", cut);
   try {
     await client.connect();
     return client;
   } catch (error) {
-    destroy(client);
+    cut();
     throw error;
+  } finally {
+    signal.removeEventListener("abort", cut);
   }
 }
 

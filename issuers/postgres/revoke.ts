@@ -2,6 +2,7 @@ import { escapeIdentifier, type Client } from "pg";
 import { PermanentFailure, RetryableFailure } from "../../domain/credential.ts";
 import type { LeaseId } from "../../domain/ids.ts";
 import { Batches, type Settled } from "./batch.ts";
+import { sqlStateOf } from "./failures.ts";
 import { clearFence, closeFence } from "./fence.ts";
 import { markOf, roleOf } from "./names.ts";
 import { dropRoles, type FoundRole } from "./roles.ts";
@@ -40,12 +41,15 @@ export class Revoker {
     try {
       return await this.#together(leases);
     } catch (error) {
-      if (leases.length === 1 || error instanceof RetryableFailure) return new Map(leases.map((lease) => [lease, { error }]));
+      if (leases.length === 1 || !isAboutOne(error)) return new Map(leases.map((lease) => [lease, { error }]));
     }
+    const began = performance.now();
     const settled = new Map<LeaseId, Settled<Ended | FoundRole>>();
     for (const lease of leases) {
-      const answer = await this.#together([lease]).catch((error: unknown) => new Map([[lease, { error }]]));
-      settled.set(lease, answer.get(lease) ?? { error: new RetryableFailure("the role was not looked at") });
+      // with each of them something is wrong: then it is the server after all
+      const late = performance.now() - began > BATCH_MS;
+      const answer = late ? undefined : await this.#together([lease]).catch((error: unknown) => new Map([[lease, { error }]]));
+      settled.set(lease, answer?.get(lease) ?? { error: new RetryableFailure("the role's turn did not come in time; it is tried again") });
     }
     return settled;
   }
@@ -118,6 +122,10 @@ async function run(client: Client, statements: readonly string[]): Promise<void>
   const said = statements.filter((each) => each !== "");
   if (said.length > 0) await client.query(said.join(";\n"));
 }
+
+/** Locks, dependencies, rows that others changed: errors that one role of a batch may have brought upon all. */
+const isAboutOne = (error: unknown): boolean =>
+  error instanceof Error && /^(?:2BP01|55P03|55006|XX000|40001|40P01|57014|42\w{3})$/.test(sqlStateOf(error.cause) ?? "");
 
 function notOurs({ name }: FoundRole): PermanentFailure {
   return new PermanentFailure(

@@ -20,6 +20,6 @@ export async function rotatePassword(site: Site, signal: AbortSignal): Promise<v
         );
       });
     },
-    (password) => tryPassword(site.settings, site.ports, password),
+    (password) => tryPassword(site.settings, site.ports, password, signal),
   );
 }

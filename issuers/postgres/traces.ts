@@ -8,7 +8,7 @@ import type { Site } from "./site.ts";
 /** Sessions are asked to end this often, a little later each time, before the call gives up and is made again. */
 const TERMINATIONS = 20;
 /** What a role owns may grow until its last session is gone; then no more. */
-const ROUNDS = 3;
+const ROUNDS = 2;
 
 /** A database in which a role has left something. */
 interface Trace {
@@ -30,10 +30,20 @@ export async function endWithTraces(site: Site, role: FoundRole, signal: AbortSi
       await site.use("revoke", site.settings.database, doing(role, "could not be dropped"), signal, (client) => dropRoles(client, [role]));
       return;
     } catch (error) {
-      // something that was granted to it since we looked
-      if (round >= ROUNDS || !(error instanceof RetryableFailure) || sqlStateOf(error.cause) !== "2BP01") throw error;
+      if (!(error instanceof RetryableFailure) || sqlStateOf(error.cause) !== "2BP01") throw error;
+      // something was given to it since we looked; or what others gave it directly, only they can take back
+      if (round >= ROUNDS) throw stillHas(role, await tracesOf(site, role, signal), error);
     }
   }
+}
+
+function stillHas(role: FoundRole, traces: readonly Trace[], error: RetryableFailure): Error {
+  if (traces.length === 0) return error;
+  const databases = traces.map(({ database }) => database).join(", ");
+  return new PermanentFailure(
+    `${doing(role, "was granted things directly")} that only whoever owns them can take back: as a superuser, run DROP OWNED BY ${escapeIdentifier(role.name)} in ${databases}`,
+    { cause: error },
+  );
 }
 
 async function endSessions(site: Site, role: FoundRole, signal: AbortSignal): Promise<void> {
@@ -93,11 +103,8 @@ async function clear(site: Site, role: FoundRole, { database, owns, open }: Trac
   await site.use("revoke", database, what, signal, async (client) => {
     // somebody may have taken it from us since we made it
     await client.query(`GRANT ${name} TO CURRENT_USER`);
-    if (owns && site.settings.owned === "drop" && (await dropped(client, name))) return;
-    const give = owns ? `REASSIGN OWNED BY ${name} TO ${escapeIdentifier(await heirOf(client, site, role))};\n` : "";
-    await client.query(`${give}DROP OWNED BY ${name}`).catch((error: unknown) => {
-      throw sqlStateOf(error) === "42501" ? rightsFor(site, what, error) : asFailure(error, what);
-    });
+    if (owns && (site.settings.owned === "reassign" || !(await dropped(client, name)))) await handOn(client, site, role, what);
+    await client.query(`DROP OWNED BY ${name}`);
   });
 }
 
@@ -114,27 +121,35 @@ async function dropped(client: Client, name: string): Promise<boolean> {
 
 /**
  * Whose its things become: never ours. A function of theirs may run with its owner's rights, so the owner must be nobody who may do
- * more than the lease might: the first of its own roles, unless the target names another.
+ * more than the lease might: the first of its own roles that may have them, unless the target names another.
  */
-async function heirOf(client: Client, { settings }: Site, role: FoundRole): Promise<string> {
-  if (settings.reassign_to !== undefined) return settings.reassign_to;
+async function handOn(client: Client, site: Site, role: FoundRole, what: string): Promise<void> {
+  let refused: unknown;
+  for (const heir of await heirsOf(client, site, role)) {
+    try {
+      await client.query(`REASSIGN OWNED BY ${escapeIdentifier(role.name)} TO ${escapeIdentifier(heir)}`);
+      return;
+    } catch (error) {
+      if (sqlStateOf(error) !== "42501") throw error;
+      refused = error;
+    }
+  }
+  if (refused === undefined) throw new PermanentFailure(`${what}: it is in none of the target's roles; set the target's \`reassign_to\``);
+  const { message } = asFailure(refused, what);
+  throw new PermanentFailure(
+    `${message}; whoever inherits must have CREATE where the things are, and our role must be in it (GRANT ... TO ${escapeIdentifier(site.settings.user)})`,
+    { cause: refused },
+  );
+}
+
+async function heirsOf(client: Client, { settings }: Site, role: FoundRole): Promise<readonly string[]> {
+  if (settings.reassign_to !== undefined) return [settings.reassign_to];
   const { rows } = await client.query<{ name: string }>(
     "SELECT g.rolname AS name FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = $1::oid",
     [role.oid],
   );
   const held = new Set(rows.map(({ name }) => name));
-  const heir = settings.roles.find((name) => held.has(name));
-  if (heir === undefined)
-    throw new PermanentFailure(
-      `${doing(role, "owns things that nobody inherits")}: it is in none of the target's roles; set the target's \`reassign_to\``,
-    );
-  return heir;
-}
-
-function rightsFor({ settings }: Site, what: string, error: unknown): PermanentFailure {
-  const heirs = settings.reassign_to === undefined ? settings.roles : [settings.reassign_to];
-  const sql = `GRANT ${heirs.map((name) => escapeIdentifier(name)).join(", ")} TO ${escapeIdentifier(settings.user)}`;
-  return new PermanentFailure(`${what}: 42501; our role must be a member of whoever inherits: ${sql}`, { cause: error });
+  return settings.roles.filter((name) => held.has(name));
 }
 
 const doing = ({ name }: FoundRole, what: string): string => `the role ${name} can log in no more, but ${what}`;

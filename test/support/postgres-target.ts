@@ -98,7 +98,7 @@ export async function startPostgresTarget(
     ports,
     issuer,
     open,
-    order: (change = {}, params = { role: "app_read" }) => postgresOrder({ ...change, params: issuer.params.parse(params) }),
+    order: (change = {}, params = { role: "app_read" }) => postgresOrder({ params: issuer.params.parse(params), ...change }),
     async [Symbol.asyncDispose]() {
       for (const each of issuers) await each.close?.();
       await server.stop();
