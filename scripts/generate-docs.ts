@@ -8,6 +8,7 @@ import { pathToFileURL } from "node:url";
 import { renderEnvExample, renderReference } from "../broker/config/reference.ts";
 import { renderLintReference } from "../broker/policy/lint-reference.ts";
 import { policySchemaFile } from "../broker/policy/schema.ts";
+import { makerOpenapiFile } from "./generate-maker-openapi.ts";
 import { openapiFile } from "./generate-openapi.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -18,6 +19,7 @@ export const GENERATED: readonly { readonly path: string; readonly render: () =>
   { path: "docs/configuration.md", render: renderReference },
   { path: "schema/openapi.json", render: () => openapiFile(pathToFileURL(`${root}/`)) },
   { path: "schema/stint.v1.json", render: policySchemaFile },
+  { path: "docs/issuers/http-maker.openapi.json", render: makerOpenapiFile },
   { path: "docs/policy-lint.md", render: renderLintReference },
 ];
 

@@ -82,7 +82,8 @@ async function issue(parts: Parts, order: IssueOrder<GitHubAppParams>, signal: A
       type: "github_token",
       token: new Secret(given.token),
       facts: {
-        repositories: given.repositories,
+        // absent: all of the installation
+        ...(given.repositories !== "all" && { repositories: given.repositories.map(String) }),
         permissions: given.permissions,
         api_url: parts.settings.api_url,
         expires_at: toRfc3339(end),

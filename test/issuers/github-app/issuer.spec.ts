@@ -94,6 +94,7 @@ describe("a token of a GitHub App", () => {
     expect(await at.github.repositoriesOf(tokenOf(byId))).toEqual(["site"]);
     const all = await at.issuer.issue(at.order({ params: at.issuer.params.parse({ repositories: "all" }) }), soon());
     expect(await at.github.repositoriesOf(tokenOf(all))).toEqual(["shop", "site", "secrets"]);
+    expect(all.credential.facts).not.toHaveProperty("repositories");
     expect(at.issuer.params.safeParse({}).success).toBe(false);
   });
 });
