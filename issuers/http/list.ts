@@ -30,7 +30,7 @@ export const firstPage = (parts: MakerParts, signal: AbortSignal): Promise<z.out
 
 async function pageOf(parts: MakerParts, cursor: string | undefined, signal: AbortSignal): Promise<z.output<typeof Listing>> {
   const query = new URLSearchParams({ broker: parts.ports.broker, ...(cursor !== undefined && { cursor }) });
-  const answer = await callMaker(parts, { method: "GET", path: `/credentials?${query}`, maxBytes: MAX_PAGE, signal });
+  const answer = await callMaker(parts, { method: "GET", path: `/credentials?${query.toString()}`, maxBytes: MAX_PAGE, signal });
   if (answer.status !== 200) throw refusalOf(answer, "list what it made");
   return readAnswer(Listing, answer);
 }
