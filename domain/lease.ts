@@ -42,6 +42,8 @@ export interface Lease {
   /** Renewing never goes beyond this. */
   readonly maxExpiresAt: number;
   readonly endedAt: number | undefined;
+  /** When its end was confirmed: at its target, or at once where nobody need be asked. */
+  readonly settledAt?: number | undefined;
   readonly endedBy: EndedBy | undefined;
   readonly revocation: RevocationClass;
   readonly attempts: number;

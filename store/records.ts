@@ -48,7 +48,6 @@ export interface StoredLease {
   readonly epoch: number;
   readonly handle: string | undefined;
   readonly externalName: string | undefined;
-  readonly settledAt: number | undefined;
   readonly how: string | undefined;
 }
 
@@ -86,6 +85,7 @@ export function readLease(bareId: string, text: string, marked: boolean): Stored
     expiresAt: number("expiresAt"),
     maxExpiresAt: number("maxExpiresAt"),
     endedAt: number("endedAt") || undefined,
+    settledAt: number("settledAt") || undefined,
     endedBy: leaving ? "revoked" : endedBy === "" ? undefined : (endedBy as EndedBy),
     revocation,
     attempts: number("attempts"),
@@ -99,7 +99,6 @@ export function readLease(bareId: string, text: string, marked: boolean): Stored
     epoch: number("epoch"),
     handle: word("handle") || undefined,
     externalName: word("externalName") || undefined,
-    settledAt: number("settledAt") || undefined,
     how: word("how") || undefined,
   };
 }
@@ -130,8 +129,12 @@ export function readTask(bareId: string, text: string): Task {
   };
 }
 
+/** From a lease's end to its confirmation; undefined while that is missing. */
+export const tookMs = ({ endedAt, settledAt }: Pick<Lease, "endedAt" | "settledAt">): number | undefined =>
+  settledAt === undefined || endedAt === undefined ? undefined : settledAt - endedAt;
+
 /** How a lease that still has its record stands in a receipt. */
-export function endingOf({ lease, settledAt, how }: StoredLease): LeaseEnding {
+export function endingOf({ lease, how }: StoredLease): LeaseEnding {
   const outcome: LeaseOutcome =
     lease.state === "stuck"
       ? "stuck"
@@ -149,7 +152,7 @@ export function endingOf({ lease, settledAt, how }: StoredLease): LeaseEnding {
     revocation: lease.revocation,
     endedAt: lease.endedAt,
     expiresAt: lease.expiresAt,
-    tookMs: settledAt === undefined || lease.endedAt === undefined ? undefined : settledAt - lease.endedAt,
+    tookMs: tookMs(lease),
     reason: lease.lastError,
     grant: lease.grant,
     announced: lease.announced,

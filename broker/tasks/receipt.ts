@@ -1,6 +1,7 @@
 import type { RevocationId, TaskId } from "../../domain/ids.ts";
 import type { EndedBy, Lease, LeaseOutcome } from "../../domain/lease.ts";
 import type { LeaseEnding } from "../../store/api.ts";
+import { tookMs } from "../../store/records.ts";
 import type { Receipt, ReceiptLease } from "../services.ts";
 
 /** A receipt names at most this many leases; beyond them it counts. */
@@ -75,7 +76,7 @@ export function endingOf(lease: Lease): LeaseEnding {
     revocation: lease.revocation,
     endedAt: lease.endedAt,
     expiresAt: lease.expiresAt,
-    tookMs: undefined,
+    tookMs: tookMs(lease),
     reason: lease.lastError,
     grant: lease.grant,
     announced: lease.announced,
