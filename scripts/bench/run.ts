@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, cpus, release, tmpdir } from "node:os";
 import { join } from "node:path";
+import { measureCertificates } from "./certificates.ts";
 import { checkAnswers } from "./checks.ts";
 import { canPin } from "./children.ts";
 import { NOISY } from "./figures.ts";
@@ -30,6 +31,7 @@ export interface BenchReport {
   readonly store: StoreReport | undefined;
   readonly verify: readonly VerifyRow[];
   readonly feed: readonly DeliveryFigures[];
+  readonly x509: readonly VerifyRow[];
   /** Paths of which a program's throughput differed between rounds by more than 30 % of its median. */
   readonly noisy: readonly string[];
 }
@@ -63,6 +65,7 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
     ? await measureVerify({ rounds: options.rounds, tokens: 2000, revoked: 1_000_000, say: options.say })
     : [];
   const feed = options.paths.has("feed") ? await measureFeed({ ...options, verifiers: [1, 100, 1000], rounds: FEED_ROUNDS }) : [];
+  const x509 = options.paths.has("x509") ? await measureCertificates({ rounds: options.rounds, count: 500, say: options.say }) : [];
   return {
     machine: {
       cores: availableParallelism(),
@@ -76,6 +79,7 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
     store,
     verify,
     feed,
+    x509,
     noisy: paths.flatMap(({ path, floor, broker }) =>
       [floor, broker].filter(({ perSecond }) => perSecond.spread > NOISY).map(({ lane }) => `${path} (${lane})`),
     ),

@@ -7,7 +7,7 @@ import type { VerifyRow } from "./verify.ts";
 
 /** The report for people: ratios first, because only they travel between machines; absolute figures after. */
 export function renderTable(report: BenchReport): string {
-  const { machine, versions, settings, paths, store, verify, feed, noisy } = report;
+  const { machine, versions, settings, paths, store, verify, feed, x509, noisy } = report;
   const parts = [
     `Stint ${versions["stint"]} on ${machine.cores} cores (${machine.cpu}, ${machine.system})${machine.pinned ? ", servers pinned to one, load and Redis to another" : ", nothing pinned"}`,
     Object.entries(versions)
@@ -25,6 +25,7 @@ export function renderTable(report: BenchReport): string {
   if (verify.length > 0) parts.push("", "VERIFY: stint/verify beside jose's bare jwtVerify, in interleaved rounds", goals(verify));
   if (feed.length > 0)
     parts.push("", "FEED: until verifiers' sockets are told (goal: p99 under 6 ms at 100 and under 25 ms at 1,000)", ...deliveries(feed));
+  if (x509.length > 0) parts.push("", "X509: certificates beside the bare cryptography, in interleaved rounds", goals(x509));
   if (noisy.length > 0) {
     parts.push(
       "",
