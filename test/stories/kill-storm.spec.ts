@@ -9,4 +9,10 @@ describe("a broker that is killed again and again", () => {
     expect(report.issued).toBeGreaterThan(8);
     expect(report.acknowledgedEndings).toBeGreaterThan(0);
   }, 180_000);
+
+  it("leaves no role in a real Postgres either", async () => {
+    const report = await killStorm(4, { system: "postgres" });
+    expect(report.issued).toBeGreaterThan(0);
+    expect(report).toMatchObject({ orphans: 0, lost: 0, revived: 0, unaccounted: 0, overdue: 0 });
+  });
 });

@@ -14,8 +14,10 @@ export interface BrokerProcessOptions {
   readonly url: string;
   readonly policyPath: string;
   readonly masterKey: string;
-  /** The file of the test issuer's target. */
+  /** The file of the test issuer's target; empty: none. */
   readonly target: string;
+  /** What `env:NAME` finds for real targets. */
+  readonly variables?: Readonly<Record<string, string>>;
   /** A line of an operator tokens file. */
   readonly operators: string;
 }
@@ -34,7 +36,7 @@ export async function startBrokerProcess(options: BrokerProcessOptions): Promise
 }
 
 async function serve(options: BrokerProcessOptions): Promise<void> {
-  const target = await testTarget(options.target);
+  const target = options.target === "" ? undefined : await testTarget(options.target);
   const quiet = (): void => undefined;
   const broker = await createBroker({
     url: options.url,
@@ -45,7 +47,8 @@ async function serve(options: BrokerProcessOptions): Promise<void> {
     operators: { file: "operators", text: options.operators },
     log: { info: quiet, warn: quiet, error: quiet },
     openAudit: ({ store }) => storeAudit(store),
-    issuers: [target.issuer],
+    issuers: target === undefined ? [] : [target.issuer],
+    variable: (name) => options.variables?.[name],
   });
   await broker.duties.runOnce();
   const server = createServer(createApp(broker.services, { clock: systemClock, version: "0.0.0", trustedProxies: [], served: quiet }));

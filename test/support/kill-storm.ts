@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { newOperatorToken } from "../../broker/operators.ts";
+import type { Issuer } from "../../domain/credential.ts";
 import type { LeaseId } from "../../domain/ids.ts";
 import type { Store } from "../../store/api.ts";
 import { startBroker } from "./broker.ts";
@@ -12,6 +13,7 @@ import { fakeClock } from "./clock.ts";
 import { newMasterKey, startBrokerProcess } from "./broker-process.ts";
 import { presetClaims } from "./idp-claims.ts";
 import { startIdp } from "./idp.ts";
+import { BROKER_PASSWORD, startPostgresTarget } from "./postgres-target.ts";
 import { freePort, startRedis } from "./redis.ts";
 import { DATABASE, DEPLOY_KEY, shopDocuments } from "./shop.ts";
 import { testTarget } from "./test-issuers.ts";
@@ -39,19 +41,63 @@ interface Held {
   readonly taskToken: string;
 }
 
+export interface StormOptions {
+  /** Where the credentials are made: a file that stands for a target, or a real Postgres. */
+  readonly system?: "file" | "postgres";
+  readonly say?: (line: string) => void;
+}
+
+/** What the storm needs of either. */
+interface Target extends AsyncDisposable {
+  readonly documents: string;
+  readonly file: string;
+  readonly variables: Readonly<Record<string, string>>;
+  readonly issuers: readonly Issuer[];
+  alive(): Promise<readonly string[]>;
+}
+
+async function fileTarget(): Promise<Target> {
+  const target = await testTarget();
+  return { ...target, documents: DATABASE, variables: {}, issuers: [target.issuer] };
+}
+
+async function postgresTarget(): Promise<Target> {
+  const target = await startPostgresTarget();
+  return {
+    documents: `
+---
+kind: Target
+name: orders-db
+owner: team-payments
+issuer: postgres
+address: 127.0.0.1:${target.server.port}
+database: app
+user: stint
+password: env:STORM_PASSWORD
+roles: [app_read]
+${DATABASE.replace("issuer: test", "target: orders-db, role: app_read")}`,
+    file: "",
+    variables: { STORM_PASSWORD: BROKER_PASSWORD },
+    issuers: [],
+    alive: async () =>
+      (await target.server.sql("SELECT rolname FROM pg_roles WHERE rolname LIKE 'lease\\_%'")).map(({ rolname }) => String(rolname)),
+    [Symbol.asyncDispose]: () => target[Symbol.asyncDispose](),
+  };
+}
+
 /**
  * Kills a broker with SIGKILL `kills` times at random instants while jobs ask for credentials, release them and complete tasks, then
  * lets one broker live and looks at what is left.
  */
-export async function killStorm(kills: number, say: (line: string) => void = () => undefined): Promise<StormReport> {
+export async function killStorm(kills: number, { system = "file", say = () => undefined }: StormOptions = {}): Promise<StormReport> {
   await using redis = await startRedis({ aof: true });
   await using idp = await startIdp();
-  await using target = await testTarget();
+  await using target = system === "postgres" ? await postgresTarget() : await fileTarget();
   const folder = await mkdtemp(join(tmpdir(), "stint-storm-"));
   const url = `http://127.0.0.1:${await freePort()}`;
   await writeFile(
     join(folder, "policy.yaml"),
-    (shopDocuments(idp, url) + DATABASE).replaceAll("ttl: 10m", "ttl: 20s").replaceAll("max_ttl: 30m", "max_ttl: 20s"),
+    (shopDocuments(idp, url) + target.documents).replaceAll("ttl: 10m", "ttl: 20s").replaceAll("max_ttl: 30m", "max_ttl: 20s"),
   );
   const operator = newOperatorToken("responder", "responder");
   const options = {
@@ -60,6 +106,7 @@ export async function killStorm(kills: number, say: (line: string) => void = () 
     policyPath: folder,
     masterKey: newMasterKey(),
     target: target.file,
+    variables: target.variables,
     operators: operator.line,
   };
   const held: Held[] = [];
@@ -73,21 +120,30 @@ export async function killStorm(kills: number, say: (line: string) => void = () 
       headers: { ...(typeof body === "string" ? { "content-type": "application/json" } : {}), ...headers },
       signal: AbortSignal.timeout(5000),
     });
-  const ask = async (grant: string): Promise<void> => {
+  const evidence = (): Promise<string> => {
     run += 1;
-    const token = await idp.token(
+    return idp.token(
       presetClaims("github", { iss: idp.issuer, aud: url, repository_id: "456789", ref: "refs/heads/main", run_id: `${run}` }),
     );
+  };
+  const askToken = async (): Promise<void> => {
     const form = new URLSearchParams({
       grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
-      subject_token: token,
+      subject_token: await evidence(),
       subject_token_type: "urn:ietf:params:oauth:token-type:id_token",
-      scope: `grant:${grant}`,
+      scope: "grant:deploy",
     });
     const answer = await post("/oauth2/token", form);
     if (!answer.ok) return;
     const body = (await answer.json()) as { lease_id: LeaseId; access_token: string; task_token: string };
     held.push({ lease: body.lease_id, token: body.access_token, taskToken: body.task_token });
+  };
+  const askRole = async (): Promise<void> => {
+    const opened = await post("/v1/tasks", "{}", { authorization: `Bearer ${await evidence()}` });
+    if (!opened.ok) return;
+    const { task, task_token: taskToken } = (await opened.json()) as { task: string; task_token: string };
+    const answer = await post(`/v1/tasks/${task}/credentials`, '{"grant":"database"}', { authorization: `Bearer ${taskToken}` });
+    if (answer.ok) held.push({ lease: ((await answer.json()) as { lease_id: LeaseId }).lease_id, token: taskToken, taskToken });
   };
   const finish = async (): Promise<void> => {
     const one = held[Math.floor(Math.random() * held.length)];
@@ -100,8 +156,7 @@ export async function killStorm(kills: number, say: (line: string) => void = () 
   };
   const work = async (signal: AbortSignal): Promise<void> => {
     // Only a dead broker stops a worker; what failed was cut off, and that is the point.
-    while (!signal.aborted)
-      await (Math.random() < 0.75 ? ask(Math.random() < 0.7 ? "database" : "deploy") : finish()).catch(() => pause(5));
+    while (!signal.aborted) await (Math.random() < 0.75 ? (Math.random() < 0.7 ? askRole() : askToken()) : finish()).catch(() => pause(5));
   };
 
   try {
@@ -127,7 +182,8 @@ export async function killStorm(kills: number, say: (line: string) => void = () 
       url,
       policyDir: folder,
       masterKey: Buffer.from(options.masterKey, "base64"),
-      issuers: [target.issuer],
+      issuers: target.issuers,
+      variables: target.variables,
     });
     const revived = (await Promise.all(ended.map((one) => introspect(url, one.token)))).filter(Boolean).length;
     for (let round = 0; round < 20 && (await alive(survivor.store)) > 0; round++) {
