@@ -70,7 +70,8 @@ export function failureOf(answer: OutsideAnswer, doing: string, quota: QuotaWatc
   if (status === 403) return new PermanentFailure(`${said}: is the installation suspended?`);
   if (status === 404) return new PermanentFailure(`${said}: is the App still installed there, and api_url right?`);
   if (status === 422) return new PermanentFailure(`${said}: has the installation these repositories and permissions?`);
-  if (status >= 300 && status < 500) return new PermanentFailure(`${said}: is api_url right?`);
+  if (status >= 300 && status < 400) return new PermanentFailure(`${said}: is api_url right, or was the account renamed?`);
+  if (status < 500 && status >= 400) return new PermanentFailure(`${said}: is api_url right?`);
   return new RetryableFailure(said);
 }
 

@@ -92,7 +92,7 @@ describe("a GitHub whose answer cannot be believed", () => {
     await using at = await atGitHub();
     at.github.fail("tokens", { how: "text", status: 307, text: "", headers: { location: `${at.github.apiUrl}/elsewhere` } });
     await expect(at.issuer.issue(at.order(), soon())).rejects.toMatchObject({
-      message: "GitHub answered 307 when asked to make a token: is api_url right?",
+      message: "GitHub answered 307 when asked to make a token: is api_url right, or was the account renamed?",
     });
     at.github.fail("installation", { how: "text", status: 200, text: "<html>welcome</html>" });
     await expect(at.another().issue(at.order(), soon())).rejects.toThrow("described the installation in a way that is not its API's");

@@ -1,3 +1,5 @@
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "@jest/globals";
 import type { Issuer } from "../../../domain/credential.ts";
 import { newId } from "../../../domain/ids.ts";
@@ -6,6 +8,7 @@ import type { HttpParams } from "../../../issuers/http/settings.ts";
 import { orderFor } from "../../contract/issuer-contract.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { json, made, type MakerServer, startMaker } from "../../support/maker-server.ts";
+import { selfSigned } from "../../support/self-signed.ts";
 import { targetPorts } from "../../support/target-ports.ts";
 
 const KEY = "a-key-of-at-least-thirty-two-characters";
@@ -203,6 +206,23 @@ describe("a target's settings", () => {
         message: `the maker at ${url} leads to an address that is not allowed`,
       });
     }
+  });
+
+  it("believe TLS only with the authority they name, read anew each time", async () => {
+    const tls = selfSigned("127.0.0.1", { days: 1 });
+    const server = createServer({ key: tls.key, cert: tls.cert }, (_request, response) => void response.writeHead(204).end());
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const ports = targetPorts(clock);
+    ports.secrets.set("env:MAKER_KEY", KEY).set("file:ca.pem", selfSigned("127.0.0.1", { days: 1 }).cert);
+    const settings = httpKind.settings.parse({ url, key: "env:MAKER_KEY", private_network: true, ca_file: "ca.pem" });
+    const issuer = httpKind.open({ name: "queue", owner: undefined, settings }, ports);
+    const ending = { leaseId: newId("lease", clock()), handle: undefined, expiresAt: 0 };
+    await expect(issuer.revoke(ending, soon())).rejects.toThrow("failed: DEPTH_ZERO_SELF_SIGNED_CERT");
+    ports.secrets.set("file:ca.pem", tls.cert);
+    expect(await issuer.revoke(ending, soon())).toBe("revoked");
+    server.closeAllConnections();
+    await new Promise((resolve) => void server.close(resolve));
   });
 
   it("hand a handle to nobody who prints it", async () => {
