@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
+import { homedir, userInfo } from "node:os";
 import { delimiter, join } from "node:path";
 import { privateApt, run, unpack } from "../../store/embedded/apt.ts";
 
@@ -34,8 +34,9 @@ const usable = (path: string, mode = constants.X_OK): Promise<boolean> =>
     () => false,
   );
 
-/** OpenSSH of this machine, or the one that was fetched; undefined when parts are missing in both. */
+/** OpenSSH of this machine, or the one that was fetched; undefined when parts are missing in both, or ssh would know no user here. */
 export async function findSsh(): Promise<SshPrograms | undefined> {
+  if (!hasName()) return undefined;
   const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"];
   const own = await programsIn(folders.filter((folder) => folder.startsWith("/")));
   if (own !== undefined) return { ...own, users: await usersLibrary(["/usr/lib", "/usr/lib64"]), options: [] };
@@ -43,6 +44,15 @@ export async function findSsh(): Promise<SshPrograms | undefined> {
   const taken = await programsIn([fetched()]);
   if (taken === undefined) return undefined;
   return { ...taken, users: await usersLibrary([join(files, "usr/lib")]), options: await partsOf(files) };
+}
+
+/** ssh and ssh-keygen refuse to run for a user id without a name. */
+function hasName(): boolean {
+  try {
+    return userInfo().username !== "";
+  } catch {
+    return false;
+  }
 }
 
 async function programsIn(folders: readonly string[]): Promise<Record<keyof typeof NAMES, string> | undefined> {
@@ -90,22 +100,16 @@ export async function ensureSsh(say: (text: string) => void): Promise<void> {
     await mkdir(files);
     await mkdir(debs);
     await run("apt-get", [...apt, "-qq", "update"], work).catch(() => undefined);
-    await run("apt-get", [...apt, "-qq", "download", ...PACKAGES.slice(0, 2)], debs);
-    const further = (names: readonly string[]): Promise<unknown> =>
-      names.reduce<Promise<unknown>>(
-        (before, name) => before.then(() => run("apt-get", [...apt, "-qq", "download", name], debs).catch(() => undefined)),
-        Promise.resolve(),
-      );
-    await further(PACKAGES.slice(2));
+    await download(PACKAGES, apt, debs);
     await unpack(debs, files);
     await writeFile(join(files, "environment"), ENVIRONMENT);
     for (const [name, folder] of Object.values(NAMES).map((one) => [one, one === "sshd" ? "usr/sbin" : "usr/bin"] as const)) {
       await writeFile(join(files, name), starter(`${folder}/${name}`));
       await chmod(join(files, name), 0o755);
     }
-    // most machines have most of them, and each takes a second
+    // most machines have most of them
     if (!(await complete(files))) {
-      await further(LIBRARIES);
+      await download(LIBRARIES, apt, debs);
       await unpack(debs, files);
     }
     await run(join(files, "ssh"), ["-V"], files);
@@ -113,6 +117,13 @@ export async function ensureSsh(say: (text: string) => void): Promise<void> {
   } finally {
     await rm(work, { recursive: true, force: true });
   }
+}
+
+/** Those of the packages that this release has. */
+async function download(names: readonly string[], apt: readonly string[], debs: string): Promise<void> {
+  const known = await run("apt-cache", [...apt, "madison", ...names], debs);
+  const there = new Set([...known.matchAll(/^\s*(\S+) \|/gm)].map(([, name = ""]) => name));
+  await run("apt-get", [...apt, "-qq", "download", ...names.filter((name) => there.has(name))], debs);
 }
 
 /** Whether the programs find all their libraries. */
