@@ -35,6 +35,10 @@ export const SshCertificateCredential = z
     serial: z.string().meta({ description: "Decimal; what a revocation list names." }),
     principals: z.array(z.string()),
     valid_until: z.string(),
+    host: z.string().optional().meta({ description: "Where to log in, as far as the Target says it; likewise what follows." }),
+    port: z.int().optional(),
+    user: z.string().optional(),
+    known_hosts: z.array(z.string()).optional().meta({ description: "Lines by which the host is known." }),
   })
   .meta({ id: "SshCertificateCredential" });
 export type SshCertificateCredential = z.infer<typeof SshCertificateCredential>;
