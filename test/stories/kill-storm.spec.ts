@@ -14,5 +14,5 @@ describe("a broker that is killed again and again", () => {
     const report = await killStorm(4, { system: "postgres" });
     expect(report.issued).toBeGreaterThan(0);
     expect(report).toMatchObject({ orphans: 0, lost: 0, revived: 0, unaccounted: 0, overdue: 0 });
-  });
+  }, 180_000);
 });
