@@ -27,6 +27,7 @@ export function createRequests(parts: Parts, identify: Identify, taskTokens: Tas
         evidenceEndsAt,
         idempotency,
         bearerOnly: true,
+        tokenType: request.tokenType,
         origin,
       });
       return { ...issued, taskToken: await taskTokens.sign(issued.task, principal) };

@@ -20,7 +20,7 @@ import type { ActionService } from "./authorize/api.ts";
 import type { Verifier } from "./policy/policy.ts";
 import type { StatusLists } from "./status-list/service.ts";
 import type { TargetService } from "./targets/api.ts";
-import type { IntrospectionService, TokenService } from "./tokens/api.ts";
+import type { AskedTokenType, IntrospectionService, TokenService } from "./tokens/api.ts";
 
 /** Where a request came from; every method that may refuse or record takes one. */
 export interface Origin {
@@ -80,7 +80,7 @@ export interface GrantRequest {
   readonly options?: Readonly<Record<string, unknown>> | undefined;
 }
 
-export interface ExchangeRequest extends GrantRequest {
+export interface ExchangeRequest extends GrantRequest, AskedTokenType {
   readonly evidence: Secret;
   /** Asked `audience` and `resource` values; every one must be the grant's audience. */
   readonly audiences: readonly string[];

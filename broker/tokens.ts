@@ -15,7 +15,11 @@ export function createIntrospection(parts: Parts): IntrospectionService {
       const own = await readOwnToken(parts, token);
       if (own === undefined || own.expiresAt <= parts.now() || !own.audiences.includes(verifier.audience)) return INACTIVE;
       if (!(await parts.store.leases.isLive(own.leaseId, own.kid))) return INACTIVE;
-      return { active: true, tokenType: isProofBound(own.claims["cnf"]) ? "DPoP" : "Bearer", claims: own.claims };
+      return {
+        active: true,
+        tokenType: own.isAccessToken ? (isProofBound(own.claims["cnf"]) ? "DPoP" : "Bearer") : "N_A",
+        claims: own.claims,
+      };
     },
   };
 }

@@ -40,7 +40,12 @@ export interface Credential {
   readonly secrets?: Readonly<Record<string, Secret>>;
   /** What may be seen by anybody: host, user name, serial; by member. */
   readonly facts?: Readonly<Record<string, JsonValue>>;
+  /** What kind of token it is at the token endpoint (RFC 8693 section 3); absent: an access token. */
+  readonly tokenType?: TokenType;
 }
+
+/** `jwt`: a token that says who somebody is, and is of no use in an `Authorization` header. */
+export type TokenType = "access_token" | "jwt";
 
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [name: string]: JsonValue };
 
@@ -77,6 +82,8 @@ export interface Issuer<P = unknown> {
   readonly computesOnly: boolean;
   /** False when what it makes is no bearer token: the token endpoint then points to the task's own. Absent: it is. */
   readonly bearer?: boolean;
+  /** What kind of token it would be for these settings. Absent: an access token. */
+  tokenType?(params: P): TokenType;
   /** What the lease's thing is called at the target; written down while the lease is pending. */
   externalName?(lease: LeaseId): string;
   /** Makes the credential. Names and serials at the target derive from the lease id. */

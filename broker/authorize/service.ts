@@ -51,7 +51,8 @@ async function claimsOf(
 ): Promise<Claims | undefined> {
   if (subject.kind === "asserted") return (await isAlive(parts, subject.claims)) ? subject.claims : undefined;
   const found = await introspection.check(subject.token, verifier);
-  if (!found.active) return undefined;
+  // a token for a relying party of another kind says who somebody is, and allows nothing here
+  if (!found.active || found.tokenType === "N_A") return undefined;
   const { claims } = found;
   if (subject.subject !== undefined && claims["sub"] !== subject.subject) return undefined;
   // a token that is bound to a key is worth nothing by itself: whoever asks must have seen the proof, and say of which key

@@ -1,3 +1,4 @@
+import type { TokenType } from "../../domain/credential.ts";
 import { StintError } from "../../domain/errors.ts";
 import { Secret } from "../../domain/secret.ts";
 import { toRfc3339 } from "../../domain/time.ts";
@@ -36,13 +37,11 @@ function parse(call: Call<"open", TokenForm, unknown>): ExchangeRequest {
   if (form.grant_type !== TOKEN_EXCHANGE) throw new StintError("unsupported_grant_type", `expected grant_type ${TOKEN_EXCHANGE}`);
   if (form.actor_token !== undefined || form.actor_token_type !== undefined)
     throw new StintError("invalid_request", "actor_token is not supported: ask with the evidence of whoever acts");
-  if (form.requested_token_type !== undefined && form.requested_token_type !== TOKEN_TYPES.accessToken) {
-    throw new StintError("invalid_request", `requested_token_type may only be ${TOKEN_TYPES.accessToken}`);
-  }
   const asked = splitScope(form.scope ?? "");
   const audiences = [...new Set([...(form.resource ?? []), ...(form.audience ?? [])])];
   return {
     evidence: evidenceOf(form),
+    tokenType: requestedType(form.requested_token_type),
     grant: asked.grant,
     scope: asked.scope,
     audiences,
@@ -71,6 +70,17 @@ function evidenceOf(form: TokenForm): Secret {
   return new Secret(form.subject_token);
 }
 
+/** RFC 8693 section 2.1: unasked, the grant says what it is. */
+function requestedType(asked: string | undefined): TokenType | undefined {
+  if (asked === undefined) return undefined;
+  if (asked === TOKEN_TYPES.accessToken) return "access_token";
+  if (asked === TOKEN_TYPES.jwt) return "jwt";
+  throw new StintError(
+    "invalid_request",
+    `requested_token_type may be ${TOKEN_TYPES.accessToken}, or ${TOKEN_TYPES.jwt} for a federation grant`,
+  );
+}
+
 /** At most one `grant:NAME`; the rest are asked scopes. */
 function splitScope(text: string): { readonly grant: string | undefined; readonly scope: readonly string[] } {
   const grants = new Set<string>();
@@ -89,10 +99,11 @@ function splitScope(text: string): { readonly grant: string | undefined; readonl
 }
 
 function answer(issued: IssuedCredential, taskToken: Secret, now: number): Answer {
+  const { type, facts, tokenType } = issued.credential;
   const body: TokenView = {
     access_token: issued.credential.token.reveal(),
-    issued_token_type: TOKEN_TYPES.accessToken,
-    token_type: issued.boundTo?.method === "jkt" ? "DPoP" : "Bearer",
+    issued_token_type: tokenType === "jwt" ? TOKEN_TYPES.jwt : TOKEN_TYPES.accessToken,
+    token_type: tokenType === "jwt" ? "N_A" : issued.boundTo?.method === "jkt" ? "DPoP" : "Bearer",
     // clients refuse what is not positive, and a missing value as never expiring
     expires_in: Math.max(1, Math.floor((issued.expiresAt - now) / 1000)),
     scope: issued.scope.join(" "),
@@ -103,6 +114,7 @@ function answer(issued: IssuedCredential, taskToken: Secret, now: number): Answe
     limited_by: issued.limitedBy,
     dead_by: toRfc3339(issued.deadBy),
     revocation: issued.revocation,
+    ...(type === "jwt" && facts === undefined ? {} : { issuer: issued.issuer, credential: { ...facts, type } }),
   };
   return { status: 200, body };
 }

@@ -63,6 +63,12 @@ async function decideOn(parts: Parts, asked: IssueRequest): Promise<Plan> {
       "not_a_token",
       `${grant.name} issues no token but a ${issuer.kind} credential: ask for it at /v1/tasks/{id}/credentials with the task token`,
     );
+  const tokenType = issuer.tokenType?.(grant.issue.params) ?? "access_token";
+  if (asked.tokenType !== undefined && asked.tokenType !== tokenType)
+    throw new StintError(
+      "invalid_request",
+      `requested_token_type: ${grant.name} issues ${tokenType === "jwt" ? "a jwt for a relying party" : "an access token"}`,
+    );
   const options = readOptions(issuer, grant.issue.params, request.options);
   if (termsTooLong(termsOf(request, verdict.scope, grant, principal.evidence.key)))
     throw new StintError("invalid_request", "purpose, resource, environment and scope together are too long");

@@ -3,27 +3,40 @@ import { isId, type LeaseId, type TaskId } from "../../domain/ids.ts";
 import type { Secret } from "../../domain/secret.ts";
 import type { Parts } from "../parts.ts";
 
-/** An access token of ours whose signature, issuer and type hold. Whether its lease lives is the store's to say. */
+/** A token of ours whose signature, issuer and type hold. Whether its lease lives is the store's to say. */
 export interface OwnToken {
   readonly leaseId: LeaseId;
   readonly taskId: TaskId;
+  readonly isAccessToken: boolean;
   readonly kid: string;
   readonly audiences: readonly string[];
   readonly expiresAt: number;
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
-/** RFC 9068: what we issue says so in its type, so that no other token of ours passes for a credential. */
+/**
+ * RFC 9068: what we issue says so in its type, so that no other token of ours passes for a credential. `JWT` are those for relying
+ * parties of another kind: they can be asked about and given back, and `isAccessToken` tells them apart.
+ */
 const ACCESS_TOKEN_TYP = "at+jwt";
+const FEDERATION_TYP = "JWT";
 
-/** Reads an access token of ours, live or expired; undefined for anything else. */
+/** Reads a token that we issued, live or expired; undefined for anything else. */
 export async function readOwnToken(parts: Pick<Parts, "signatures" | "url">, token: Secret): Promise<OwnToken | undefined> {
   const signed = await parts.signatures.verify(token.reveal());
-  if (signed === undefined || signed.typ !== ACCESS_TOKEN_TYP) return undefined;
+  if (signed === undefined || (signed.typ !== ACCESS_TOKEN_TYP && signed.typ !== FEDERATION_TYP)) return undefined;
   const { iss, exp, aud, lease_id: leaseId, task_id: taskId } = signed.payload;
   if (iss !== parts.url || typeof exp !== "number" || !isId("lease", leaseId) || !isId("task", taskId)) return undefined;
   const audiences = (Array.isArray(aud) ? aud : [aud]).filter((item) => typeof item === "string");
-  return { leaseId, taskId, kid: signed.kid, audiences, expiresAt: exp * 1000, claims: signed.payload };
+  return {
+    leaseId,
+    taskId,
+    isAccessToken: signed.typ === ACCESS_TOKEN_TYP,
+    kid: signed.kid,
+    audiences,
+    expiresAt: exp * 1000,
+    claims: signed.payload,
+  };
 }
 
 /** The lease a credential of any kind belongs to: by its own word if we signed it, else by its SHA-256. */

@@ -1,4 +1,4 @@
-import type { Issuer } from "../../domain/credential.ts";
+import type { Issuer, TokenType } from "../../domain/credential.ts";
 import type { TaskId } from "../../domain/ids.ts";
 import type { LimitedBy, RevocationClass } from "../../domain/lease.ts";
 import type { Principal } from "../../domain/principal.ts";
@@ -19,6 +19,8 @@ export interface IssueRequest {
   readonly idempotency: IdempotencyHint | undefined;
   /** The answer has room for one bearer token only, as the token endpoint's has. */
   readonly bearerOnly?: boolean;
+  /** The kind of token it must be, where the asker said. */
+  readonly tokenType?: TokenType | undefined;
   readonly origin: Origin;
 }
 

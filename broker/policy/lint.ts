@@ -1,5 +1,6 @@
 import type { Problem } from "../../domain/errors.ts";
-import type { Compilation, Checked } from "./compile.ts";
+import type { Compilation, Checked, PolicyContext } from "./compile.ts";
+import { lintFederation } from "./lint-federation.ts";
 import { lintGrant } from "./lint-grant.ts";
 import { lintTrust } from "./lint-trust.ts";
 import { lintVerifier } from "./lint-verifier.ts";
@@ -32,6 +33,8 @@ export const LINT_RULES = {
   "unknown-claim": "The platform sends no claim of this name.",
   "audit-mode": "The grant is in audit mode: candidates are let through.",
   "no-tests": "The grant has no tests.",
+  "federation-url": "Clouds are to accept the token, and cannot fetch our keys: STINT_URL is not https.",
+  "subject-too-long": "Google takes subjects of 127 bytes, and those of the trust may be longer.",
   "route-shadowed": "An earlier route matches whatever this one matches, so this one never decides.",
   "route-scope": "The route needs a scope that no grant for the verifier's audience gives.",
   "open-route": "The route lets any live token for the audience change something.",
@@ -43,12 +46,14 @@ export type LintRule = keyof typeof LINT_RULES;
 export type Report = (rule: LintRule, path: Path, message: string, help: string, severity?: Problem["severity"]) => void;
 
 /** Looks for what compiles but has burned others. Findings go to the documents' own complaints. */
-export function lint(compilation: Compilation, now: number): void {
+export function lint(compilation: Compilation, { now, stintUrl }: Pick<PolicyContext, "now" | "stintUrl">): void {
   for (const { document, complaints } of compilation.trusts)
     lintTrust(document, compilation.policy.trusts.get(document.name), now, reporter({ document, complaints }, compilation));
   for (const checked of compilation.grants) {
     const report = reporter(checked, compilation);
     lintGrant(checked.document, compilation.policy.trusts, now, report);
+    const { trusts, grants } = compilation.policy;
+    lintFederation(checked.document, grants.get(checked.document.name)?.issue, { trusts, stintUrl }, report);
     lintTests(checked.document, compilation, report);
   }
   for (const checked of compilation.verifiers) {

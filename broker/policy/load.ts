@@ -65,7 +65,7 @@ function compileSources(sources: readonly Source[], context: PolicyContext, prob
 
 /** Lint runs on what compiled; its errors count as `Settings.lint` says. */
 function finish(compilation: Compilation, context: PolicyContext, problems: Problem[]): Loaded {
-  lint(compilation, context.now);
+  lint(compilation, context);
   const fatal = problems.some(
     ({ severity, rule }) => severity === "error" && (rule === undefined || compilation.settings.lint === "error"),
   );

@@ -45,7 +45,9 @@ export const TokenView = z
   .strictObject({
     access_token: z.string(),
     issued_token_type: z.string(),
-    token_type: z.enum(["Bearer", "DPoP"]),
+    token_type: z
+      .enum(["Bearer", "DPoP", "N_A"])
+      .meta({ description: "N_A: no access token, but one for a relying party (RFC 8693 section 2.2.1)." }),
     expires_in: z.int().positive(),
     scope: z.string(),
     lease_id: WireLeaseId,
@@ -55,6 +57,11 @@ export const TokenView = z
     limited_by: z.enum(LIMITS),
     dead_by: WireTime,
     revocation: z.enum(REVOCATIONS),
+    issuer: z.string().optional().meta({ description: "The target, or `jwt`." }),
+    credential: z
+      .looseObject({ type: z.string() })
+      .optional()
+      .meta({ description: "What it is, and what may be seen of it, beside the token itself." }),
   })
   .meta({ id: "TokenResponse" });
 export type TokenView = z.infer<typeof TokenView>;
@@ -79,7 +86,7 @@ export const IntrospectionView = z
       iss: z.string(),
       sub: z.string(),
       aud: z.union([z.string(), z.array(z.string())]),
-      client_id: z.string(),
+      client_id: z.string().optional(),
       scope: z.string().optional(),
       exp: z.int(),
       iat: z.int(),

@@ -2,6 +2,7 @@ import type { IssueOrder, Issued, Issuer } from "../../domain/credential.ts";
 import { confirmationOf } from "../../domain/possession.ts";
 import { Secret } from "../../domain/secret.ts";
 import { toSeconds } from "../../domain/time.ts";
+import { FEDERATION_TOKEN_TYPE } from "./federation.ts";
 import { signCompact, type FastAlgorithm, type FastSigningKey } from "./fast-sign.ts";
 import { jwtParams, type JwtParams } from "./params.ts";
 
@@ -25,12 +26,16 @@ const DAY_MS = 86_400_000;
 const NOT_BEFORE_SECONDS = 5;
 
 /**
- * Signs access tokens (RFC 9068). Nothing exists outside that could be undone: a token dies with its lease wherever a verifier
+ * Signs access tokens (RFC 9068), and identity tokens for those who federate with us. Nothing exists outside that could be undone: a token dies with its lease wherever a verifier
  * asks us, and everywhere else by its own `exp`, so `expiry_only` is what this issuer alone can promise.
  */
 export function jwtIssuer({ issuer, keys }: JwtIssuerOptions): Issuer<JwtParams> {
   const sign = async (order: IssueOrder<JwtParams>): Promise<Issued> => {
     const key = await keys.current(order.params.alg);
+    if (order.params.profile === "federation") {
+      const token = new Secret(signCompact(key, FEDERATION_TOKEN_TYPE, identityOf(order, issuer)));
+      return { credential: { type: "jwt", token, tokenType: "jwt", facts: { profile: "federation" } } };
+    }
     const token = new Secret(signCompact(key, ACCESS_TOKEN_TYPE, claimsOf(order, issuer)));
     return { credential: { type: "jwt", token }, boundTo: order.key };
   };
@@ -40,6 +45,7 @@ export function jwtIssuer({ issuer, keys }: JwtIssuerOptions): Issuer<JwtParams>
     maxTtlMs: DAY_MS,
     revocation: "expiry_only",
     computesOnly: true,
+    tokenType: ({ profile }) => (profile === "federation" ? "jwt" : "access_token"),
     keyId: (params) => keys.kidNow(params.alg),
     issue: sign,
     renew: sign,
@@ -47,8 +53,11 @@ export function jwtIssuer({ issuer, keys }: JwtIssuerOptions): Issuer<JwtParams>
   };
 }
 
-/** The claims, ours last: what a grant adds can never stand in for what we say. */
-function claimsOf(order: IssueOrder<JwtParams>, issuer: string): Readonly<Record<string, unknown>> {
+/**
+ * The claims, ours last: what a grant adds can never stand in for what we say. `sub` is the workload's alone and the same in every
+ * run, for relying parties compare it; `azp` is never there, for AWS would take it for the audience.
+ */
+function identityOf(order: IssueOrder<JwtParams>, issuer: string): Readonly<Record<string, unknown>> {
   const iat = toSeconds(order.issuedAt);
   return {
     ...order.params.claims,
@@ -59,14 +68,21 @@ function claimsOf(order: IssueOrder<JwtParams>, issuer: string): Readonly<Record
     iat,
     nbf: iat - NOT_BEFORE_SECONDS,
     jti: order.jti,
-    client_id: order.subject,
-    scope: order.scope.join(" "),
     lease_id: order.leaseId,
     task_id: order.taskId,
     grant: order.grant,
     workload: order.workload,
+    ...(order.status !== undefined && { status: { status_list: order.status } }),
+  };
+}
+
+/** RFC 9068: the same, for a client, with scopes, a purpose and the key it is bound to. */
+function claimsOf(order: IssueOrder<JwtParams>, issuer: string): Readonly<Record<string, unknown>> {
+  return {
+    ...identityOf(order, issuer),
+    client_id: order.subject,
+    scope: order.scope.join(" "),
     ...(order.purpose !== undefined && order.purpose !== "" && { purpose: order.purpose }),
     ...confirmationOf(order.key),
-    ...(order.status !== undefined && { status: { status_list: order.status } }),
   };
 }

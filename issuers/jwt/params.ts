@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { federationFaults } from "./federation.ts";
 
 /** Claims that Stint sets itself, or that change what others read in a token: no grant may set them. */
 export const RESERVED_CLAIMS: ReadonlySet<string> = new Set([
@@ -75,12 +76,21 @@ const Claims = z.record(z.string().min(1).max(128), z.json()).superRefine((claim
 
 /** A grant's `issue` settings for `issuer: jwt`. `issuer` is our own: a token for ourselves could be shown to us as evidence. */
 export function jwtParams(issuer: string) {
-  return z.strictObject({
+  const shape = z.strictObject({
     audience: Audience.refine((audience) => audience.replace(/\/+$/, "") !== issuer, { error: "must not be this broker's own URL" }),
     scope: z.array(ScopeToken).max(64).default([]),
     claims: Claims.default({}),
-    alg: z.enum(["ES256", "RS256"]).default("ES256"),
+    /** `access-token` (RFC 9068) for APIs that know us; `federation` for clouds and clusters that take us for an identity provider. */
+    profile: z.enum(["access-token", "federation"]).default("access-token"),
+    /** ES256; RS256 for federation, which every relying party takes. */
+    alg: z.enum(["ES256", "RS256"]).optional(),
   });
+  return shape
+    .transform(({ alg, ...params }) => ({ ...params, alg: alg ?? (params.profile === "federation" ? "RS256" : "ES256") }))
+    .superRefine((params, context) => {
+      if (params.profile !== "federation") return;
+      for (const { path, message } of federationFaults(params)) context.addIssue({ code: "custom", path: [...path], message });
+    });
 }
 
 export type JwtParams = z.output<ReturnType<typeof jwtParams>>;

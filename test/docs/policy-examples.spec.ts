@@ -25,7 +25,7 @@ describe("YAML in the documentation", () => {
   it("says what it is an example of, so that it is tried here", () => {
     expect(
       yaml
-        .filter(({ info }) => !/^yaml (?:policy|claims|when|accept|verifier|proxy|workflow|kubeconfig)$/.test(info))
+        .filter(({ info }) => !/^yaml (?:policy|claims|when|accept|verifier|proxy|workflow|kubeconfig|authentication)$/.test(info))
         .map(({ page, line }) => `${page}:${line}`),
     ).toEqual([]);
     for (const kind of ["policy", "claims", "when", "accept", "verifier", "proxy", "workflow"])

@@ -116,9 +116,9 @@ describe("the token endpoint", () => {
     },
     {
       name: "another requested_token_type",
-      form: encode({ ...good, requested_token_type: jwt }),
+      form: encode({ ...good, requested_token_type: TOKEN_TYPES.idToken }),
       error: "invalid_request",
-      says: /requested_token_type may only be/,
+      says: /requested_token_type may be/,
     },
     { name: "subject_token twice", form: `${encode(good)}&subject_token=x`, error: "invalid_request", says: /stands twice/ },
     { name: "subject_token twice, once empty", form: `subject_token=&${encode(good)}`, error: "invalid_request", says: /stands twice/ },

@@ -327,6 +327,30 @@ describe("lint rules", () => {
   });
 });
 
+describe("a grant for relying parties", () => {
+  const GOOGLE = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/p";
+  const federation = (preset: string, claims: string, audience: string): string =>
+    grant(preset, claims).replace("audience: https://x.test", `profile: federation, audience: "${audience}"`);
+  const GITHUB = '{ repository_id: "1", event_name: push }';
+  const POD = '{ "/kubernetes.io/namespace": shop, "/kubernetes.io/serviceaccount/name": api }';
+
+  it("needs an address that they can fetch keys from", () => {
+    const text = federation("github", GITHUB, "sts.amazonaws.com");
+    const at = (stintUrl: string) => load(text, { stintUrl }).problems.filter(({ rule }) => rule === "federation-url");
+    expect(at("http://127.0.0.1:8420")).toEqual([expect.objectContaining({ severity: "warning" })]);
+    expect(at("https://stint.acme.dev")).toEqual([]);
+    expect(load(grant("github", GITHUB), { stintUrl: "http://127.0.0.1:8420" }).problems.map(({ rule }) => rule)).not.toContain(
+      "federation-url",
+    );
+  });
+
+  it("is told of subjects that Google would find too long", () => {
+    expect(rules(federation("kubernetes", POD, GOOGLE))).toContain("subject-too-long");
+    expect(rules(federation("kubernetes", POD, "sts.amazonaws.com"))).not.toContain("subject-too-long");
+    expect(rules(federation("github", GITHUB, GOOGLE))).not.toContain("subject-too-long");
+  });
+});
+
 describe("the routes of a verifier", () => {
   const verifier = (...routes: string[]): string =>
     `kind: Verifier\nname: api\naudience: https://x.test\nroutes:\n${routes.map((route) => `  - ${route}\n`).join("")}---\n${grant("github", '{ repository_id: "1", event_name: push }')}`.replace(

@@ -14,6 +14,7 @@ export const context: PolicyContext = {
       audience: z.string(),
       scope: z.array(z.string()).optional(),
       claims: z.record(z.string(), z.unknown()).optional(),
+      profile: z.string().optional(),
     }),
   },
   kinds: new Map(),
