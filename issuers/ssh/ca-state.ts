@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from "node:crypto";
 import { z } from "zod";
+import { PermanentFailure } from "../../domain/credential.ts";
 import { caKey, fingerprintOf } from "./ca-key.ts";
 import { lineOf, parsePublicKey, type SshPublicKey } from "./public-key.ts";
 
@@ -28,7 +29,16 @@ export interface CaRules {
   readonly distrust: readonly string[];
 }
 
-export const readState = (text: string): CaState => CaState.parse(JSON.parse(text));
+/** Throws `PermanentFailure` without a word of what it could not read. */
+export function readState(text: string): CaState {
+  try {
+    return CaState.parse(JSON.parse(text));
+  } catch {
+    throw new PermanentFailure(
+      "what the store holds as this target's CA is not what this version writes: restore the store, or go on with the version that wrote it",
+    );
+  }
+}
 
 const newKey = (now: number): CaState["current"] => ({
   key: generateKeyPairSync("ed25519").privateKey.export({ format: "pem", type: "pkcs8" }).toString(),

@@ -35,7 +35,8 @@ function krlOf({ target, distrust, source, ports }: DocumentsFrom): () => Promis
   return async () => {
     const { published, generation } = await source.now();
     const { number, entries } = await ports.revoked.all();
-    const of = [number, generation, ...published.map(fingerprintOf)].join(" ");
+    // a store that was restored may count a number twice; it has other entries then
+    const of = [number, generation, entries.length, entries.at(-1)?.serial, ...published.map(fingerprintOf)].join(" ");
     if (made?.of !== of) {
       const bytes = writeKrl({
         // Both only grow, and each change of the list is one of theirs.

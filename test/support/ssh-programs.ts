@@ -1,3 +1,4 @@
+import { execFile } from "node:child_process";
 import { constants } from "node:fs";
 import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { homedir, userInfo } from "node:os";
@@ -13,7 +14,7 @@ export interface SshPrograms {
   readonly agent: string;
   /** libnss_wrapper.so: with it sshd knows users that this machine does not have. */
   readonly users: string | undefined;
-  /** Options that a fetched sshd needs to find its own parts. */
+  /** Lines of sshd_config that this sshd needs: where its parts are, and that failed logins of one address do not shut it out. */
   readonly options: readonly string[];
 }
 
@@ -39,11 +40,15 @@ export async function findSsh(): Promise<SshPrograms | undefined> {
   if (!hasName()) return undefined;
   const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"];
   const own = await programsIn(folders.filter((folder) => folder.startsWith("/")));
-  if (own !== undefined) return { ...own, users: await usersLibrary(["/usr/lib", "/usr/lib64"]), options: [] };
+  if (own !== undefined) return { ...own, users: await usersLibrary(["/usr/lib", "/usr/lib64"]), options: await patience(own.ssh) };
   const files = join(fetched(), "files");
   const taken = await programsIn([fetched()]);
   if (taken === undefined) return undefined;
-  return { ...taken, users: await usersLibrary([join(files, "usr/lib")]), options: await partsOf(files) };
+  return {
+    ...taken,
+    users: await usersLibrary([join(files, "usr/lib")]),
+    options: [...(await partsOf(files)), ...(await patience(taken.ssh))],
+  };
 }
 
 /** ssh and ssh-keygen refuse to run for a user id without a name. */
@@ -86,6 +91,13 @@ async function partsOf(files: string): Promise<readonly string[]> {
     if (await usable(path)) options.push(`${option} ${path}`);
   }
   return options;
+}
+
+/** sshd of 9.8 and later answers an address no more after a few failed logins, which are what tests are made of. */
+async function patience(ssh: string): Promise<readonly string[]> {
+  const version = await new Promise<string>((resolve) => void execFile(ssh, ["-V"], (_, out, err) => resolve(out + err)));
+  const [, major = "0", minor = "0"] = /OpenSSH_(\d+)\.(\d+)/.exec(version) ?? [];
+  return Number(major) * 100 + Number(minor) >= 908 ? ["PerSourcePenalties no"] : [];
 }
 
 /** Finds OpenSSH, or fetches it from the system's packages into the cache, without root. Throws where neither works. */

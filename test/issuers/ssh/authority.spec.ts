@@ -1,4 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
+import { inspect } from "node:util";
 import { PermanentFailure, RetryableFailure, type Issuer } from "../../../domain/credential.ts";
 import { Secret } from "../../../domain/secret.ts";
 import { systemClock } from "../../../domain/time.ts";
@@ -201,10 +202,14 @@ describe("a CA that somebody supplies", () => {
     if (programs !== undefined) expect((await files.keygen("-Q", "-l", "-f", list)).out).toContain(hex);
   });
 
-  it("that is not ours in the vault is a fault, not another CA", async () => {
+  it("which the vault no longer holds as it was written is a fault, not another CA", async () => {
     const ports = targetPorts(systemClock);
-    ports.held.set("ca", new Secret(`{"generation":"x"}`));
-    await expect(issueWith(openSsh({}, ports))).rejects.toThrow();
-    expect(ports.held.get("ca")?.reveal()).toBe(`{"generation":"x"}`);
+    for (const held of [`{"generation":"s3cret"}`, "s3cret"]) {
+      ports.held.set("ca", new Secret(held));
+      const failure = await issueWith(openSsh({}, ports)).catch((error: unknown) => error);
+      expect(failure).toBeInstanceOf(PermanentFailure);
+      expect(inspect(failure)).not.toContain("s3cret");
+      expect(ports.held.get("ca")?.reveal()).toBe(held);
+    }
   });
 });
