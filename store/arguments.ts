@@ -8,7 +8,7 @@ import { bare } from "./keyspace.ts";
 
 /** Names an implicit task: the same subject, trust and rendered template, whatever characters they hold. */
 export const valueHash = (subject: string, trust: string, value: string): string =>
-  hash("sha256", JSON.stringify([subject, trust, value]), "hex").slice(0, 32);
+  hash("sha256", JSON.stringify([subject, trust, value]), "base64url").slice(0, 22);
 
 interface EvidenceArgs {
   readonly evidence: string;

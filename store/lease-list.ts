@@ -18,10 +18,11 @@ export async function listLeases(runner: Runner, filter: LeaseFilter, cursor: st
   if (filter.task !== undefined) return byTask(runner, filter, cursor, limit);
   if (filter.workload !== undefined) return byWorkload(runner, filter, filter.workload, cursor, limit);
   if (filter.state === "forced")
-    return bySets(
+    return byMembers(
       runner,
       filter,
       ALL_BUCKETS.map((bucket) => [bucket, `${placeKey(bucket)}:forced`]),
+      async (key, at, count) => runner.ask((client) => client.sscan(key, at, "COUNT", count)),
       cursor,
       limit,
     );
@@ -56,8 +57,7 @@ async function byTask(runner: Runner, filter: LeaseFilter, cursor: string | unde
   if (!isId("task", task)) return { items: [], nextCursor: undefined };
   const from = readCursor(cursor)?.at ?? "0";
   const [next, flat] = await runner.ask((client) => client.hscan(recordKey("tl", task), from, "COUNT", limit));
-  const ids = flat.filter((_, index) => index % 2 === 0);
-  const items = (await readMany(runner, bucketOfId(task), ids)).filter((lease) => matches(lease, filter));
+  const items = (await readMany(runner, bucketOfId(task), fieldsOf(flat))).filter((lease) => matches(lease, filter));
   return { items, nextCursor: next === "0" ? undefined : cursorOf({ bucket: 0, at: next }) };
 }
 
@@ -70,20 +70,30 @@ async function byWorkload(
 ): Promise<Page<Lease>> {
   const subjects = [...(await subjectsOf(runner, workload))].sort();
   const { workload: _all, ...rest } = filter;
-  return bySets(
+  return byMembers(
     runner,
     rest,
     subjects.map((subject) => [bucketOfSubject(subject), `${placeKey(bucketOfSubject(subject))}:w:${subject}`]),
+    async (key, at, count) => {
+      const [next, flat] = await runner.ask((client) => client.hscan(key, at, "COUNT", count));
+      return [next, fieldsOf(flat)];
+    },
     cursor,
     limit,
   );
 }
 
-/** Along a list of sets, each in its bucket; the cursor remembers which set and how far. */
-async function bySets(
+/** The fields of a hash that HSCAN answers flat. */
+export const fieldsOf = (flat: readonly string[]): string[] => flat.filter((_, index) => index % 2 === 0);
+
+type Scan = (key: string, at: string, count: number) => Promise<readonly [next: string, ids: readonly string[]]>;
+
+/** Along a list of collections, each in its bucket; the cursor remembers which one and how far. */
+async function byMembers(
   runner: Runner,
   filter: LeaseFilter,
   sets: readonly (readonly [number, string])[],
+  scan: Scan,
   cursor: string | undefined,
   limit: number,
 ): Promise<Page<Lease>> {
@@ -94,7 +104,7 @@ async function bySets(
     const [bucket, key] = sets[index] ?? [0, ""];
     let at = index === start.bucket ? start.at : "0";
     do {
-      const [next, ids] = await runner.ask((client) => client.sscan(key, at, "COUNT", Math.min(limit, 100)));
+      const [next, ids] = await scan(key, at, Math.min(limit, 100));
       items.push(...(await readMany(runner, bucket, ids)).filter((lease) => matches(lease, filter)));
       looked += Math.max(ids.length, 1);
       at = next;

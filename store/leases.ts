@@ -8,7 +8,8 @@ import { dueBuckets, countLeases } from "./due.ts";
 import { credentialNotes } from "./credentials.ts";
 import { ALL_BUCKETS, bare, externalNameKey } from "./keyspace.ts";
 import { listLeases } from "./lease-list.ts";
-import { classLetter, readLease, readTask } from "./records.ts";
+import { classLetter, readLease } from "./records.ts";
+import { readTask } from "./task-records.ts";
 import { texts, type Runner } from "./run.ts";
 
 /** A claimed lease is hidden from other sweepers for this long; a dead sweeper's work reappears after it. */

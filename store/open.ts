@@ -28,7 +28,7 @@ import { createTaskStore } from "./tasks.ts";
 import { createUseStore } from "./uses.ts";
 
 /** Rises when the meaning of a key changes; a store of another layout is refused. */
-export const LAYOUT = 1;
+export const LAYOUT = 2;
 
 export interface OpenStoreOptions {
   /** See `connect`. */

@@ -1,10 +1,9 @@
 import { StintError } from "../domain/errors.ts";
-import type { LeaseId, TaskId } from "../domain/ids.ts";
+import { instantOf, type LeaseId } from "../domain/ids.ts";
 import { REVOCATIONS, type EndedBy, type Lease, type LeaseOutcome, type LeaseState, type RevocationClass } from "../domain/lease.ts";
-import type { Task, TaskOutcome } from "../domain/task.ts";
 import type { LeaseEnding } from "./api.ts";
 
-// How lua/lib.lua writes a lease: a JSON array, its places in this order. Trailing places are left out while they are empty.
+/** Places of a lease while a script has it in hand, from 1 on. Marks name one of them. */
 const PLACES = [
   "state",
   "subject",
@@ -19,6 +18,21 @@ const PLACES = [
   "revocation",
   "computes",
   "keyId",
+] as const;
+export const placeOf = (member: (typeof PLACES)[number]): number => PLACES.indexOf(member) + 1;
+
+/** Fields of a lease's record, between tabs. `pack_lease` in lua/lib.lua writes them, and says why so. */
+const FIELDS = [
+  "head",
+  "subject",
+  "workload",
+  "grant",
+  "issuer",
+  "task",
+  "ttl",
+  "moreTtl",
+  "keyId",
+  "trust",
   "terms",
   "attempts",
   "lastError",
@@ -32,8 +46,8 @@ const PLACES = [
   "announced",
   "status",
 ] as const;
-/** The 1-based place of a member in the array, as Lua counts. */
-export const placeOf = (member: (typeof PLACES)[number]): number => PLACES.indexOf(member) + 1;
+type Field = (typeof FIELDS)[number];
+const AT = Object.fromEntries(FIELDS.map((name, index) => [name, index])) as Readonly<Record<Field, number>>;
 
 const STATES: Readonly<Record<string, LeaseState>> = { p: "pending", a: "active", r: "revoking", s: "stuck", d: "revoked", f: "forced" };
 const CLASSES: Readonly<Record<string, RevocationClass>> = { i: "immediate", v: "verifier_checked", e: "expiry_only" };
@@ -51,39 +65,40 @@ export interface StoredLease {
   readonly how: string | undefined;
 }
 
-const alien = (): StintError => new StintError("store_unavailable", "the store holds a record in a layout this version does not know");
+export const alien = (): StintError =>
+  new StintError("store_unavailable", "the store holds a record in a layout this version does not know");
 
 /** Reads a lease. `marked`: a mark covers it, so it is on its way out whatever the record says. */
 export function readLease(bareId: string, text: string, marked: boolean): StoredLease {
-  const row: unknown = parse(text);
-  if (!Array.isArray(row) || row.length < 12 || row.length > PLACES.length) throw alien();
-  const word = (member: (typeof PLACES)[number]): string => {
-    const value: unknown = row[placeOf(member) - 1];
-    if (value !== undefined && typeof value !== "string") throw alien();
-    return value ?? "";
+  const row = text.split("\t");
+  const word = (field: Field): string => row[AT[field]] ?? "";
+  const number = (field: Field): number => {
+    const value = Number(row[AT[field]] ?? 0);
+    if (!Number.isSafeInteger(value)) throw alien();
+    return value;
   };
-  const number = (member: (typeof PLACES)[number]): number => {
-    const value: unknown = row[placeOf(member) - 1];
-    if (value !== undefined && typeof value !== "number") throw alien();
-    return value ?? 0;
-  };
-  const state = STATES[word("state")];
-  const revocation = CLASSES[word("revocation")];
-  if (state === undefined || revocation === undefined) throw alien();
+  const state = STATES[text.slice(0, 1)];
+  const revocation = CLASSES[text.slice(1, 2)];
+  if (row.length < AT.task + 1 || row.length > FIELDS.length || row[0]?.length !== 3 || state === undefined || revocation === undefined)
+    throw alien();
+  const id: LeaseId = `lease_${bareId}`;
+  const subject = word("subject");
+  const openedAt = instantOf(id);
+  const expiresAt = openedAt + number("ttl");
   const leaving = marked && (state === "active" || state === "pending");
   const endedBy = word("endedBy");
   const lease: Lease = {
-    id: `lease_${bareId}`,
+    id,
     state: leaving ? "revoking" : state,
-    subject: word("subject"),
+    subject,
     workload: word("workload"),
-    trust: word("trust"),
+    trust: word("trust") || trustOf(subject),
     grant: word("grant"),
     issuer: word("issuer"),
     task: `task_${word("task")}`,
-    openedAt: number("openedAt"),
-    expiresAt: number("expiresAt"),
-    maxExpiresAt: number("maxExpiresAt"),
+    openedAt,
+    expiresAt,
+    maxExpiresAt: expiresAt + number("moreTtl"),
     endedAt: number("endedAt") || undefined,
     settledAt: number("settledAt") || undefined,
     endedBy: leaving ? "revoked" : endedBy === "" ? undefined : (endedBy as EndedBy),
@@ -103,31 +118,8 @@ export function readLease(bareId: string, text: string, marked: boolean): Stored
   };
 }
 
-/** Reads a task. */
-export function readTask(bareId: string, text: string): Task {
-  const row = parse(text) as Record<string, unknown> | null;
-  if (row === null || typeof row !== "object" || (row["state"] !== "open" && row["state"] !== "ended")) throw alien();
-  const word = (name: string): string | undefined => (typeof row[name] === "string" ? row[name] : undefined);
-  const number = (name: string): number | undefined => (typeof row[name] === "number" ? row[name] : undefined);
-  const parent = word("parent");
-  return {
-    id: `task_${bareId}`,
-    state: row["state"],
-    subject: word("subject") ?? "",
-    workload: word("workload") ?? "",
-    trust: word("trust") ?? "",
-    value: word("value"),
-    parent: parent === undefined ? undefined : (parent as TaskId),
-    purpose: word("purpose"),
-    openedAt: number("openedAt") ?? 0,
-    expiresAt: number("expiresAt") ?? 0,
-    heartbeatMs: number("heartbeatMs"),
-    heartbeatBy: number("heartbeatBy"),
-    endedAt: number("endedAt"),
-    endedBy: word("endedBy") as EndedBy | undefined,
-    outcome: word("outcome") as TaskOutcome | undefined,
-  };
-}
+/** The trust that vouched for a subject, where its record does not name it. */
+export const trustOf = (subject: string): string => subject.slice(0, Math.max(0, subject.indexOf(":")));
 
 /** From a lease's end to its confirmation; undefined while that is missing. */
 export const tookMs = ({ endedAt, settledAt }: Pick<Lease, "endedAt" | "settledAt">): number | undefined =>
@@ -183,7 +175,7 @@ export function readEnding(leaseId: LeaseId, text: string): LeaseEnding {
   };
 }
 
-function parse(text: string): unknown {
+export function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

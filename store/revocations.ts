@@ -3,7 +3,7 @@ import { bucketOfId, bucketOfSubject, type LeaseId, type LockId } from "../domai
 import type { Lease } from "../domain/lease.ts";
 import type { LeaseEnding, Lock, MarkScope, Page, RevocationJob, RevocationStore } from "./api.ts";
 import { ALL_BUCKETS, bare, placeKey, recordKey } from "./keyspace.ts";
-import { readMany } from "./lease-list.ts";
+import { fieldsOf, readMany } from "./lease-list.ts";
 import { scopeField } from "./marks.ts";
 import { pipelined } from "./pipeline.ts";
 import { endingOf, placeOf, readLease } from "./records.ts";
@@ -139,8 +139,8 @@ async function count(
           (scope.kind === "workload" ? lease.subject === scope.name : scope.kind === "key" || lease[scope.kind] === scope.name)),
     );
   if (scope.kind === "workload") {
-    const [next, ids] = await runner.ask((client) => client.sscan(`${placeKey(bucket)}:w:${scope.name}`, cursor ?? "0", "COUNT", 500));
-    return { leases: live(await readMany(runner, bucket, ids)), nextCursor: next === "0" ? undefined : next };
+    const [next, flat] = await runner.ask((client) => client.hscan(`${placeKey(bucket)}:w:${scope.name}`, cursor ?? "0", "COUNT", 500));
+    return { leases: live(await readMany(runner, bucket, fieldsOf(flat))), nextCursor: next === "0" ? undefined : next };
   }
   const page = await walkByScore(runner, `${placeKey(bucket)}:due`, cursor ?? "", 500);
   return { leases: live(await readMany(runner, bucket, page.members)), nextCursor: page.next };

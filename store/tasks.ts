@@ -6,7 +6,8 @@ import type { LeaseEnding, OpenTaskOrder, Page, Refused, TaskStore } from "./api
 import { denialArgs, evidenceArgs, idempotencyArgs, refused, valueHash } from "./arguments.ts";
 import { ALL_BUCKETS, bare, placeKey, recordKey } from "./keyspace.ts";
 import { coversLease, readMarks } from "./marks.ts";
-import { endingOf, readEnding, readLease, readTask } from "./records.ts";
+import { endingOf, readEnding, readLease } from "./records.ts";
+import { readTask } from "./task-records.ts";
 import { texts, type Runner } from "./run.ts";
 import { cursorOf, readCursor, walkByScore } from "./walk.ts";
 

@@ -3,7 +3,7 @@ import { bucketOfId, type LeaseId } from "../domain/ids.ts";
 import type { LeaseUse, UseNote, UseStore } from "./api.ts";
 import { bare, placeKey, recordKey } from "./keyspace.ts";
 import { pipelined } from "./pipeline.ts";
-import { placeOf } from "./records.ts";
+import { readLease } from "./records.ts";
 import { texts, type Runner } from "./run.ts";
 
 /** What verifiers said of leases: one short string a lease, gone with it. */
@@ -28,8 +28,7 @@ async function allowed(runner: Runner, notes: readonly UseNote[], mayTell: (gran
   return notes.filter(({ lease }) => {
     const text = records.get(lease);
     if (text === undefined || text === null) return false;
-    const grant: unknown = (JSON.parse(text) as readonly unknown[])[placeOf("grant") - 1];
-    return typeof grant === "string" && mayTell(grant);
+    return mayTell(readLease(bare(lease), text, false).lease.grant);
   });
 }
 

@@ -9,11 +9,11 @@ const AT_ONCE = 1_000;
 const COPY = `
 local P, of = KEYS[1], ARGV[1]
 local text = redis.call("GET", P .. ":l:" .. of)
-local due, subject = redis.call("ZSCORE", P .. ":due", of), cjson.decode(text)[2]
+local due, subject = redis.call("ZSCORE", P .. ":due", of), string.match(text, "^[^\\t]*\\t([^\\t]*)")
 for i = 2, #ARGV do
   redis.call("SET", P .. ":l:" .. ARGV[i], text)
   redis.call("ZADD", P .. ":due", due, ARGV[i])
-  redis.call("SADD", P .. ":w:" .. subject, ARGV[i])
+  redis.call("HSET", P .. ":w:" .. subject, ARGV[i], "")
 end
 redis.call("HINCRBY", P, "opened", #ARGV - 1)
 return redis.call("HINCRBY", P, "a", #ARGV - 1)`;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { hash } from "node:crypto";
+import type { LeaseId } from "../../domain/ids.ts";
 import { ALL_BUCKETS } from "../../store/keyspace.ts";
 import type { OpenedStore } from "../../store/open.ts";
 import type { FakeClock } from "../../test/support/clock.ts";
@@ -11,6 +12,7 @@ export const SHORT_MS = 60_000;
 const HOUR_MS = 3_600_000;
 /** Scripts under way at once. */
 const LANES = 64;
+const NOTES = 5_000;
 
 /** How many of so many leases are due once `SHORT_MS` has passed. */
 export const dueOf = (leases: number): number => Math.min(10_000, Math.floor(leases / 10));
@@ -19,7 +21,8 @@ export const dueOf = (leases: number): number => Math.min(10_000, Math.floor(lea
  * Opens leases as requests would, one script each: five to a task, a hundred to a workload, and one loud workload with a tenth of
  * them; `dueOf` of them live a minute, the rest an hour. Evidence leaves no trace here, it is remembered for minutes only.
  */
-export async function fill(store: OpenedStore, clock: FakeClock, leases: number): Promise<void> {
+export async function fill(store: OpenedStore, clock: FakeClock, leases: number): Promise<readonly LeaseId[]> {
+  const opened: LeaseId[] = [];
   const every = leases / dueOf(leases);
   let next = 0;
   const lane = async (): Promise<void> => {
@@ -41,11 +44,19 @@ export async function fill(store: OpenedStore, clock: FakeClock, leases: number)
         }),
       );
       assert.equal(reply.outcome, "opened");
-      if (reply.outcome === "opened")
-        await store.leases.noteCredential(reply.lease.id, hash("sha256", reply.lease.id, "hex"), reply.lease.expiresAt);
+      if (reply.outcome === "opened") opened.push(reply.lease.id);
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));
+  return opened;
+}
+
+/** Notes the credentials of these leases, as every issue does right behind the lease. */
+export async function noteAll(store: OpenedStore, clock: FakeClock, leases: readonly LeaseId[]): Promise<void> {
+  for (let from = 0; from < leases.length; from += NOTES) {
+    const notes = leases.slice(from, from + NOTES);
+    await Promise.all(notes.map((id) => store.leases.noteCredential(id, hash("sha256", id, "hex"), clock() + HOUR_MS)));
+  }
 }
 
 /** As long as the thumbprints that name our keys. */

@@ -14,7 +14,7 @@ for i, id in ipairs(ids) do
   if not texts[i] then
     redis.call("ZREM", P .. ":due", id) -- closed by force in another life; nothing is left to end
   else
-    local lease = cjson.decode(texts[i])
+    local lease = unpack_lease(id, texts[i])
     local state = lease[STATE]
     if state == "a" and lease[EXPIRES] > at and not marked(lease) then
       redis.call("ZADD", P .. ":due", lease[EXPIRES], id)
@@ -34,7 +34,7 @@ for i, id in ipairs(ids) do
           redis.call("ZADD", P .. ":due", at + hide, id)
           claimed[#claimed + 1] = "lease_" .. id
           reply[#reply + 1] = id
-          reply[#reply + 1] = cjson.encode(lease)
+          reply[#reply + 1] = pack_lease(lease)
         else
           redis.call("ZADD", P .. ":due", at + 15000, id)
         end

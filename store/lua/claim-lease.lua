@@ -9,4 +9,4 @@ write_lease(id, lease)
 redis.call("ZADD", P .. ":due", at + hide, id)
 record(at, '{"action":"lease.claimed","principal":"broker"}', { lease = "lease_" .. id })
 save_facts()
-return { "claimed", cjson.encode(lease) }
+return { "claimed", pack_lease(lease) }

@@ -3,9 +3,18 @@
 read_facts()
 local at = instant(now, agreed)
 local ids, next_cursor = {}, ""
+-- A small index comes whole, whatever is asked for: then `more` of it is left, and the cursor says how many to pass over.
+local from_page, skipped, more = "0", 0, false
 if subject ~= "" then
-  local page = redis.call("SSCAN", P .. ":w:" .. subject, cursor == "" and "0" or cursor, "COUNT", limit)
-  ids = page[2]
+  if cursor ~= "" then
+    local colon = string.find(cursor, ":", 1, true)
+    from_page, skipped = string.sub(cursor, 1, (colon or 0) - 1), colon and tonumber(string.sub(cursor, colon + 1)) or 0
+  end
+  local page = redis.call("HSCAN", P .. ":w:" .. subject, from_page, "COUNT", limit)
+  if page[1] ~= "0" or from_page ~= "0" then skipped = 0 end -- it has grown since: rather look twice than pass over one
+  local last = #page[2] / 2
+  if page[1] == "0" and from_page == "0" and last > skipped + limit then last, more = skipped + limit, true end
+  for i = skipped + 1, last do ids[#ids + 1] = page[2][2 * i - 1] end
   if page[1] ~= "0" then next_cursor = page[1] end
 else
   local from, skip = "-inf", 0
@@ -38,9 +47,11 @@ for _, id in ipairs(ids) do
     end
     if how == "revoking" then revoking[#revoking + 1] = "lease_" .. id end
     reply[#reply + 1] = id
-    reply[#reply + 1] = cjson.encode(lease)
+    reply[#reply + 1] = pack_lease(lease)
   end
 end
+if more then next_cursor = "0:" .. string.format("%.0f", skipped + #ids - gone) end
+reply[1] = next_cursor
 -- Members that left the walked index shift what follows them back.
 if subject == "" and next_cursor ~= "" then
   local colon = string.find(next_cursor, ":", 1, true)

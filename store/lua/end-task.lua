@@ -6,7 +6,7 @@ local task = read_task(id)
 if not task then return { "unknown" } end
 if task.state == "open" then
   local early = (by == "deadline" and task.expiresAt > at) or (by == "heartbeat" and (not task.heartbeatBy or task.heartbeatBy > at))
-  if early and with_parent == 0 then return { "alive", cjson.encode(task) } end
+  if early and with_parent == 0 then return { "alive", pack_task(task) } end
   task.state = "ended"
   task.endedAt = at
   task.endedBy = by
@@ -20,7 +20,7 @@ if task.state == "open" then
   record(at, said, { task = "task_" .. id, ended_by = by, outcome = outcome ~= "" and outcome or nil })
 end
 local page = redis.call("HSCAN", P .. ":tl:" .. id, cursor, "COUNT", 100)
-local reply = { "ended", cjson.encode(task), page[1] }
+local reply = { "ended", pack_task(task), page[1] }
 local closed, revoking = {}, {}
 for i = 1, #page[2], 2 do
   if page[2][i + 1] == "" then

@@ -3,7 +3,7 @@ read_facts()
 local at = instant(now, agreed)
 local lease = read_lease(id)
 if not lease then return { "unknown" } end
-if lease[STATE] == "d" or lease[STATE] == "f" then return { "ended", cjson.encode(lease) } end
+if lease[STATE] == "d" or lease[STATE] == "f" then return { "ended", pack_lease(lease) } end
 if lease[STATE] == "a" or lease[STATE] == "p" then finish(id, lease, at, "revoked") end
 if lease[STATE] ~= "d" then
   put(lease, ERROR, reason)
@@ -11,4 +11,4 @@ if lease[STATE] ~= "d" then
 end
 record(at, said, { lease = "lease_" .. id, task = "task_" .. lease[TASK], reason = reason })
 save_facts()
-return { "ended", cjson.encode(lease) }
+return { "ended", pack_lease(lease) }

@@ -9,4 +9,4 @@ if task.state == "open" and task.heartbeatMs and task.expiresAt > at and task.he
   watch_task(id, task)
   save_facts()
 end
-return { "known", cjson.encode(task) }
+return { "known", pack_task(task) }

@@ -54,7 +54,7 @@ local function announce(kind, name, instant_or_end, grant)
   news[#news + 1] = entry
 end
 
--- A lease is a JSON array; these are its places.
+-- A lease in a script's hands is a list; these are its places.
 local STATE, SUBJECT, WORKLOAD, TRUST, GRANT, ISSUER, TASK, OPENED, EXPIRES, MAX_EXPIRES, CLASS, COMPUTES, KEY =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
 local TERMS, ATTEMPTS, ERROR, EPOCH, ENDED, ENDED_BY, HANDLE, NAME, SETTLED, HOW, FEED, STATUS = 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25
@@ -74,13 +74,64 @@ end
 local function lease_key(id) return P .. ":l:" .. id end
 local function task_key(id) return P .. ":t:" .. id end
 
+-- A record is one text, its fields between tabs (store/records.ts reads it): every byte counts a million times. State, class and
+-- whether it computes are three letters; the instant is in the id; the ends are milliseconds from the one before; the trust is the
+-- subject's first word, and only written when it is not. What is empty at the end is left out.
+local VALUES = {}
+for i = 1, 32 do VALUES[string.byte("0123456789abcdefghjkmnpqrstvwxyz", i)] = i - 1 end
+
+local function instant_of(id)
+  local value = 0
+  for i = 1, 10 do value = value * 32 + VALUES[string.byte(id, i)] end
+  return value
+end
+
+local function field(value)
+  if value == nil then return "" end
+  if type(value) == "number" then return value == 0 and "" or string.format("%.0f", value) end
+  return (string.gsub(value, "[\t\n]", " "))
+end
+
+local function pack_lease(lease)
+  local trust = lease[TRUST] .. ":"
+  local fields = {
+    lease[STATE] .. lease[CLASS] .. string.format("%.0f", lease[COMPUTES]), field(lease[SUBJECT]), field(lease[WORKLOAD]), field(lease[GRANT]), field(lease[ISSUER]),
+    lease[TASK], field(lease[EXPIRES] - lease[OPENED]), field(lease[MAX_EXPIRES] - lease[EXPIRES]), field(lease[KEY]),
+    string.sub(lease[SUBJECT], 1, #trust) == trust and "" or field(lease[TRUST]),
+  }
+  for place = TERMS, STATUS do fields[#fields + 1] = field(lease[place]) end
+  local last = #fields
+  while fields[last] == "" do last = last - 1 end
+  return table.concat(fields, "\t", 1, last)
+end
+
+local function unpack_lease(id, text)
+  local fields = {}
+  for found in string.gmatch(text .. "\t", "([^\t]*)\t") do fields[#fields + 1] = found end
+  local function word(at) return fields[at] or "" end
+  local function number(at) return tonumber(fields[at]) or 0 end
+  local head, opened = fields[1], instant_of(id)
+  local expires = opened + number(7)
+  local trust = word(10)
+  if trust == "" then trust = string.match(fields[2], "^[^:]*") end
+  local lease = {
+    string.sub(head, 1, 1), fields[2], fields[3], trust, fields[4], fields[5], fields[6], opened, expires, expires + number(8),
+    string.sub(head, 2, 2), tonumber(string.sub(head, 3, 3)), word(9),
+  }
+  for at = 11, #fields do
+    local place = at - 11 + TERMS
+    lease[place] = type(EMPTY[place]) == "number" and number(at) or fields[at]
+  end
+  return lease
+end
+
 local function read_lease(id)
   local text = redis.call("GET", lease_key(id))
-  if text then return cjson.decode(text) end
+  if text then return unpack_lease(id, text) end
   return nil
 end
 
-local function write_lease(id, lease) redis.call("SET", lease_key(id), cjson.encode(lease)) end
+local function write_lease(id, lease) redis.call("SET", lease_key(id), pack_lease(lease)) end
 
 local function move(lease, to)
   local from = lease[STATE]
@@ -148,7 +199,7 @@ local function close(id, lease, at, state, how)
   put(lease, HOW, how)
   put(lease, HANDLE, "")
   redis.call("ZREM", P .. ":due", id)
-  redis.call("SREM", P .. ":w:" .. lease[SUBJECT], id)
+  redis.call("HDEL", P .. ":w:" .. lease[SUBJECT], id)
   local budget = P .. ":b:" .. lease[SUBJECT]
   if redis.call("HINCRBY", budget, lease[GRANT], -1) <= 0 then redis.call("HDEL", budget, lease[GRANT]) end
   -- Tokens are believed offline until their `exp`: verifiers must know, unless a mark has told them already. FEED is the number of
@@ -274,14 +325,37 @@ local function deny(at, id, subject, body, said, retention, code, message)
   return true
 end
 
--- A task is a JSON object. Its clock: the nearer of deadline and heartbeat.
+-- A task is a JSON object whose names are one letter each (store/records.ts reads it). The trust is the subject's first word, and only
+-- written when it is not. Its clock: the nearer of deadline and heartbeat.
+local LETTERS = {
+  state = "s", subject = "u", workload = "w", trust = "t", openedAt = "o", expiresAt = "e", value = "v", purpose = "p", parent = "a",
+  heartbeatMs = "m", heartbeatBy = "b", endedAt = "x", endedBy = "y", outcome = "c",
+}
+local NAMES_OF = {}
+for name, letter in pairs(LETTERS) do NAMES_OF[letter] = name end
+
+local function pack_task(task)
+  local short_task = {}
+  for name, value in pairs(task) do short_task[LETTERS[name]] = value end
+  local trust = task.trust .. ":"
+  if string.sub(task.subject, 1, #trust) == trust then short_task.t = nil end
+  return cjson.encode(short_task)
+end
+
+local function unpack_task(text)
+  local task = {}
+  for letter, value in pairs(cjson.decode(text)) do task[NAMES_OF[letter]] = value end
+  if not task.trust then task.trust = string.match(task.subject, "^[^:]*") end
+  return task
+end
+
 local function read_task(id)
   local text = redis.call("GET", task_key(id))
-  if text then return cjson.decode(text) end
+  if text then return unpack_task(text) end
   return nil
 end
 
-local function write_task(id, task) redis.call("SET", task_key(id), cjson.encode(task)) end
+local function write_task(id, task) redis.call("SET", task_key(id), pack_task(task)) end
 
 local function watch_task(id, task)
   local due = task.expiresAt

@@ -24,7 +24,7 @@ local function refuse(code, message, number, text)
   return { "refused", code, message or "", number or 0, text or "" }
 end
 
--- One text, a line each: JSON has no line breaks, and a list costs its reader more.
+-- One text, a line each: neither record has line breaks, and a list costs its reader more.
 local function opened_reply(lease, task, limit, new_task) return table.concat({ "opened", lease, task, limit, new_task }, "\n") end
 
 -- Our own earlier call, whose reply was lost. What has ended since must not be answered with a credential.
@@ -75,7 +75,7 @@ if task_kind == "implicit" then
   local joined = redis.call("GET", P .. ":tk:" .. task_hash)
   if joined then
     local text = redis.call("GET", task_key(joined))
-    local found = text and cjson.decode(text)
+    local found = text and unpack_task(text)
     if found and at < math.max(found.expiresAt, found.openedAt + task_ttl) then
       if found.state ~= "open" or found.expiresAt <= at then return refuse("task_ended", nil, 0, joined) end
       task, task_text, task_id = found, text, joined
@@ -83,7 +83,7 @@ if task_kind == "implicit" then
   end
 elseif task_kind == "task" then
   task_text = redis.call("GET", task_key(task_ref))
-  task = task_text and cjson.decode(task_text)
+  task = task_text and unpack_task(task_text)
   if not task or task.subject ~= subject then return refuse("task_ended", nil, 0, task_ref) end
   if task.state ~= "open" or task.expiresAt <= at then return refuse("task_ended", nil, 0, task_ref) end
 end
@@ -94,7 +94,7 @@ if not task then
   if purpose ~= "" then task.purpose = purpose end
 end
 
-local expires, limit = opened + ttl, limited_by
+local expires, limit = opened + math.floor(ttl), limited_by
 if task.expiresAt < expires then expires, limit = task.expiresAt, "task" end
 if expires - at < 1000 then return refuse("task_ended", nil, 0, task_id) end
 
@@ -125,13 +125,14 @@ if task_is_new then
 end
 
 local computes = state == "active" and 1 or 0
-local lease = { computes == 1 and "a" or "p", subject, workload, trust, grant, issuer, task_id, opened, expires, opened + max_ttl, class, computes, short(key) }
+local lease = { computes == 1 and "a" or "p", subject, workload, trust, grant, issuer, task_id, opened, expires, opened + math.floor(max_ttl), class, computes, short(key) }
 if terms ~= "" then lease[TERMS] = terms end
 if status == 1 then allot_status(lease, expires, at) end
-local packed = cjson.encode(lease)
+local packed = pack_lease(lease)
 redis.call("SET", lease_key(id), packed)
 redis.call("ZADD", P .. ":due", computes == 1 and expires or issued_by(lease), id)
-redis.call("SADD", P .. ":w:" .. subject, id)
+-- A hash without values: while it is small, Redis keeps it in a third of the room that a set of texts takes.
+redis.call("HSET", P .. ":w:" .. subject, id, "")
 redis.call("HSET", P .. ":tl:" .. task_id, id, "")
 redis.call("HINCRBY", budget, grant, 1)
 local names = P .. ":wn:" .. workload
@@ -149,4 +150,4 @@ if task_is_new then
 end
 record(at, said, { task = "task_" .. task_id, lease = "lease_" .. id, expires_at = expires, limited_by = limit })
 save_facts()
-return opened_reply(packed, task_is_new and cjson.encode(task) or task_text, limit, task_is_new and 1 or 0)
+return opened_reply(packed, task_is_new and pack_task(task) or task_text, limit, task_is_new and 1 or 0)

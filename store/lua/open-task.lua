@@ -21,7 +21,7 @@ if idem ~= "" then
     local before = cjson.decode(seen)
     if before.body ~= idem_body then return refuse("idempotency_mismatch") end
     local text = redis.call("GET", task_key(before.task))
-    if not text or cjson.decode(text).state ~= "open" then return refuse("task_ended", nil, 0, before.task) end
+    if not text or unpack_task(text).state ~= "open" then return refuse("task_ended", nil, 0, before.task) end
     spend_proof(proof, proof_ttl, id)
     return { "replayed", before.task, text }
   end
@@ -51,7 +51,7 @@ if value_hash ~= "" then
     redis.call("SET", P .. ":tj:" .. id, joined, "PX", 60000)
     record(at, joined_said, { task = "task_" .. joined })
     save_facts()
-    return { "joined", joined, cjson.encode(found) }
+    return { "joined", joined, pack_task(found) }
   end
 end
 local unfit = evidence_refusal(evidence, evidence_max, evidence_key)
@@ -72,7 +72,7 @@ if heartbeat > 0 then
   task.heartbeatMs = heartbeat
   task.heartbeatBy = now + heartbeat
 end
-local packed = cjson.encode(task)
+local packed = pack_task(task)
 redis.call("SET", task_key(id), packed)
 watch_task(id, task)
 if value_hash ~= "" then redis.call("SET", P .. ":tk:" .. value_hash, id, "PX", math.max(expires - now, value_held)) end

@@ -2,4 +2,4 @@
 read_facts()
 local text = redis.call("GET", lease_key(id))
 if not text then return { "unknown" } end
-return { "known", text, marked(cjson.decode(text)) and 1 or 0 }
+return { "known", text, marked(unpack_lease(id, text)) and 1 or 0 }

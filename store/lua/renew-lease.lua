@@ -30,10 +30,10 @@ if seen then
   end
   save_facts()
   lease[EXPIRES] = before.expires
-  return { "renewed", cjson.encode(lease), before.limited_by, before.jti }
+  return { "renewed", pack_lease(lease), before.limited_by, before.jti }
 end
 
-local expires, limit = now + ttl, limited_by
+local expires, limit = now + math.floor(ttl), limited_by
 if lease[MAX_EXPIRES] < expires then expires, limit = lease[MAX_EXPIRES], "grant" end
 if task.expiresAt < expires then expires, limit = task.expiresAt, "task" end
 if expires < lease[EXPIRES] then expires = lease[EXPIRES] end
@@ -47,4 +47,4 @@ if idem ~= "" then
   redis.call("SET", P .. ":i:" .. idem, cjson.encode({ body = idem_body, jti = jti, expires = expires, limited_by = limit }), "PX", 86400000)
 end
 save_facts()
-return { "renewed", cjson.encode(lease), limit, jti }
+return { "renewed", pack_lease(lease), limit, jti }

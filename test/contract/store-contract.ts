@@ -473,9 +473,25 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         expect(new Set(done)).toEqual(new Set([...leases, ...outside]));
         for (const id of outside) expect(await store.leases.get(id)).toMatchObject({ state: "revoking" });
       });
+      it.each([
+        ["a small", 130],
+        ["a large", 700],
+      ])("clean up %s workload in pages of the size asked for, once each", async (_size, count) => {
+        const subject = aSubject();
+        const covered: LeaseId[] = [];
+        for (let from = 0; from < count; from += 100)
+          covered.push(...(await Promise.all(Array.from({ length: Math.min(100, count - from) }, () => obtain(subject)))));
+        covered.push(...(await Promise.all(Array.from({ length: 30 }, () => obtain(subject, OUTSIDE)))));
+        const mark = await store.revocations.mark(bucketOf(subject), { kind: "workload", name: subject }, clock(), MARKED);
+        clock.advance({ ms: 1 });
+        const since = await Promise.all(Array.from({ length: 20 }, () => obtain(subject)));
+        const done = await ended(bucketOf(subject), "workload", subject, mark, 25);
+        expect([...done].sort()).toEqual([...covered].sort());
+        for (const id of since) expect(await store.leases.isLive(id, undefined)).toBe(true);
+      });
       const ended = async (
         bucket: number,
-        kind: "grant" | "issuer" | "key",
+        kind: "grant" | "issuer" | "key" | "workload",
         name: string,
         mark: number,
         limit: number,

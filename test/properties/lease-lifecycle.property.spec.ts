@@ -314,11 +314,11 @@ describe("the life of a lease", () => {
   async function indexed(known: Known): Promise<boolean> {
     const place = placeKey(bucketOfSubject(known.subject));
     const bareId = known.id.slice("lease_".length);
-    const record = JSON.parse((await client.get(`${place}:l:${bareId}`)) ?? "[]") as string[];
-    const over = record[0] === "d" || record[0] === "f";
+    const [state = ""] = (await client.get(`${place}:l:${bareId}`)) ?? "";
+    const over = state === "d" || state === "f";
     const found = {
       due: (await client.zscore(`${place}:due`, bareId)) !== null,
-      listed: (await client.sismember(`${place}:w:${known.subject}`, bareId)) === 1,
+      listed: (await client.hexists(`${place}:w:${known.subject}`, bareId)) === 1,
     };
     expect({ id: known.id, over, ...found }).toEqual({ id: known.id, over, due: !over, listed: !over });
     return !over;
