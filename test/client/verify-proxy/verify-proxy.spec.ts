@@ -113,7 +113,7 @@ describe("stint verify-proxy", () => {
   it("denies without the broker as well, under an id of its own, and soon without asking for another", async () => {
     let asked = 0;
     const deaf: typeof fetch = (input, init) => {
-      if (!String(input).endsWith("/v1/authorize")) return fetch(input, init);
+      if (!(input instanceof Request ? input.url : input.toString()).endsWith("/v1/authorize")) return fetch(input, init);
       asked += 1;
       return Promise.reject(new TypeError("fetch failed"));
     };
