@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { systemClock } from "../domain/time.ts";
-import { createApp, createMetricsApp, createServer, leave, requestLog, type AppOptions, type Scrape, type Tls } from "./app.ts";
+import { createApp, createMetricsApp, createServer, isShed, leave, requestLog, type AppOptions, type Scrape, type Tls } from "./app.ts";
 import type { Broker } from "./compose.ts";
 import type { Config } from "./config.ts";
 import { Unusable } from "./prepare.ts";
@@ -32,7 +32,10 @@ const REQUESTS_MS = 3_000;
 
 /** Opens the listeners that the configuration names. Throws `Unusable` when one cannot be opened. */
 export async function listen(config: Config, { broker, logger, metrics, scrape, version, shared }: Served): Promise<Listening> {
-  const observe = requestLog(logger, ({ method, route, status, seconds }) => metrics.httpRequest(method, route, status, seconds));
+  const observe = requestLog(logger, ({ method, route, status, seconds, code }) => {
+    metrics.httpRequest(method, route, status, seconds);
+    if (code !== undefined && isShed({ code })) metrics.shed(code);
+  });
   const options: AppOptions = {
     clock: systemClock,
     version,

@@ -15,8 +15,8 @@ export interface LaneLimits {
   readonly patienceMs: number;
 }
 
-/** Held while a request is under way; given back by `leave`. */
-export interface Ticket {
+/** Held while a request is under way. */
+interface Ticket {
   readonly who: Who | undefined;
 }
 
@@ -41,24 +41,29 @@ export class Lane {
     this.#limits = limits;
   }
 
-  get underWay(): number {
-    return this.#underWay;
-  }
-
-  get waiting(): number {
-    return this.#queue.size;
-  }
-
   /** Nothing more can be taken in, whoever asks: worth knowing before a body is read. */
   get full(): boolean {
     return this.#queue.size >= this.#limits.waiting;
   }
 
   /**
-   * Lets a request in, now or in its turn. `who` is asked only when there is something to share out. Throws `too_many_requests`
-   * (429) for whoever has taken its share, `overloaded` (503) when there is no room for anybody, and `store_unavailable` while the store fails.
+   * Does the work, now or in its turn. `who` is asked only when there is something to share out. Throws `too_many_requests` (429)
+   * for whoever has taken its share, `overloaded` (503) when there is no room for anybody, and `store_unavailable` while the store fails.
    */
-  enter(who: () => Who): Ticket | Promise<Ticket> {
+  async run<T>(who: () => Who, work: () => T | Promise<T>): Promise<T> {
+    const ticket = await this.#enter(who);
+    let failed = false;
+    try {
+      return await work();
+    } catch (error) {
+      failed = error instanceof StintError && error.code === "store_unavailable";
+      throw error;
+    } finally {
+      this.#leave(ticket, failed);
+    }
+  }
+
+  #enter(who: () => Who): Ticket | Promise<Ticket> {
     const { free } = this.#limits;
     if (this.#failures >= CHOKED && this.#underWay >= TRIERS)
       throw new StintError("store_unavailable", "the store does not answer; nothing waits for it", { retryAfterSeconds: 2 });
@@ -71,8 +76,7 @@ export class Lane {
     return this.#wait(known);
   }
 
-  /** The request is done; `failed` when the store could not be reached. */
-  leave({ who }: Ticket, failed: boolean): void {
+  #leave({ who }: Ticket, failed: boolean): void {
     this.#failures = failed ? this.#failures + 1 : 0;
     this.#underWay -= 1;
     if (who !== undefined) {

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import { Lane, type LaneLimits } from "./lane.ts";
+import { Lane, overloaded, type LaneLimits } from "./lane.ts";
 import type { Who } from "./fair-queue.ts";
 
 /** Kinds of work that never take room from each other: giving credentials out, ending them, telling about them, operating. */
@@ -32,7 +32,12 @@ export const createLanes = (limits: Readonly<Record<LaneName, LaneLimits>> = LIM
   operate: new Lane(limits.operate),
 });
 
-const ISSUE: ReadonlySet<string> = new Set(["POST /oauth2/token", "POST /v1/tasks", "POST /v1/tasks/{id}/credentials", "POST /v1/leases/{id}/renew"]);
+const ISSUE: ReadonlySet<string> = new Set([
+  "POST /oauth2/token",
+  "POST /v1/tasks",
+  "POST /v1/tasks/{id}/credentials",
+  "POST /v1/leases/{id}/renew",
+]);
 const END: ReadonlySet<string> = new Set([
   "POST /oauth2/revoke",
   "POST /v1/tasks/{id}/heartbeat",
@@ -45,7 +50,8 @@ const END: ReadonlySet<string> = new Set([
   "POST /v1/hold",
   "POST /v1/keys",
 ]);
-const LOOK = /^(?:POST \/oauth2\/introspect|POST \/v1\/authorize|POST \/access\/|GET \/v1\/verifiers\/self\/|POST \/v1\/feed\/|\S+ \/authz\/)/;
+const LOOK =
+  /^(?:POST \/oauth2\/introspect|POST \/v1\/authorize|POST \/access\/|GET \/v1\/verifiers\/self\/|POST \/v1\/feed\/|\S+ \/authz\/)/;
 /** Answered from memory, or bounded by themselves as streams are. */
 const OPEN = /^\S+ (?!\/v1\/)|^GET \/v1\/(?:feed|feed\/snapshot|events)$/;
 
@@ -56,6 +62,13 @@ export function laneOf(method: string, path: string): LaneName | undefined {
   if (END.has(line)) return "end";
   if (LOOK.test(line)) return "look";
   return OPEN.test(line) ? undefined : "operate";
+}
+
+/** The lane of that name, where there is one. Throws `overloaded` when it cannot take in anybody, before a body has been read. */
+export function roomIn(lanes: Lanes, name: LaneName | undefined): Lane | undefined {
+  const lane = name === undefined ? undefined : lanes[name];
+  if (lane?.full === true) throw overloaded();
+  return lane;
 }
 
 /**
