@@ -64,6 +64,17 @@ export function laneOf(method: string, path: string): LaneName | undefined {
   return OPEN.test(line) ? undefined : "operate";
 }
 
+/** A route, as logs and lanes know it. */
+export interface Place {
+  readonly label: string;
+  readonly lane: LaneName | undefined;
+}
+
+export const placeOf = ({ method = "*", path }: { readonly method?: string; readonly path: string }): Place => ({
+  label: `${method} ${path}`,
+  lane: laneOf(method, path),
+});
+
 /** The lane of that name, where there is one. Throws `overloaded` when it cannot take in anybody, before a body has been read. */
 export function roomIn(lanes: Lanes, name: LaneName | undefined): Lane | undefined {
   const lane = name === undefined ? undefined : lanes[name];

@@ -11,7 +11,7 @@ import { oauthError, problem, toStintError } from "./error-response.ts";
 import { parseQuery } from "./form.ts";
 import { refuseAmbiguous } from "./guard.ts";
 import { idempotencyOf } from "./idempotency.ts";
-import { laneOf, roomIn, whoAsks, type LaneName } from "./lanes.ts";
+import { placeOf, roomIn, whoAsks, type Place } from "./lanes.ts";
 import { isShed } from "./pacer.ts";
 import { possessionOf, withNonce } from "./proofs.ts";
 import type { Answer, Call, House, Route, Streaming } from "./route.ts";
@@ -39,17 +39,14 @@ export type Serve = (
 
 /** Turns one route into a handler: check, authenticate, parse, handle, render, and one record of it. Never throws, never answers twice. */
 export function serve(options: ServeOptions, route: Pick<Route, "path" | "access" | "handle"> & Partial<Route>): Serve {
-  const label = `${route.method ?? "*"} ${route.path}`;
-  const lane = laneOf(route.method ?? "*", route.path);
+  const at = placeOf(route);
   return (request, response) => {
-    void new Exchange(options, route, { label, lane }, request, response).run();
+    void new Exchange(options, route, at, request, response).run();
   };
 }
 
 /** What a form may authenticate by (RFC 6749 section 2.3.1). */
 type FormClient = Parameters<House["door"]["verifier"]>[1];
-
-type Place = { readonly label: string; readonly lane: LaneName | undefined };
 
 /** One request and its answer. */
 class Exchange {
