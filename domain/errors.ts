@@ -49,8 +49,7 @@ export const ERROR_CODES = [
   "not_renewable",
   "superseded",
   "too_many_requests",
-  // load and dependencies: not a decision, nothing was issued
-  "overloaded",
+  // dependencies: not a decision, nothing was issued
   "identity_keys_unavailable",
   "store_unavailable",
   "audit_unavailable",

@@ -160,4 +160,5 @@ export const OTHER_VARIABLES: readonly string[] = [
   "STINT_NO_INPUT",
   "STINT_TEST_REDIS_URL",
   "STINT_TEST_OFFLINE",
+  "STINT_TEST_POSTGRES",
 ];

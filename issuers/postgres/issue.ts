@@ -16,7 +16,7 @@ const PENDING_MS = 30_000;
 /** How often a statement is repeated that others' got in the way of, within one call. */
 const TRIES = 5;
 
-/** Makes the role in one round trip and one transaction: pass the fence, create it, let us act for it, mark it as ours. */
+/** Makes the role in one round trip and one transaction: pass the fence, create it, mark it as ours. */
 export async function issueRole(site: Site, order: IssueOrder<PostgresParams>, signal: AbortSignal): Promise<Issued> {
   const password = newPassword();
   const statements = statementsFor(site, order, await scramVerifier(password));
@@ -54,8 +54,8 @@ function statementsFor({ settings, broker }: Site, order: IssueOrder<PostgresPar
     `CREATE ROLE ${role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT` +
       `${limit === undefined ? "" : ` CONNECTION LIMIT ${limit}`} PASSWORD ${escapeLiteral(verifier)}` +
       ` VALID UNTIL ${escapeLiteral(new Date(order.expiresAt).toISOString())} IN ROLE ${groups}`,
-    // without it a broker that is no superuser may not drop what the role will own
-    `GRANT ${role} TO CURRENT_USER`,
+    // We become no member of it: a server goes through all of a role's memberships, one by one against each other, whenever rights of
+    // ours are looked at, and ten thousand make every statement slow. Whoever must hand on what it owned becomes one then.
     `COMMENT ON ROLE ${role} IS ${escapeLiteral(markOf(broker) + roleOf(order.leaseId))}`,
   ].join(";\n");
 }

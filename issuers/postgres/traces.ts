@@ -2,6 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { escapeIdentifier, escapeLiteral, type Client } from "pg";
 import { PermanentFailure, RetryableFailure } from "../../domain/credential.ts";
 import { asFailure, sqlStateOf } from "./failures.ts";
+import { markOf } from "./names.ts";
 import { dropRoles, type FoundRole } from "./roles.ts";
 import type { Site } from "./site.ts";
 
@@ -22,6 +23,7 @@ interface Trace {
  * every database, then itself. Each step may be repeated, and whatever a crash interrupts is begun again.
  */
 export async function endWithTraces(site: Site, role: FoundRole, signal: AbortSignal): Promise<void> {
+  await becomeMember(site, role, signal);
   await endSessions(site, role, signal);
   for (let round = 1; ; round += 1) {
     await rollBackPrepared(site, role, signal);
@@ -35,6 +37,26 @@ export async function endWithTraces(site: Site, role: FoundRole, signal: AbortSi
       if (round >= ROUNDS) throw stillHas(role, await tracesOf(site, role, signal), error);
     }
   }
+}
+
+/**
+ * Only a member may end its sessions (or whoever may end everybody's), undo what it prepared, and hand on what it owns; and only a
+ * member of another lease's role may take back what that one gave it.
+ */
+async function becomeMember(site: Site, role: FoundRole, signal: AbortSignal): Promise<void> {
+  await site.use("revoke", site.settings.database, doing(role, "we may not act for it"), signal, async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      `SELECT DISTINCT g.rolname AS name
+       FROM pg_shdepend a
+       JOIN pg_shdepend o ON (o.dbid, o.classid, o.objid) = (a.dbid, a.classid, a.objid) AND o.deptype = 'o' AND o.refclassid = 'pg_authid'::regclass
+       JOIN pg_roles g ON g.oid = o.refobjid
+       WHERE a.refclassid = 'pg_authid'::regclass AND a.refobjid = $1::oid AND a.deptype <> 'o' AND g.oid <> $1::oid
+         AND shobj_description(g.oid, 'pg_authid') = $2 || g.rolname`,
+      [role.oid, markOf(site.broker)],
+    );
+    const names = [role.name, ...rows.map(({ name }) => name)].map(escapeIdentifier);
+    await client.query(`GRANT ${names.join(", ")} TO CURRENT_USER`);
+  });
 }
 
 function stillHas(role: FoundRole, traces: readonly Trace[], error: RetryableFailure): Error {
@@ -101,8 +123,6 @@ async function clear(site: Site, role: FoundRole, { database, owns, open }: Trac
   if (!open) throw new PermanentFailure(`${what}: the database allows no connections; let us in there, or drop what the role owns`);
   const name = escapeIdentifier(role.name);
   await site.use("revoke", database, what, signal, async (client) => {
-    // somebody may have taken it from us since we made it
-    await client.query(`GRANT ${name} TO CURRENT_USER`);
     if (owns && (site.settings.owned === "reassign" || !(await dropped(client, name)))) await handOn(client, site, role, what);
     await client.query(`DROP OWNED BY ${name}`);
   });

@@ -9,6 +9,7 @@ import { NOISY } from "./figures.ts";
 import { startLoader } from "./loader.ts";
 import { measureFeed, type DeliveryFigures } from "./feed.ts";
 import { HTTP_PATHS, type BenchOptions } from "./options.ts";
+import { measurePostgres, type PostgresReport } from "./postgres.ts";
 import { startBroker, startFloor } from "./programs.ts";
 import { openRedis } from "./redis.ts";
 import { Rounds, type PathReport } from "./rounds.ts";
@@ -32,12 +33,15 @@ export interface BenchReport {
   readonly verify: readonly VerifyRow[];
   readonly feed: readonly DeliveryFigures[];
   readonly x509: readonly VerifyRow[];
+  readonly postgres: PostgresReport | undefined;
   /** Paths of which a program's throughput differed between rounds by more than 30 % of its median. */
   readonly noisy: readonly string[];
 }
 
 /** Revocations that each number of verifiers is told of. */
 const FEED_ROUNDS = 40;
+/** Postgres roles due at once. */
+const ROLES_DUE = 10_000;
 
 /** Runs what was asked for on servers of its own, and stops them whatever happens. Throws when an answer is wrong. */
 export async function benchmark(options: BenchOptions): Promise<BenchReport> {
@@ -66,6 +70,7 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
     : [];
   const feed = options.paths.has("feed") ? await measureFeed({ ...options, verifiers: [1, 100, 1000], rounds: FEED_ROUNDS }) : [];
   const x509 = options.paths.has("x509") ? await measureCertificates({ rounds: options.rounds, count: 500, say: options.say }) : [];
+  const postgres = options.paths.has("postgres") ? await measurePostgres({ ...options, roles: ROLES_DUE }) : undefined;
   return {
     machine: {
       cores: availableParallelism(),
@@ -80,6 +85,7 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
     verify,
     feed,
     x509,
+    postgres,
     noisy: paths.flatMap(({ path, floor, broker }) =>
       [floor, broker].filter(({ perSecond }) => perSecond.spread > NOISY).map(({ lane }) => `${path} (${lane})`),
     ),
@@ -90,7 +96,7 @@ function versions(redis: string): Readonly<Record<string, string>> {
   const manifest = (path: string): { readonly version: string } =>
     JSON.parse(readFileSync(join(import.meta.dirname, "../../..", path), "utf8")) as { version: string };
   const own = Object.fromEntries(
-    ["express", "ioredis", "jose", "zod", "pino"].map((name) => [name, manifest(`node_modules/${name}/package.json`).version]),
+    ["express", "ioredis", "jose", "zod", "pino", "pg"].map((name) => [name, manifest(`node_modules/${name}/package.json`).version]),
   );
   return { stint: manifest("package.json").version, node: process.versions.node, openssl: process.versions.openssl, redis, ...own };
 }

@@ -1,5 +1,6 @@
 import type { DeliveryFigures } from "./feed.ts";
 import { NOISY, type Figure } from "./figures.ts";
+import type { PostgresReport } from "./postgres.ts";
 import type { LaneReport, PathReport } from "./rounds.ts";
 import type { BenchReport } from "./run.ts";
 import type { StoreReport } from "./store-figures.ts";
@@ -7,7 +8,7 @@ import type { VerifyRow } from "./verify.ts";
 
 /** The report for people: ratios first, because only they travel between machines; absolute figures after. */
 export function renderTable(report: BenchReport): string {
-  const { machine, versions, settings, paths, store, verify, feed, x509, noisy } = report;
+  const { machine, versions, settings, paths, store, verify, feed, x509, postgres, noisy } = report;
   const parts = [
     `Stint ${versions["stint"]} on ${machine.cores} cores (${machine.cpu}, ${machine.system})${machine.pinned ? ", servers pinned to one, load and Redis to another" : ", nothing pinned"}`,
     Object.entries(versions)
@@ -26,6 +27,7 @@ export function renderTable(report: BenchReport): string {
   if (feed.length > 0)
     parts.push("", "FEED: until verifiers' sockets are told (goal: p99 under 6 ms at 100 and under 25 ms at 1,000)", ...deliveries(feed));
   if (x509.length > 0) parts.push("", "X509: certificates beside the bare cryptography, in interleaved rounds", goals(x509));
+  if (postgres !== undefined) parts.push("", ...postgresLines(postgres));
   if (noisy.length > 0) {
     parts.push(
       "",
@@ -153,6 +155,25 @@ function storeLines({ leases, openedPerSecond, memory, sweep, mark }: StoreRepor
     );
   }
   return lines;
+}
+
+function postgresLines({ server, leases, due }: PostgresReport): readonly string[] {
+  const row = (name: string, { median, min, max }: Figure, render: (value: number) => string): readonly string[] => [
+    name,
+    render(median),
+    `${render(min)} to ${render(max)}`,
+  ];
+  const met = due.seconds <= due.goalSeconds && due.mostConnections <= 8 ? "met" : "missed";
+  return [
+    `POSTGRES: roles made and ended by our issuer beside the same statements in pgbench, eight connections each (${server})`,
+    table(
+      ["leases per second", "median", "range"],
+      [row("ratio", leases.ratio, two), row("issuer", leases.ours, whole), row("pgbench", leases.pgbench, whole)],
+    ),
+    `CPU of the issuer: ${whole(leases.cpuUs)} us a lease, most of it the password's SCRAM verifier`,
+    `${due.roles.toLocaleString("en")} roles due at once: ${due.seconds.toFixed(1)} s, ${whole(due.roles / due.seconds)}/s (goal ${due.goalSeconds.toFixed(1)} s: ${met}), at most ${due.mostConnections} connections`,
+    `making one takes ${ms(due.base.p50)} (p99 ${ms(due.base.p99)}); meanwhile ${ms(due.meanwhile.p50)} (p99 ${ms(due.meanwhile.p99)}), ${due.made} made`,
+  ];
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -25,7 +25,7 @@ const KEPT = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"];
 /** Never fetched: a C library beside the system's own loader would not start. */
 const OF_THE_SYSTEM = /^(?:libc6|libc-bin|libcrypt1|libllvm.*|libgcc.*|libstdc.*)$/;
 
-/** The programs of this machine, or those that were fetched; undefined when there are none. */
+/** Those in the folder STINT_TEST_POSTGRES, else those of this machine, else those that were fetched; undefined when there are none. */
 export async function findPostgres(): Promise<PostgresPrograms | undefined> {
   const beside = await Promise.all(
     KEPT.map(async (folder) => {
@@ -37,7 +37,8 @@ export async function findPostgres(): Promise<PostgresPrograms | undefined> {
     }),
   );
   const path = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
-  for (const folder of [...beside.flat(), ...path, ...((await isTrusted(cacheDir())) ? [home()] : [])]) {
+  const named = process.env["STINT_TEST_POSTGRES"];
+  for (const folder of named ? [named] : [...beside.flat(), ...path, ...((await isTrusted(cacheDir())) ? [home()] : [])]) {
     const programs = Object.fromEntries(NAMES.map((name) => [name, join(folder, name)])) as Record<(typeof NAMES)[number], string>;
     if ((await Promise.all(Object.values(programs).map(isProgram))).every(Boolean)) return programs;
   }
