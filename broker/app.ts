@@ -5,7 +5,9 @@ import { Door } from "./http/authenticate.ts";
 import { clientAddress, trustedPeer } from "./http/client-address.ts";
 import { clientCertificate } from "./http/client-certificate.ts";
 import { healthRoutes } from "./http/health.ts";
+import { createLanes, type Lanes } from "./http/lanes.ts";
 import { openapiDocument } from "./http/openapi.ts";
+import { Pacer } from "./http/pacer.ts";
 import { proxyRoutes, type ProxyRoute } from "./http/proxies.ts";
 import { type House, type Route, route } from "./http/route.ts";
 import { ROUTES } from "./http/routes.ts";
@@ -16,6 +18,7 @@ import { unmatched } from "./http/unmatched.ts";
 import type { Services } from "./services.ts";
 
 export { leave } from "./http/leave.ts";
+export { isShed } from "./http/pacer.ts";
 export { createServer, type Tls } from "./http/server.ts";
 export { requestLog, type Observe, type RequestLogger } from "./http/request-log.ts";
 export type { Served } from "./http/served.ts";
@@ -28,6 +31,8 @@ export interface AppOptions {
   readonly trustedProxies: readonly string[];
   /** Our own TLS asks clients for certificates. */
   readonly asksForCertificates?: boolean;
+  /** How much may be under way at once; what suits one core unless told otherwise. */
+  readonly lanes?: Lanes;
   /** Told of every request once it is answered. */
   readonly served: (what: Served) => void;
 }
@@ -101,5 +106,7 @@ function houseOf(routes: readonly Route[], services: Services, options: AppOptio
     openapi: () => (document ??= JSON.stringify(openapiDocument(routes, { url: services.url, version }))),
     bindsCertificates: asksForCertificates || trustedProxies.length > 0,
     watchers: { open: 0 },
+    lanes: options.lanes ?? createLanes(),
+    pacer: new Pacer(),
   };
 }

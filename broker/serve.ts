@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { systemClock } from "../domain/time.ts";
-import { createApp, createMetricsApp, createServer, leave, requestLog, type AppOptions, type Scrape, type Tls } from "./app.ts";
+import { createApp, createMetricsApp, createServer, isShed, leave, requestLog, type AppOptions, type Scrape, type Tls } from "./app.ts";
 import type { Broker } from "./compose.ts";
 import type { Config } from "./config.ts";
 import { Unusable } from "./prepare.ts";
@@ -10,7 +10,7 @@ import type { Metrics } from "./telemetry/metrics.ts";
 
 /** Open listeners. */
 export interface Listening {
-  /** Stops serving without breaking a request; what is under way after four seconds is cut off. */
+  /** Stops serving without breaking a request; what is under way after some seconds is cut off. */
   stop(): Promise<void>;
 }
 
@@ -26,13 +26,16 @@ export interface Served {
   readonly shared: boolean;
 }
 
-/** Connections learn by an answer that we leave; at a steady load each is used within a second. */
-const LAME_MS = 1_000;
-const REQUESTS_MS = 3_000;
+/** Connections learn by an answer that we leave; at a steady load each is used within a second. Where others accept meanwhile, there is time. */
+const LAME_MS = { alone: 1_000, shared: 3_000 } as const;
+const REQUESTS_MS = 2_500;
 
 /** Opens the listeners that the configuration names. Throws `Unusable` when one cannot be opened. */
 export async function listen(config: Config, { broker, logger, metrics, scrape, version, shared }: Served): Promise<Listening> {
-  const observe = requestLog(logger, ({ method, route, status, seconds }) => metrics.httpRequest(method, route, status, seconds));
+  const observe = requestLog(logger, ({ method, route, status, seconds, code }) => {
+    metrics.httpRequest(method, route, status, seconds);
+    if (code !== undefined && isShed({ code })) metrics.shed(code);
+  });
   const options: AppOptions = {
     clock: systemClock,
     version,
@@ -52,7 +55,7 @@ export async function listen(config: Config, { broker, logger, metrics, scrape, 
     for (const server of servers) server.close();
     throw error;
   }
-  const leaving = { lameMs: LAME_MS, withinMs: REQUESTS_MS, shared };
+  const leaving = { lameMs: LAME_MS[shared ? "shared" : "alone"], withinMs: REQUESTS_MS, shared };
   return { stop: async () => void (await Promise.all(servers.map((server) => leave(server, leaving)))) };
 }
 

@@ -154,6 +154,7 @@ const CLASSES: Readonly<Record<ErrorCode, ErrorClass>> = {
   server_error: BrokerError,
   too_many_requests: UnreachableError,
   identity_keys_unavailable: UnreachableError,
+  overloaded: UnreachableError,
   store_unavailable: UnreachableError,
   audit_unavailable: UnreachableError,
   clock_disagrees: UnreachableError,

@@ -49,7 +49,8 @@ export const ERROR_CODES = [
   "not_renewable",
   "superseded",
   "too_many_requests",
-  // dependencies: not a decision, nothing was issued
+  // load and dependencies: not a decision, nothing was issued
+  "overloaded",
   "identity_keys_unavailable",
   "store_unavailable",
   "audit_unavailable",

@@ -265,6 +265,7 @@ export const ERROR_ANSWERS: Readonly<Record<ErrorCode, ErrorAnswer>> = {
   ),
   too_many_requests: say(limited, "Slow down", "Too many requests from this source, or too many of them failed.", TRY_AGAIN),
 
+  overloaded: say(unavailable, "Too much to do", `More was asked than this broker can do in good time. ${NOT_A_DECISION}`, TRY_AGAIN),
   identity_keys_unavailable: say(
     unavailable,
     "Identity provider unreachable",

@@ -6,6 +6,8 @@ import type { Clock } from "../../domain/time.ts";
 import type { Verifier } from "../policy/policy.ts";
 import type { Caller, IdempotencyHint, Operator, Origin, Role, Services } from "../services.ts";
 import type { Door } from "./authenticate.ts";
+import type { Lanes } from "./lanes.ts";
+import type { Pacer } from "./pacer.ts";
 
 /**
  * Who may call a route: anybody; whoever sends evidence or a token as Bearer, which the service then judges (`bearer`); the
@@ -68,6 +70,8 @@ export interface House {
   readonly bindsCertificates: boolean;
   /** Long connections that are open now. */
   readonly watchers: { open: number };
+  readonly lanes: Lanes;
+  readonly pacer: Pacer;
 }
 
 interface Shape<A extends Access, B extends z.ZodType, Q extends z.ZodType> {

@@ -11,6 +11,8 @@ import { oauthError, problem, toStintError } from "./error-response.ts";
 import { parseQuery } from "./form.ts";
 import { refuseAmbiguous } from "./guard.ts";
 import { idempotencyOf } from "./idempotency.ts";
+import { placeOf, roomIn, whoAsks, type Place } from "./lanes.ts";
+import { isShed } from "./pacer.ts";
 import { possessionOf, withNonce } from "./proofs.ts";
 import type { Answer, Call, House, Route, Streaming } from "./route.ts";
 import type { Send } from "./send.ts";
@@ -37,9 +39,9 @@ export type Serve = (
 
 /** Turns one route into a handler: check, authenticate, parse, handle, render, and one record of it. Never throws, never answers twice. */
 export function serve(options: ServeOptions, route: Pick<Route, "path" | "access" | "handle"> & Partial<Route>): Serve {
-  const label = `${route.method ?? "*"} ${route.path}`;
+  const at = placeOf(route);
   return (request, response) => {
-    void new Exchange(options, route, label, request, response).run();
+    void new Exchange(options, route, at, request, response).run();
   };
 }
 
@@ -50,7 +52,7 @@ type FormClient = Parameters<House["door"]["verifier"]>[1];
 class Exchange {
   readonly #options: ServeOptions;
   readonly #route: Parameters<typeof serve>[1];
-  readonly #label: string;
+  readonly #at: Place;
   readonly #request: Parameters<Serve>[0];
   readonly #response: ServerResponse;
   readonly #startedAt = performance.now();
@@ -61,13 +63,13 @@ class Exchange {
   constructor(
     options: ServeOptions,
     route: Parameters<typeof serve>[1],
-    label: string,
+    at: Place,
     request: Parameters<Serve>[0],
     response: ServerResponse,
   ) {
     this.#options = options;
     this.#route = route;
-    this.#label = label;
+    this.#at = at;
     this.#request = request;
     this.#response = response;
     this.#ip = options.addressOf(request);
@@ -78,12 +80,22 @@ class Exchange {
     let error: StintError | undefined;
     try {
       refuseAmbiguous(this.#request);
-      answer = await this.#route.handle(await this.#call(), this.#options.house);
+      answer = await this.#handled();
     } catch (thrown) {
       error = toStintError(thrown);
+      if (isShed(error)) await this.#options.house.pacer.hold();
       answer = this.#route.refuse?.(error) ?? this.#refusal(error);
     }
     this.#deliver(answer, error);
+  }
+
+  /** By the route's lane, where it has one: refused before its body is read when there is no room for anybody. */
+  async #handled(): Promise<Answer | Streaming> {
+    const { house } = this.#options;
+    const lane = roomIn(house.lanes, this.#at.lane);
+    const call = await this.#call();
+    const work = () => this.#route.handle(call, house);
+    return lane === undefined ? work() : lane.run(() => whoAsks(call.body, call.headers, this.#ip), work);
   }
 
   /** Who calls comes first: a stranger's body is not even read where a known caller is needed, unless it says itself who calls. */
@@ -153,7 +165,7 @@ class Exchange {
   }
 
   #origin(possession?: Possession): Origin {
-    const origin = { ip: this.#ip, traceId: this.#traceId, route: this.#label };
+    const origin = { ip: this.#ip, traceId: this.#traceId, route: this.#at.label };
     return possession === undefined ? origin : { ...origin, possession };
   }
 

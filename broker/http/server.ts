@@ -21,6 +21,11 @@ const LIMITS = {
   requireHostHeader: true,
 };
 
+/** A connection on which nothing moves for so long is cut off: an answer that is not read, or one that does not come. */
+const STALLED_MS = 30_000;
+/** Beyond this, connections that idle between requests are closed to make room, and new ones are dropped. */
+const MAX_CONNECTIONS = 20_000;
+
 /**
  * The HTTP server of an app. Requests and responses are made with the app's own prototypes: express would otherwise swap them
  * on each request, which costs V8 four times the work of a small request (PERFORMANCE section 2).
@@ -46,6 +51,9 @@ export function createServer(app: Express, tls?: Tls): Server {
         );
   // beyond this Node drops headers silently; our own guard refuses far fewer
   server.maxHeadersCount = 0;
+  server.setTimeout(STALLED_MS);
+  server.maxConnections = MAX_CONNECTIONS;
+  server.on("drop", () => server.closeIdleConnections());
   server.on("clientError", refuseBroken);
   return server;
 }

@@ -37,6 +37,8 @@ export interface Metrics {
   httpRequest(method: string, route: string, status: number, seconds: number): void;
   leaseEnded(by: EndedBy, count?: number): void;
   revocationPropagated(channel: "introspection" | "feed" | "target", seconds: number): void;
+  /** Refused for want of room, or for more than a fair share. */
+  shed(code: string): void;
   replayRejected(kind: "evidence" | "idempotency"): void;
   keysFetchFailed(trust: string): void;
   policyLoaded(outcome: "in_force" | "refused"): void;
@@ -87,7 +89,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
 type RequestMetrics = Pick<
   Metrics,
-  "setGrants" | "tokenRequest" | "attestation" | "decision" | "httpRequest" | "replayRejected" | "keysFetchFailed"
+  "setGrants" | "tokenRequest" | "attestation" | "decision" | "httpRequest" | "shed" | "replayRejected" | "keysFetchFailed"
 >;
 
 function requestMetrics(registry: Registry): RequestMetrics {
@@ -105,6 +107,7 @@ function requestMetrics(registry: Registry): RequestMetrics {
   const http = new Children(
     histogram(registry, "stint_http_request_duration_seconds", "Time to answer.", ["method", "route", "status"], HTTP),
   );
+  const sheds = new Children(counter(registry, "stint_requests_shed_total", "Requests refused for want of room.", ["code"]));
   const replays = new Children(counter(registry, "stint_replay_rejected_total", "Repetitions that were refused.", ["kind"]));
   const fetches = new Children(
     counter(registry, "stint_jwks_fetch_failures_total", "Failed fetches of an identity provider's keys.", ["trust"]),
@@ -116,6 +119,7 @@ function requestMetrics(registry: Registry): RequestMetrics {
     attestation: (attestor, outcome, seconds) => attested.of(attestor, outcome).observe(seconds),
     decision: (decision, seconds) => decided.of("stint", decision).observe(seconds),
     httpRequest: (method, route, status, seconds) => http.of(method, route, String(status)).observe(seconds),
+    shed: (code) => sheds.of(code).inc(),
     replayRejected: (kind) => replays.of(kind).inc(),
     keysFetchFailed: (trust) => fetches.of(trusts.admit(trust)).inc(),
   };

@@ -6,13 +6,16 @@ import type { Routes } from "../../actions/routes.ts";
 import type { Clock } from "../../domain/time.ts";
 import { judge } from "../actions/judge.ts";
 import { answerSettings, answerTo, readAuthorization, VerifyError, type Verified, type Verifier } from "../verify/index.ts";
+import type { Witness } from "./witness.ts";
 
 /** What questions are answered from. */
 export interface Oracle {
   readonly verifier: Verifier;
   readonly routes: Routes;
   readonly clock: Clock;
-  /** The whole reasoning of each denial: nobody else has it. */
+  /** Has denials on record at the broker. */
+  readonly witness: Pick<Witness, "record">;
+  /** The whole reasoning of each denial: where the broker has no record of it, nobody else has it. */
   readonly denied: (facts: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -30,21 +33,24 @@ export async function find(proxy: Proxy, request: IncomingMessage, oracle: Oracl
     const header = (name: string): string | undefined => String(headers[name.toLowerCase()] ?? "") || undefined;
     const where = { method: original.method, url: `https://${original.host}${original.target}`, source: original.ip, header };
     const verified = await verifier.verify({ scheme, token, ...where, reportsItself: true });
-    return decide(original, verified, oracle);
+    return await decide(original, verified, oracle);
   } catch (error) {
     return refusalOf(error, verifier, routes, original);
   }
 }
 
-function decide(original: Original, verified: Verified, { verifier, routes, clock, denied }: Oracle): Finding {
-  const { payload } = verified;
+async function decide(original: Original, verified: Verified, oracle: Oracle): Promise<Finding> {
+  const { verifier, routes, clock, denied, witness } = oracle;
+  const { token, payload } = verified;
   const judged = judge({ routes, token: payload, original, context: {}, now: clock() });
   if (judged.allowed) {
     verifier.used(verified, { route: judged.route, source: original.ip });
     return { kind: "allowed", token: payload, decisionId: judged.decisionId };
   }
-  const { code, message, denialId, scope, reasons } = judged;
-  denied(reasons);
+  const { code, message, scope, reasons } = judged;
+  const recorded = await witness.record({ token, cnf: payload["cnf"], original });
+  const denialId = recorded ?? judged.denialId;
+  denied({ ...reasons, denial_id: denialId, explained: recorded === undefined ? "here" : "broker" });
   if (scope === undefined) return { kind: "forbidden", code, message, denialId };
   const challenge = challengeOf(new VerifyError("insufficient_scope", { scopes: scope }), verifier);
   return { kind: "forbidden", code, message, denialId, challenge };

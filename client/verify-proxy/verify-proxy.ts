@@ -5,6 +5,7 @@ import { createVerifier, type Verifier, type VerifierClock } from "../verify/ind
 import type { Oracle } from "./answer.ts";
 import { RouteSource, type HeldRoutes } from "../actions/route-source.ts";
 import { createProxyServer, metricsText } from "./server.ts";
+import { Witness } from "./witness.ts";
 
 export interface VerifyProxyOptions {
   readonly url: string;
@@ -43,6 +44,7 @@ const REFRESH_MS = 10_000;
 export async function startVerifyProxy(options: VerifyProxyOptions): Promise<VerifyProxy> {
   const { log, clock } = options;
   const source = new RouteSource({ ...options, cacheFile: options.routesCache });
+  const witness = new Witness({ ...options, monotonic: () => performance.now() });
   let made: { readonly verifier: Verifier; readonly audience: string } | undefined;
 
   function verifierFor({ issuer, audience }: HeldRoutes): Verifier {
@@ -68,7 +70,7 @@ export async function startVerifyProxy(options: VerifyProxyOptions): Promise<Ver
   function oracle(): Oracle | undefined {
     const { held } = source;
     if (held === undefined) return undefined;
-    return { verifier: verifierFor(held), routes: held.routes, clock, denied: (facts) => log("denied", facts) };
+    return { verifier: verifierFor(held), routes: held.routes, clock, witness, denied: (facts) => log("denied", facts) };
   }
 
   await source.refresh();

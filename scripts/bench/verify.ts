@@ -6,6 +6,7 @@ import { parseLeaseId } from "../../client/verify/lease-id.ts";
 import { RevokedSet } from "../../client/verify/revoked-set.ts";
 import { newId } from "../../domain/ids.ts";
 import { figureOf, type Figure } from "./figures.ts";
+import { measureRoutes } from "./routes.ts";
 
 /** One goal of the verifier, and how far it is met. */
 export interface VerifyRow {
@@ -53,6 +54,7 @@ export async function measureVerify({ rounds, tokens: count, revoked, say }: Ver
     { name: "first sight, with the feed", unit: "per second", figure: figureOf(first), goal: undefined, met: undefined },
     { name: "seen before, with the feed", unit: "per second", figure: figureOf(again), goal: undefined, met: undefined },
     ...measureSet(revoked),
+    atMost("a route decision among 100 routes", "us", measureRoutes(rounds + 1), 100),
   ];
 }
 

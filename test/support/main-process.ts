@@ -18,6 +18,10 @@ export interface MainOptions {
   readonly redisUrl?: string;
   readonly masterKey?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Where it listens, to take over from one that has stopped; any free port otherwise. */
+  readonly port?: number;
+  /** Its working folder, which is then left there: an earlier one's, to go on with its files. */
+  readonly folder?: string;
 }
 
 /** A broker as it is run in production: `broker/main` in a process of its own, with every timer and real files. */
@@ -45,12 +49,12 @@ export const newMasterKey = (): string => randomBytes(32).toString("base64");
 
 /** Starts it and waits until it is ready. */
 export async function startMain(options: MainOptions): Promise<MainProcess> {
-  const folder = await mkdtemp(join(tmpdir(), "stint-main-"));
-  const [port, metricsPort] = [await freePort(), await freePort()];
+  const folder = options.folder ?? (await mkdtemp(join(tmpdir(), "stint-main-")));
+  const [port, metricsPort] = [options.port ?? (await freePort()), await freePort()];
   const at = `http://127.0.0.1:${port}`;
   const url = options.url ?? at;
   const { token, line } = newOperatorToken("root", "admin");
-  await mkdir(join(folder, "stint"));
+  await mkdir(join(folder, "stint"), { recursive: true });
   const configure = (documents: string): Promise<void> => writeFile(join(folder, "stint", "policy.yaml"), documents);
   await configure(options.documents(url));
   await writeFile(join(folder, "operators"), line, { mode: 0o600 });
@@ -77,7 +81,7 @@ export async function startMain(options: MainOptions): Promise<MainProcess> {
     if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
     child.kill("SIGCONT");
     await exited;
-    await rm(folder, { recursive: true, force: true });
+    if (options.folder === undefined) await rm(folder, { recursive: true, force: true });
   };
   const ready = eventually(
     "the broker is ready",

@@ -12,8 +12,10 @@ export interface LoadReport {
   readonly failed: readonly string[];
   /** Sent again to the next broker because nobody listened at this one. */
   readonly refused: number;
-  /** Sent again because a connection broke with the request on it, or because the answer was 503. */
+  /** Sent again because a connection broke with the request on it, or because the answer was 503 or 429. */
   readonly resent: number;
+  /** Why, each as it was said. */
+  readonly causes: readonly string[];
   /** Leases of all credentials; one that stands twice would be a request that took effect twice. */
   readonly leases: readonly string[];
   readonly p50Ms: number;
@@ -33,12 +35,17 @@ export interface LoadOptions {
   readonly timeoutMs?: number;
 }
 
-/** A load that runs until it is stopped. */
-export interface Load {
+/** A load that runs until it is stopped, or until whoever started it leaves its block. */
+export interface Load extends AsyncDisposable {
   /** Asks nothing new, waits for what is under way, and reports. */
   stop(): Promise<LoadReport>;
   readonly issued: () => number;
 }
+
+/** A request is sent so often at most. */
+const ATTEMPTS = 8;
+/** Beyond this the load waits: what it measures then is no load but its own backlog. */
+const MOST_UNDER_WAY = 2_000;
 
 interface Answer {
   readonly status: number;
@@ -53,7 +60,15 @@ export function startLoad(options: LoadOptions): Load {
   const agent = new Agent({ keepAlive: true, maxFreeSockets: 16 });
   const over = new AbortController();
   const underWay = new Set<Promise<void>>();
-  const seen = { asked: 0, refused: 0, resent: 0, failed: [] as string[], leases: [] as string[], ms: [] as number[] };
+  const seen = {
+    asked: 0,
+    refused: 0,
+    resent: 0,
+    failed: [] as string[],
+    causes: [] as string[],
+    leases: [] as string[],
+    ms: [] as number[],
+  };
 
   async function one(count: number): Promise<void> {
     const { brokers, audience, idp, grant = "deploy", claims = () => ({}) } = options;
@@ -76,7 +91,7 @@ export function startLoad(options: LoadOptions): Load {
     const key = randomUUID();
     const startedAt = performance.now();
     let last = "";
-    for (let attempt = 0; attempt <= brokers.length + 1; attempt += 1) {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       const broker = brokers[(count + attempt) % brokers.length] ?? "";
       try {
         const { status, text } = await send(agent, `${broker}/oauth2/token`, body, key, options.timeoutMs ?? 5_000);
@@ -85,15 +100,20 @@ export function startLoad(options: LoadOptions): Load {
           seen.ms.push(performance.now() - startedAt);
           return void seen.leases.push((JSON.parse(text) as { readonly lease_id: string }).lease_id);
         }
-        if (status !== 503) break;
+        if (status !== 503 && status !== 429) break;
         seen.resent += 1;
+        seen.causes.push(last);
       } catch (error) {
         const code = error instanceof Error && "code" in error ? String(error.code) : "";
         last = String(error);
         if (code === "ECONNREFUSED") seen.refused += 1;
-        else seen.resent += 1;
+        else {
+          seen.resent += 1;
+          seen.causes.push(last);
+        }
       }
-      await pause(20);
+      // as Retry-After says where there is one
+      await pause(last.startsWith("429") || last.startsWith("503") ? 1_000 : 20);
     }
     seen.failed.push(last);
   }
@@ -102,7 +122,7 @@ export function startLoad(options: LoadOptions): Load {
   const running = (async () => {
     while (!over.signal.aborted) {
       const due = Math.floor(((performance.now() - startedAt) * options.perSecond) / 1000);
-      while (seen.asked < due) {
+      while (seen.asked < due && underWay.size < MOST_UNDER_WAY) {
         const work = one(seen.asked).finally(() => void underWay.delete(work));
         underWay.add(work);
         seen.asked += 1;
@@ -111,17 +131,21 @@ export function startLoad(options: LoadOptions): Load {
     }
   })();
 
+  const end = async (): Promise<void> => {
+    over.abort();
+    await running;
+    await Promise.all(underWay);
+    agent.destroy();
+  };
   return {
     issued: () => seen.leases.length,
     async stop() {
-      over.abort();
-      await running;
-      await Promise.all(underWay);
-      agent.destroy();
+      await end();
       const sorted = seen.ms.toSorted((a, b) => a - b);
       const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
       return { ...seen, issued: seen.leases.length, p50Ms: at(0.5), p99Ms: at(0.99), longestMs: sorted.at(-1) ?? 0 };
     },
+    [Symbol.asyncDispose]: end,
   };
 }
 

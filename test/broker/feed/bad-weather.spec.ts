@@ -314,7 +314,7 @@ describe("a slow reader", () => {
   };
 
   it("that reads nothing is cut off, and never has more written to it than it may leave unread", async () => {
-    const { add, hub, connect, close } = await world({ enoughBytes: 262_144, unreadBytes: 1_048_576, stallMs: 400 });
+    const { add, hub, connect, close } = await world({ enoughBytes: 262_144, unreadBytes: 1_048_576, stallMs: 2_000 });
     flood(add, 12); // some 18 MB in words
     const response = await connect();
     const cut = new Promise((resolve) => response.once("error", resolve).once("close", resolve));

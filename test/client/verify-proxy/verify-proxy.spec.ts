@@ -79,7 +79,7 @@ describe("stint verify-proxy", () => {
     expect({ status: denied.status, error: denied.headers.get("x-stint-error") }).toEqual({ status: 403, error: "not_permitted" });
   });
 
-  it("explains each denial in its log under the id that the client was shown, and never logs a token", async () => {
+  it("explains each denial at the broker and in its log, under the id that the client was shown, and never logs a token", async () => {
     await using started = await start();
     await ready(started);
     const { token, leaseId } = await tokenOf(shop, { scope: ["deploy:read"] });
@@ -98,10 +98,37 @@ describe("stint verify-proxy", () => {
         subject: "github:456789",
         lease_id: leaseId,
         method: "POST",
+        explained: "broker",
       },
     ]);
+    const id = answer.headers.get("x-stint-decision-id") ?? "";
+    const explained = await fetch(`${shop.broker.url}/v1/denials/${id}`, {
+      headers: { authorization: `Bearer ${shop.broker.operators.viewer.reveal()}` },
+    });
+    expect([explained.status, await explained.json()]).toEqual([200, expect.objectContaining({ id, code: "insufficient_scope" })]);
     expect(JSON.stringify(started.logged)).not.toContain(token);
     expect(JSON.stringify(started.logged)).not.toContain(GATE_KEY);
+  });
+
+  it("denies without the broker as well, under an id of its own, and soon without asking for another", async () => {
+    let asked = 0;
+    const deaf: typeof fetch = (input, init) => {
+      if (!(input instanceof Request ? input.url : input.toString()).endsWith("/v1/authorize")) return fetch(input, init);
+      asked += 1;
+      return Promise.reject(new TypeError("fetch failed"));
+    };
+    await using started = await start({ fetch: deaf });
+    await ready(started);
+    const authorization = `Bearer ${(await tokenOf(shop)).token}`;
+    const answers = [];
+    for (const path of ["/nowhere", "/elsewhere"])
+      answers.push(await started.ask("/authz/traefik", { authorization, ...traefik("POST", path) }));
+    const ids = answers.map(({ headers }) => headers.get("x-stint-decision-id"));
+    expect(answers.map(({ status }) => status)).toEqual([403, 403]);
+    expect(ids).toEqual([expect.stringMatching(/^den_/), expect.stringMatching(/^den_/)]);
+    const said = started.logged.filter(({ event }) => event === "denied");
+    expect(said.map(({ denial_id: id, explained }) => [id, explained])).toEqual(ids.map((id) => [id, "here"]));
+    expect(asked).toBe(1);
   });
 
   it("starts from its kept routes while the broker is away, answers that it cannot decide, and is ready once it is back", async () => {

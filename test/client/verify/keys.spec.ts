@@ -167,7 +167,7 @@ describe("the options of a verifier", () => {
     [{ issuer: "https://Stint.test" }, "issuer must be an origin"],
     [{ audience: "" }, "audience is needed"],
     [{ key: "" }, 'name and key are needed for revocation: "introspection"'],
-    [{ revocation: "maybe" as "feed" }, "revocation must be one of feed, introspection, none"],
+    [{ revocation: "maybe" as "feed" }, "revocation must be one of feed, introspection, status_list, none"],
     [{ onStale: "allow" as "deny" }, "onStale must be one of deny, introspect"],
     [{ algorithms: ["none"] }, "algorithms must be some of ES256"],
     [{ algorithms: ["HS256"] }, "algorithms must be some of ES256"],

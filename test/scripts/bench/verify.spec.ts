@@ -13,6 +13,7 @@ describe("the benchmark of the verifier", () => {
       "10000 revoked leases in memory",
       "look-up among them",
       "longest addition",
+      "a route decision among 100 routes",
     ]);
     for (const { figure } of rows) expect(figure.median).toBeGreaterThan(0);
     expect(rows.find(({ unit }) => unit === "bytes")?.met).toBe(true);
