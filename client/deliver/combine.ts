@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Delivery } from "./delivery.ts";
+import type { AgentKey, Delivery } from "./delivery.ts";
 import { UnsuitableError } from "./unsuitable.ts";
 import type { Variables } from "./variables.ts";
 
@@ -7,8 +7,7 @@ import type { Variables } from "./variables.ts";
 export interface Outfit {
   readonly variables: Variables;
   readonly files: Readonly<Record<string, string>>;
-  /** Names of private keys among the files that go into an agent. */
-  readonly agentKeys: readonly string[];
+  readonly agentKeys: readonly AgentKey[];
   /** Texts that open something and are no member of a credential. */
   readonly hidden: readonly string[];
 }

@@ -5,6 +5,7 @@ import { sshFiles, x509Files } from "./keys.ts";
 import { loginOf, netrcLine, type Place } from "./login.ts";
 import { tokenOf, valueOf, type Answer } from "./material.ts";
 import { pgpassLine, pgServiceSection, postgresPlace } from "./postgres.ts";
+import { sshConfiguration } from "./ssh-config.ts";
 import { variablePrefix, variablesOf, type Variables } from "./variables.ts";
 
 /** What one credential becomes for a command: variables, and files in a folder that only its owner can read. */
@@ -18,8 +19,13 @@ export interface Delivery {
   readonly git?: readonly (readonly [name: string, value: string])[];
   /** Entries of docker's configuration: `user:password` in base64, by host. */
   readonly docker?: Readonly<Record<string, string>>;
-  /** Name of a private key among the files, whose certificate lies beside it: both go into an agent. */
-  readonly agentKey?: string;
+  readonly agentKey?: AgentKey;
+}
+
+/** A private key among the files, whose certificate lies beside it: both go into an agent, until `expiresAt` (milliseconds). */
+export interface AgentKey {
+  readonly name: string;
+  readonly expiresAt: number;
 }
 
 /** Folder and file names inside it are ours alone, so that paths in variables need no quoting. */
@@ -49,10 +55,17 @@ const SHAPES = {
     return { variables: { DOCKER_CONFIG: join(folder, "docker") }, docker: { [host]: auth } };
   },
   ssh: (answer, { folder }) => ({
-    variables: { [`${variablePrefix(answer.grant)}_SSH_KEY`]: join(folder, answer.grant) },
-    files: keyPair(answer),
+    variables: {
+      [`${variablePrefix(answer.grant)}_SSH_KEY`]: join(folder, answer.grant),
+      [`${variablePrefix(answer.grant)}_SSH_CONFIG`]: join(folder, `${answer.grant}-config`),
+    },
+    files: { ...keyPair(answer), ...sshConfiguration(answer, folder) },
   }),
-  "ssh-agent": (answer) => ({ variables: {}, files: keyPair(answer), agentKey: answer.grant }),
+  "ssh-agent": (answer) => {
+    // not the name of the files that `ssh` leaves for the command: these go as soon as the agent has them
+    const name = `${answer.grant}.agent`;
+    return { variables: {}, files: keyPair(answer, name), agentKey: { name, expiresAt: Date.parse(answer.expires_at) } };
+  },
   x509: (answer, { folder }) => x509(answer, folder),
   aws: (answer, { folder }) => aws(answer, folder),
 } as const satisfies Readonly<Record<string, Make>>;
@@ -103,9 +116,9 @@ function git(answer: Answer, folder: string, place: Place): Delivery {
   };
 }
 
-const keyPair = (answer: Answer): Readonly<Record<string, string>> => {
+const keyPair = (answer: Answer, name = answer.grant): Readonly<Record<string, string>> => {
   const { key, certificate } = sshFiles(answer);
-  return { [answer.grant]: key, [`${answer.grant}-cert.pub`]: certificate };
+  return { [name]: key, [`${name}-cert.pub`]: certificate };
 };
 
 function x509(answer: Answer, folder: string): Delivery {

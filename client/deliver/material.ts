@@ -44,7 +44,7 @@ const SECRETS: Readonly<Record<string, readonly string[]>> = {
 
 /** Members that are no secret whoever made them. Of a kind that we do not know, everything else is taken for one. */
 const PLAIN = new Set(
-  ["type", "host", "port", "database", "user", "username", "url", "api_url", "region", "vhost", "name"].concat([
+  ["type", "kind", "host", "port", "database", "user", "username", "url", "api_url", "region", "vhost", "name"].concat([
     "id",
     "key_id",
     "access_key_id",

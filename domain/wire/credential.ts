@@ -53,6 +53,7 @@ export const X509CertificateCredential = z
     serial: z.string().meta({ description: "Hexadecimal; what a revocation list names." }),
     spiffe_id: z.string().optional(),
     dns_names: z.array(z.string()).optional(),
+    not_after: z.string().optional(),
   })
   .meta({ id: "X509CertificateCredential" });
 export type X509CertificateCredential = z.infer<typeof X509CertificateCredential>;
@@ -65,9 +66,16 @@ export const GithubTokenCredential = z
     repositories: z.array(z.string()).optional().meta({ description: "Absent: all that the installation may reach." }),
     permissions: z.record(z.string(), z.string()),
     api_url: z.string(),
+    expires_at: z.string().optional().meta({ description: "GitHub's own end, which may be later than the lease's." }),
   })
   .meta({ id: "GithubTokenCredential" });
 export type GithubTokenCredential = z.infer<typeof GithubTokenCredential>;
+
+/** What a maker of your own made, member by member as it says. */
+export const HttpCredential = z
+  .looseObject({ type: z.literal("http"), kind: z.string().optional().meta({ description: "The maker's own word for what it is." }) })
+  .meta({ id: "HttpCredential" });
+export type HttpCredential = z.infer<typeof HttpCredential>;
 
 /** What other makers give, member by member; or a type alone, where a renewal left the credential as it is. */
 export const OtherCredential = z.looseObject({ type: z.string() }).meta({ id: "OtherCredential" });
@@ -75,6 +83,14 @@ export type OtherCredential = z.infer<typeof OtherCredential>;
 
 /** What opens the door, by `type`. Newer brokers may add types and members: readers ignore what they do not know. */
 export const CredentialMaterial = z
-  .union([JwtCredential, PostgresCredential, SshCertificateCredential, X509CertificateCredential, GithubTokenCredential, OtherCredential])
+  .union([
+    JwtCredential,
+    PostgresCredential,
+    SshCertificateCredential,
+    X509CertificateCredential,
+    GithubTokenCredential,
+    HttpCredential,
+    OtherCredential,
+  ])
   .meta({ id: "CredentialMaterial", description: "By `type`; unknown types and members are to be ignored." });
 export type CredentialMaterial = z.infer<typeof CredentialMaterial>;

@@ -68,6 +68,7 @@ describe("the examples of delivery", () => {
       "psql   2 service=reports-db",
       "ssh deploy@host.acme.dev 1",
       "ssh -i 0",
+      "ssh -F 0",
       "ssh deploy@host.acme.dev 1",
       "git 2",
       "gh token",

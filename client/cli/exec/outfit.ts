@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { readFile } from "node:fs/promises";
 import { combine } from "../../deliver/combine.ts";
-import { deliver, inFile, inVariable, usualShape, type Delivery, type Where } from "../../deliver/delivery.ts";
+import { deliver, inFile, inVariable, usualShape, type AgentKey, type Delivery, type Where } from "../../deliver/delivery.ts";
 import { usualFormat } from "../../deliver/formats.ts";
 import { secretsOf, type Answer } from "../../deliver/material.ts";
 import { PrivateFolder } from "../../deliver/private-folder.ts";
@@ -55,15 +55,14 @@ export class Outfit implements AsyncDisposable {
     return { variables: { ...variables, ...(await this.#agentFor(agentKeys)) }, secrets };
   }
 
-  async #agentFor(keys: readonly string[]): Promise<Variables> {
+  async #agentFor(keys: readonly AgentKey[]): Promise<Variables> {
     if (keys.length === 0) return {};
     const { env, clock } = this.#context;
     this.#agent = await SshAgent.start(join(this.#folder.path, "agent"), env);
-    for (const key of keys) {
-      const expiresAt = this.#answers.find(({ answer }) => answer.grant === key)?.answer.expires_at ?? "";
-      await this.#agent.add(join(this.#folder.path, key), Math.floor((Date.parse(expiresAt) - clock()) / 1000));
-      await this.#folder.remove(key);
-      await this.#folder.remove(`${key}-cert.pub`);
+    for (const { name, expiresAt } of keys) {
+      await this.#agent.add(join(this.#folder.path, name), Math.floor((expiresAt - clock()) / 1000));
+      await this.#folder.remove(name);
+      await this.#folder.remove(`${name}-cert.pub`);
     }
     return { SSH_AUTH_SOCK: this.#agent.socket };
   }

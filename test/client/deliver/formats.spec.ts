@@ -8,6 +8,7 @@ import { parseEnv, promisify } from "node:util";
 import { CREDENTIAL_FORMATS, renderCredential, type CredentialFormat } from "../../../client/deliver/formats.ts";
 import { isSecret, secretsOf } from "../../../client/deliver/material.ts";
 import { writePrivateFile } from "../../../client/deliver/private-file.ts";
+import { sshConfiguration } from "../../../client/deliver/ssh-config.ts";
 import { UnsuitableError } from "../../../client/deliver/unsuitable.ts";
 import { defaultVariable, variablesOf } from "../../../client/deliver/variables.ts";
 import { recordingServer } from "../recording-server.ts";
@@ -177,6 +178,30 @@ describe("formats of programs' own", () => {
       }
     }
     expect(() => text("header", { ...MATERIALS.jwt, token_type: "DPoP" })).toThrow("bound to a key");
+  });
+});
+
+describe("an SSH configuration", () => {
+  const certificate = { type: "ssh_certificate", certificate: "c", private_key: "k" };
+  const made = (more: object) => sshConfiguration(answerOf({ ...certificate, ...more }), "/run/stint-x");
+
+  it("names the key, and the host by the grant's name where the broker knows it", () => {
+    const files = made({ host: "web.acme.dev", port: 2222, user: "deploy", known_hosts: ["[web.acme.dev]:2222 ssh-ed25519 AAAA"] });
+    expect(files["orders-db-known_hosts"]).toBe("[web.acme.dev]:2222 ssh-ed25519 AAAA\n");
+    expect(files["orders-db-config"]).toContain("Host orders-db\n  HostName web.acme.dev\n  Port 2222\nHost *\n  User deploy\n");
+    expect(files["orders-db-config"]).toContain("StrictHostKeyChecking yes");
+    expect(Object.keys(made({}))).toEqual(["orders-db-config"]);
+  });
+
+  it.each([
+    ["host", "a\n  ProxyCommand evil"],
+    ["user", 'x"; evil'],
+    ["port", "22\nInclude /tmp/x"],
+    ["known_hosts", ["a b\n@cert-authority * ssh-ed25519 AAAA"]],
+  ])("holds nothing that a %s could smuggle in", (name, value) => {
+    expect(() => made({ [name]: value })).toThrow(
+      new UnsuitableError(`the ${name} of the certificate cannot stand in an SSH configuration`),
+    );
   });
 });
 
