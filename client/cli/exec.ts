@@ -10,13 +10,15 @@ import { span, type Context } from "./context.ts";
 import { EXIT, UsageError } from "./exit-codes.ts";
 import { childEnvironment } from "./exec/child-environment.ts";
 import { start, type Started } from "./exec/child.ts";
-import { Outfit } from "./exec/outfit.ts";
+import { isReadAnew, Outfit } from "./exec/outfit.ts";
+import { Refresher } from "./exec/refresher.ts";
 import { Signals } from "./exec/signals.ts";
 import { parseWishes, type Wish } from "./exec/wishes.ts";
 import { fail } from "./fail.ts";
 import { deadByText, receiptLine } from "./receipt.ts";
 import { asked, optionsByGrant, type AskOptions } from "./asked.ts";
 import { clean, note } from "./screen.ts";
+import { clockTime } from "./times.ts";
 
 interface Options extends AskOptions {
   readonly for?: readonly string[];
@@ -42,14 +44,20 @@ export async function run(context: Context, options: Options, [command = "", ...
   span(options.heartbeat, "--heartbeat");
   using signals = new Signals();
   await using outfit = new Outfit(context);
+  using refresher = new Refresher(context.clock);
   let task: Task | undefined;
   try {
     task = await open(context, options, command, signals);
-    for (const ask of asks) outfit.take(ask.wish, await credential(task, ask, outfit, signals));
+    for (const ask of asks) {
+      const given = await credential(task, ask, outfit, signals);
+      outfit.take(ask.wish, given);
+      keepFresh(context, refresher, task, ask, given, outfit, signals);
+    }
     const { variables, secrets } = await outfit.prepare();
     signals.aborted.throwIfAborted();
     const env = options.keepEnv === true ? childEnvironment(context.env, variables, () => false) : childEnvironment(context.env, variables);
     const child = start(command, args, env, options.mask ? secrets : [], context.screen);
+    void child.exited.then(() => refresher[Symbol.dispose]());
     return await attend(context, options, task, child, signals);
   } catch (error) {
     return await giveUp(context, error, task, signals);
@@ -97,6 +105,31 @@ async function credential(task: Task, { wish, request, makesKey }: Ask, outfit: 
   } catch (error) {
     throw new GrantFailure(wish.grant, error);
   }
+}
+
+/** What the command reads from a file of its own is replaced there before it ends. */
+function keepFresh(
+  context: Context,
+  refresher: Refresher,
+  task: Task,
+  ask: Ask,
+  given: Credential,
+  outfit: Outfit,
+  signals: Signals,
+): void {
+  if (!ask.wish.ways.some((way) => isReadAnew(way, { credential: given.material }))) return;
+  refresher.keep(given, {
+    again: () => credential(task, ask, outfit, signals),
+    replace: (later) => outfit.replace(ask.wish, later),
+    lost: ({ expiresAt }, error) => {
+      const cause = error instanceof GrantFailure ? error.cause : error;
+      const why = cause instanceof BrokerError ? cause.message : "failed";
+      note(
+        context.screen,
+        `! stint: no later ${ask.wish.grant} (${clean(why)}): it ends at ${clockTime(expiresAt.toISOString(), context.clock())}`,
+      );
+    },
+  });
 }
 
 class GrantFailure extends Error {

@@ -4,16 +4,19 @@ const STARS = Buffer.from("********");
 
 /**
  * Replaces every occurrence of the secrets in a stream of bytes, also where chunks divide one. What might still become a secret
- * is held back; everything else goes on at once, so that prompts and progress are seen. `flush` lets the rest go.
+ * is held back; everything else goes on at once, so that prompts and progress are seen. `flush` lets the rest go. The list may grow
+ * while the stream flows.
  */
 export function maskStream(secrets: readonly string[]): Transform {
-  const needles = secrets
-    .filter((secret) => secret !== "")
-    .map((secret) => Buffer.from(secret))
-    .sort((a, b) => b.length - a.length);
+  let needles = needlesOf(secrets);
+  let known = secrets.length;
   let held: Buffer = Buffer.alloc(0);
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
+      if (secrets.length !== known) {
+        needles = needlesOf(secrets);
+        known = secrets.length;
+      }
       const whole = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
       const { masked, rest } = mask(whole, needles, "more");
       held = rest;
@@ -25,6 +28,12 @@ export function maskStream(secrets: readonly string[]): Transform {
     },
   });
 }
+
+const needlesOf = (secrets: readonly string[]): readonly Buffer[] =>
+  secrets
+    .filter((secret) => secret !== "")
+    .map((secret) => Buffer.from(secret))
+    .sort((a, b) => b.length - a.length);
 
 function mask(whole: Buffer, needles: readonly Buffer[], then: "more" | "end"): { readonly masked: Buffer; readonly rest: Buffer } {
   const parts: Buffer[] = [];

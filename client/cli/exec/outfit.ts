@@ -3,7 +3,8 @@ import { readFile } from "node:fs/promises";
 import { combine } from "../../deliver/combine.ts";
 import { deliver, inFile, inVariable, usualShape, type AgentKey, type Delivery, type Where } from "../../deliver/delivery.ts";
 import { usualFormat } from "../../deliver/formats.ts";
-import { secretsOf, type Answer } from "../../deliver/material.ts";
+import { secretsOf, tokenOf, type Answer } from "../../deliver/material.ts";
+import { writePrivateFile } from "../../deliver/private-file.ts";
 import { PrivateFolder } from "../../deliver/private-folder.ts";
 import { generateSshKey, SshAgent } from "../../deliver/ssh-agent.ts";
 import { defaultVariable, type Variables } from "../../deliver/variables.ts";
@@ -18,6 +19,7 @@ export class Outfit implements AsyncDisposable {
   readonly #folder: PrivateFolder;
   readonly #answers: { readonly wish: Wish; readonly answer: Answer }[] = [];
   readonly #keys = new Map<string, string>();
+  readonly #secrets: string[] = [];
   #agent: SshAgent | undefined;
 
   constructor(context: Pick<Context, "env" | "clock">) {
@@ -35,24 +37,35 @@ export class Outfit implements AsyncDisposable {
   }
 
   take(wish: Wish, credential: Credential): void {
-    const { grant, material, expiresAt } = credential;
-    const made = this.#keys.get(wish.grant);
-    const whole = made === undefined ? material : { ...material, private_key: made };
-    this.#answers.push({ wish, answer: { grant, credential: whole, expires_at: expiresAt.toISOString() } });
+    this.#answers.push({ wish, answer: this.#answerOf(wish, credential) });
   }
 
-  /** Writes the files, starts the agent; answers the command's variables and every text that must not be printed. */
+  /** Puts a later credential into the files where the command reads one alone. */
+  async replace(wish: Wish, credential: Credential): Promise<void> {
+    const answer = this.#answerOf(wish, credential);
+    this.#secrets.push(...secretsOf(answer.credential));
+    for (const way of wish.ways.filter((one) => isReadAnew(one, answer)))
+      for (const [name, text] of Object.entries(deliveryBy(way, answer, this.#folder).files ?? {}))
+        await writePrivateFile(join(this.#folder.path, name), text);
+  }
+
+  /** Files are named by what was asked for: an answer cannot choose where it is written. */
+  #answerOf({ grant }: Wish, { material, expiresAt }: Credential): Answer {
+    const made = this.#keys.get(grant);
+    const credential = made === undefined ? material : { ...material, private_key: made };
+    return { grant, credential, expires_at: expiresAt.toISOString() };
+  }
+
+  /**
+   * Writes the files, starts the agent; answers the command's variables and every text that must not be printed, a list that grows
+   * with `replace`.
+   */
   async prepare(): Promise<{ readonly variables: Variables; readonly secrets: readonly string[] }> {
-    const where = (folder: PrivateFolder): Where => ({
-      get folder() {
-        return folder.path;
-      },
-    });
-    const deliveries = this.#answers.flatMap(({ wish, answer }) => wish.ways.map((way) => deliveryBy(way, answer, where(this.#folder))));
+    const deliveries = this.#answers.flatMap(({ wish, answer }) => wish.ways.map((way) => deliveryBy(way, answer, this.#folder)));
     const { variables, files, agentKeys, hidden } = combine(deliveries, this.#context.env);
     for (const [name, text] of Object.entries(files)) await this.#folder.write(name, text);
-    const secrets = [...this.#answers.flatMap(({ answer }) => secretsOf(answer.credential)), ...hidden];
-    return { variables: { ...variables, ...(await this.#agentFor(agentKeys)) }, secrets };
+    this.#secrets.push(...this.#answers.flatMap(({ answer }) => secretsOf(answer.credential)), ...hidden);
+    return { variables: { ...variables, ...(await this.#agentFor(agentKeys)) }, secrets: this.#secrets };
   }
 
   async #agentFor(keys: readonly AgentKey[]): Promise<Variables> {
@@ -73,7 +86,18 @@ export class Outfit implements AsyncDisposable {
   }
 }
 
-function deliveryBy(way: Way, answer: Answer, where: Where): Delivery {
+/** Whether the command finds a single token in a file of its own, which it may read again at any time. */
+export function isReadAnew(way: Way, { credential }: Pick<Answer, "credential">): boolean {
+  return tokenOf(credential) !== undefined && (way.as === "file" || (way.as === "shape" && way.shape === "aws"));
+}
+
+function deliveryBy(way: Way, answer: Answer, folder: PrivateFolder): Delivery {
+  // asked for the path only where a shape needs it: a command that takes variables alone needs no place to write
+  const where: Where = {
+    get folder() {
+      return folder.path;
+    },
+  };
   switch (way.as) {
     case "variable":
       return inVariable(way.name, answer);

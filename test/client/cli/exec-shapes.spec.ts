@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { systemClock } from "../../../domain/time.ts";
 import { MATERIALS } from "../deliver/answers.ts";
 import { sshPair } from "../deliver/ssh-pair.ts";
 import { toyPostgres } from "../deliver/toy-postgres.ts";
@@ -178,6 +179,51 @@ describe("a GitHub token for a command", () => {
     expect(await readFile(join(target, "file"), "utf8")).toBe("content\n");
     expect(existsSync(kept)).toBe(false);
     expect(await readdir(runtime)).toEqual([]);
+  });
+});
+
+describe("a token in a file", () => {
+  const soon = (ms: number): string => new Date(systemClock() + ms).toISOString();
+  const cat = sh('cat "$T"; echo; sleep 1.5; cat "$T"; echo');
+
+  it("is replaced before it ends: by the same lease with a later end, and masked, too", async () => {
+    const tokens = ["first-token-of-the-lease", "second-token-of-the-lease"];
+    await using broker = await toyBroker(({ path }) => {
+      if (path.endsWith("/credentials")) return { status: 201, body: { ...credential(tokens[0]), expires_at: soon(1200) } };
+      return path.endsWith("/renew") ? { body: credential(tokens[1]) } : undefined;
+    });
+    const open = await runCli(["exec", "--no-mask", "--file", "T=deploy-prod", ...cat], env(broker));
+    expect(open.out).toBe(`${tokens.join("\n")}\n`);
+    const masked = await runCli(["exec", "--file", "T=deploy-prod", ...cat], env(broker));
+    expect(masked.out).toBe("********\n********\n");
+    expect(await readdir(runtime)).toEqual([]);
+  });
+
+  it("is another lease's where its own has no later end, and what cannot be had is said", async () => {
+    let asks = 0;
+    await using broker = await toyBroker(({ path }) => {
+      if (path.endsWith("/renew")) return { status: 403, body: { code: "not_renewable", detail: "it is at its longest" } };
+      if (!path.endsWith("/credentials")) return undefined;
+      asks += 1;
+      if (asks === 3) return { status: 403, body: { code: "limit_rate", detail: "too many in this hour" } };
+      return { status: 201, body: { ...credential(`token-number-${asks}`), expires_at: soon(asks === 2 ? 600 : 1200) } };
+    });
+    const ran = await runCli(
+      ["exec", "--no-mask", "--for", "cloud=aws", ...sh('sleep 1.1; cat "$AWS_WEB_IDENTITY_TOKEN_FILE"; sleep 0.6')],
+      env(broker),
+    );
+    expect([ran.code, ran.out]).toEqual([0, "token-number-2"]);
+    expect(ran.err).toContain("! stint: no later cloud (too many in this hour): it ends at");
+  });
+
+  it("is not written where the answer says: its name is what was asked for", async () => {
+    await using broker = await toyBroker(({ path }) =>
+      path.endsWith("/credentials")
+        ? { status: 201, body: { ...credential(), grant: "../../../../../../tmp/stint-elsewhere" } }
+        : undefined,
+    );
+    const ran = await runCli(["exec", "--no-mask", "--file", "T=deploy-prod", ...sh('echo "$T"')], env(broker));
+    expect(ran.out.trim()).toMatch(/\/stint-\w{6}\/deploy-prod\.token$/);
   });
 });
 
