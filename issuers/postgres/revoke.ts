@@ -30,6 +30,7 @@ export class Revoker {
   }
 
   async revoke(lease: LeaseId, signal: AbortSignal): Promise<Ended> {
+    roleOf(lease); // what is no lease's id must not come to the server in a batch of others
     const found = await unlessAborted(this.#batches.ask(lease), signal);
     if (typeof found === "string") return found;
     await endWithTraces(this.#site, found, signal);

@@ -78,16 +78,32 @@ async function assemble(work: string, files: string): Promise<void> {
   const server = /postgresql-\d+\b/.exec(await run("apt-cache", [...apt, "depends", "postgresql"], work))?.[0];
   if (server === undefined) throw new Error("the system's packages have no postgresql");
   const version = server.slice("postgresql-".length);
-  const flags = ["--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"];
-  const depends = await run("apt-cache", [...apt, "depends", ...flags, server, `postgresql-client-${version}`], work);
-  const libraries = [...new Set(depends.split("\n").filter((line) => /^lib[a-z0-9.+-]+$/.test(line)))].filter(
-    (name) => !OF_THE_SYSTEM.test(name),
-  );
-  await run("apt-get", [...apt, "-qq", "download", server, `postgresql-client-${version}`], debs);
-  // a library under another name is one that the system has
-  for (const name of libraries) await run("apt-get", [...apt, "-qq", "download", name], debs).catch(() => undefined);
+  const client = `postgresql-client-${version}`;
+  await run("apt-get", [...apt, "-qq", "download", server, client, "libpq5"], debs);
   await unpack(debs, files);
+  if (await lacksLibraries(files, version)) {
+    // a library under another name is one that the system has
+    for (const name of await librariesOf(apt, work, [server, client]))
+      await run("apt-get", [...apt, "-qq", "download", name], debs).catch(() => undefined);
+    await unpack(debs, files);
+  }
   for (const name of NAMES) await writeProgram(files, version, name);
+}
+
+/** Everything the packages need whose name says library, for machines that lack some of it. */
+async function librariesOf(apt: readonly string[], work: string, packages: readonly string[]): Promise<readonly string[]> {
+  const flags = ["--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"];
+  const depends = await run("apt-cache", [...apt, "depends", ...flags, ...packages], work);
+  const names = depends
+    .split("\n")
+    .filter((line) => /^lib[a-z0-9.+-]+$/.test(line) && !OF_THE_SYSTEM.test(line) && !line.endsWith("-perl"));
+  return [...new Set(names)];
+}
+
+async function lacksLibraries(files: string, version: string): Promise<boolean> {
+  const bin = `files/usr/lib/postgresql/${version}/bin`;
+  const script = `LD_LIBRARY_PATH=$(printf '%s:' files/usr/lib/*-linux-gnu* files/lib/*-linux-gnu*) ldd ${NAMES.map((name) => `${bin}/${name}`).join(" ")}`;
+  return (await run("/bin/sh", ["-c", script], files)).includes("not found");
 }
 
 /** A small program that finds its libraries beside itself, behind the system's own. */

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { join } from "node:path";
+import type { LeaseId } from "../../../domain/ids.ts";
 import { systemClock } from "../../../domain/time.ts";
 import { issuerContract } from "../../contract/issuer-contract.ts";
 import { BROKER_PASSWORD, loginOf, startPostgresTarget, type PostgresTarget } from "../../support/postgres-target.ts";
@@ -91,5 +93,48 @@ describe("a Postgres credential, as psql sees it", () => {
     const seen = JSON.stringify(await target.server.sql("SELECT query FROM pg_stat_activity UNION ALL SELECT rolpassword FROM pg_authid"));
     expect(seen).toContain("SCRAM-SHA-256$4096:");
     expect(seen).not.toContain(login.password);
+  });
+
+  it("is made over the server's unix socket too, and says so", async () => {
+    const issuer = target.open({ address: undefined, socket: join(target.server.folder, `.s.PGSQL.${target.server.port}`) });
+    const issued = await issuer.issue(target.order(), signal());
+    expect(issued.credential.facts).toMatchObject({ host: target.server.folder, port: target.server.port, sslmode: "disable" });
+    expect((await target.server.psql(loginOf(issued), "SELECT 1")).code).toBe(0);
+  });
+
+  it("names what workloads reach the server by, where that is something else", async () => {
+    const issued = await target.open({ client_address: "db.acme.dev:6432" }).issue(target.order(), signal());
+    expect(issued.credential.facts).toMatchObject({ host: "db.acme.dev", port: 6432, sslmode: "prefer" });
+  });
+
+  it("is one role with the lease's exact name, whatever its asker is called", async () => {
+    const evil = `x'; DROP ROLE app_read; -- "\\ \u0000\n\u202e`;
+    const order = target.order({ subject: evil, workload: evil, trust: evil, grant: evil, purpose: evil, scope: [evil] });
+    const login = loginOf(await target.issuer.issue(order, signal()));
+    expect(login.username).toBe(order.leaseId);
+    expect(await target.server.sql(`SELECT rolname FROM pg_roles WHERE rolname = '${order.leaseId}'`)).toHaveLength(1);
+    expect(await target.server.sql("SELECT 1 FROM pg_roles WHERE rolname = 'app_read'")).toHaveLength(1);
+    expect(await target.server.log()).not.toContain("DROP ROLE app_read");
+  });
+
+  it("carries its broker's name, however that is written, and is found and ended by it", async () => {
+    const issuer = target.open({}, { broker: `https://o'hara.test/\\"; --$1$$` });
+    const order = target.order();
+    await issuer.issue(order, signal());
+    const listed: string[] = [];
+    for await (const id of issuer.list?.(signal()) ?? []) listed.push(id);
+    expect(listed).toEqual([order.leaseId]);
+    expect(await issuer.revoke({ leaseId: order.leaseId, handle: undefined, expiresAt: 0 }, signal())).toBe("revoked");
+  });
+
+  it("is not made of a lease's id that is none", async () => {
+    for (const leaseId of [`lease_x"; DROP ROLE app_read; --`, "lease_", "task_01m827xvy4f2vtb54y52hqbw52"] as const) {
+      await expect(target.issuer.issue(target.order({ leaseId: leaseId as LeaseId }), signal())).rejects.toMatchObject({
+        name: "PermanentFailure",
+      });
+      await expect(target.issuer.revoke({ leaseId: leaseId as LeaseId, handle: undefined, expiresAt: 0 }, signal())).rejects.toMatchObject({
+        name: "PermanentFailure",
+      });
+    }
   });
 });
