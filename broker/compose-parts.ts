@@ -57,6 +57,8 @@ export interface BrokerOptions {
   readonly issuers?: readonly Issuer[];
   readonly kinds?: ReadonlyMap<string, IssuerKind>;
   readonly random?: () => number;
+  /** Tests stand between the broker and its store with this: nothing in the product does. */
+  readonly wrapStore?: (store: OpenedStore) => OpenedStore;
 }
 
 /** A policy or operator file that cannot come into force at start. */

@@ -48,7 +48,7 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
     ...(options.storeClock === undefined ? {} : { clock: options.storeClock }),
   });
   try {
-    return await assemble(options, store);
+    return await assemble(options, options.wrapStore?.(store) ?? store);
   } catch (error) {
     await store.close();
     log.error({ url, error: describe(error) }, "broker could not be made");

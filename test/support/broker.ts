@@ -39,11 +39,16 @@ export interface BrokerSettings {
   /** Export into real audit files here; otherwise records stay where scripts wrote them. */
   readonly auditDir?: string;
   readonly random?: () => number;
+  /** Where it listens, when that is not the port of its `url`: one of several behind one name. */
+  readonly port?: number;
+  readonly wrapStore?: NonNullable<BrokerOptions["wrapStore"]>;
 }
 
 /** A whole broker in this process: services, and HTTP on a port of its own, over a real Redis of its own. */
 export interface TestBroker extends Broker {
   readonly url: string;
+  /** Where it really listens: its `url`, unless it is one of several. */
+  readonly listens: string;
   readonly redis: TestRedis;
   readonly masterKey: Buffer;
   /** One operator token per role; the operator bears the role's name. */
@@ -85,13 +90,15 @@ export async function startBroker(settings: BrokerSettings = {}): Promise<TestBr
     ...(settings.kinds === undefined ? {} : { kinds: new Map(settings.kinds.map((kind) => [kind.kind, kind])) }),
     variable: (name) => settings.variables?.[name],
     ...(settings.random === undefined ? {} : { random: settings.random }),
+    ...(settings.wrapStore === undefined ? {} : { wrapStore: settings.wrapStore }),
   };
   const broker = await createBroker(options);
   const app = createApp(broker.services, { clock: clock ?? systemClock, version: "0.0.0", trustedProxies: [], served: () => undefined });
   const server = createServer(app);
-  await new Promise<void>((resolve) => server.listen(Number(new URL(url).port), "127.0.0.1", resolve));
+  const wanted = settings.port ?? Number(new URL(url).port);
+  await new Promise<void>((resolve) => server.listen(wanted, "127.0.0.1", resolve));
   const port = (server.address() as AddressInfo).port;
-  if (!url.endsWith(`:${port}`)) throw new Error(`listens on ${port} instead of ${url}`);
+  if (port !== wanted) throw new Error(`listens on ${port} instead of ${wanted}`);
 
   const stopListening = (): Promise<void> => {
     server.closeAllConnections();
@@ -110,6 +117,7 @@ export async function startBroker(settings: BrokerSettings = {}): Promise<TestBr
   return {
     ...broker,
     url,
+    listens: `http://127.0.0.1:${port}`,
     redis,
     masterKey,
     operators: Object.fromEntries(tokens.map(({ role, token }) => [role, token])) as Record<Role, Secret>,
