@@ -24,7 +24,8 @@ export function tally(leases: readonly ReceiptLease[], now: number): Tally {
 export function fateOf(lease: ReceiptLease, now: number): keyof Tally {
   if (lease.outcome === "stuck" || lease.outcome === "forced") return "stuck";
   if (lease.outcome === "revoking") return "open";
-  return lease.dead_by !== null && Date.parse(lease.dead_by) > now ? "dying" : "dead";
+  // that it is dead already is the broker's word: our clock may be behind its own, by milliseconds or more
+  return lease.outcome === "dead_by" && lease.dead_by !== null && Date.parse(lease.dead_by) > now ? "dying" : "dead";
 }
 
 /** One line for the end of a task: what died, what did not, and until when. Never says dead of what may still be honoured. */

@@ -61,3 +61,22 @@ describe("a credential in a program", () => {
     expect([ran.code, ran.err.includes(why), broker.received.length]).toEqual([2, true, 0]);
   });
 });
+
+describe("a lease that was given back", () => {
+  const lease = (outcome: string): object => ({
+    lease_id: LEASE,
+    issuer: "jwt",
+    outcome,
+    revocation: "verifier_checked",
+    dead_by: LATER,
+    took_ms: 4,
+  });
+  it.each([
+    ["revoked", 0, "1 credential dead in 4ms"],
+    ["dead_by", 10, "honoured nowhere after"],
+  ])("is as dead as the broker says (%s), whatever our own clock says", async (outcome, exit, said) => {
+    await using broker = await toyBroker(({ path }) => (path.endsWith("/release") ? { body: { receipt: lease(outcome) } } : undefined));
+    const ran = await callCli(["lease", "revoke", LEASE], { STINT_URL: broker.url, STINT_TASK_TOKEN: "t" });
+    expect([ran.code, ran.err]).toEqual([exit, expect.stringContaining(said)]);
+  });
+});
