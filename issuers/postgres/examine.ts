@@ -6,6 +6,8 @@ import type { Site } from "./site.ts";
 
 /** Clocks that differ by more make short credentials shorter, or longer. */
 const CLOCK_MS = 2_000;
+/** A server walks through all roles that ours is in whenever it makes or drops one: from here on it takes tens of milliseconds. */
+const MANY_ROLES = 2_000;
 /** Rights that our role has no use for, and what takes them away. */
 const EXCESSIVE = {
   super: ["is a superuser: whoever gets its password has the whole server", "NOSUPERUSER"],
@@ -21,6 +23,7 @@ interface Found extends Readonly<Record<keyof typeof EXCESSIVE, boolean>> {
   readonly inherit: boolean;
   readonly signal: boolean;
   readonly create: boolean;
+  readonly memberships: number;
 }
 
 interface FoundGroup {
@@ -59,7 +62,8 @@ async function rightsOf(client: Client): Promise<Found> {
     `SELECT split_part(current_setting('server_version'), ' ', 1) AS version, to_char(clock_timestamp(), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS now,
             rolsuper AS super, rolcreatedb AS createdb, rolreplication AS replication, rolbypassrls AS bypassrls,
             rolcreaterole AS createrole, rolinherit AS inherit, pg_has_role('pg_signal_backend', 'USAGE') AS signal,
-            has_database_privilege(current_database(), 'CREATE') AS create
+            has_database_privilege(current_database(), 'CREATE') AS create,
+            (SELECT count(*)::int FROM pg_auth_members WHERE member = pg_roles.oid) AS memberships
      FROM pg_roles WHERE rolname = current_user`,
   );
   const [row] = rows;
@@ -89,6 +93,11 @@ function ownRights(settings: PostgresSettings, found: Found): readonly string[] 
     ...excessive,
     ...(found.createrole ? [] : [`our role ${settings.user} may not create roles: ALTER ROLE ${user} CREATEROLE`]),
     ...(found.inherit ? [] : [`our role ${settings.user} has no use of the roles it is in: ALTER ROLE ${user} INHERIT`]),
+    ...(found.memberships > MANY_ROLES
+      ? [
+          `our role is in ${found.memberships} roles, and making or ending one takes longer the more there are: let several targets, each with a \`user\` of its own, share them`,
+        ]
+      : []),
     ...(found.signal ? [] : [`our role ${settings.user} may not end every session of a credential: GRANT pg_signal_backend TO ${user}`]),
   ];
 }

@@ -68,4 +68,13 @@ describe("what is known of a Postgres target", () => {
     const { warnings } = await examine(target.open({}, { clock: () => systemClock() - 10_000 }));
     expect(warnings).toEqual([expect.stringMatching(/^the server's clock is (?:9|10)\d{3,4} ms ahead of ours/)]);
   });
+
+  it("is a number of roles that slows the server down", async () => {
+    await target.server.sql(
+      "DO $$ BEGIN FOR i IN 1..2001 LOOP EXECUTE format('CREATE ROLE many_%s; GRANT many_%s TO stint', i, i); END LOOP; END $$",
+    );
+    expect((await examine()).warnings).toEqual([
+      expect.stringMatching(/^our role is in 200\d roles, and making or ending one takes longer/),
+    ]);
+  });
 });
