@@ -50,7 +50,7 @@ export const USAGE = `npm run bench -- [--only issue,sweep] [--rounds 5] [--seco
   --connections  requests in flight
   --fsync        durability of the Redis beneath: always, everysec, no, off
   --full         1,000,000 live leases for sweep, memory, mark and feed instead of 100,000
-  --profile      a folder for CPU profiles of floor and broker
+  --profile      flame graphs and CPU profiles of floor and broker, in bench-profile or in the folder named
   --json         print the report as JSON
   --out          where the JSON is written; bench-report.json unless told otherwise`;
 
@@ -59,7 +59,7 @@ const FSYNC = ["always", "everysec", "no", "off"] as const;
 /** Reads the command line. Throws an Error that says what was expected. */
 export function readOptions(args: readonly string[], say: (text: string) => void): CommandLine {
   const { values } = parseArgs({
-    args: [...args],
+    args: withFolder(args),
     options: {
       only: { type: "string", multiple: true },
       rounds: { type: "string", default: "5" },
@@ -89,6 +89,10 @@ export function readOptions(args: readonly string[], say: (text: string) => void
     out: values.out,
   };
 }
+
+/** `--profile` may stand alone. */
+const withFolder = (args: readonly string[]): string[] =>
+  args.flatMap((arg, index) => (arg === "--profile" && (args[index + 1] ?? "-").startsWith("-") ? [arg, "bench-profile"] : [arg]));
 
 function pathsOf(only: readonly string[] | undefined): ReadonlySet<Path> {
   if (only === undefined) return new Set(PATHS);

@@ -68,7 +68,10 @@ const EXPECTED: Readonly<Record<HttpPath, string>> = {
 };
 /** The floor keeps no account of spent evidence: it may be shown the same again, which spares minting. */
 const FLOOR_BODIES = 4_000;
-const WARM_MS = 1_500;
+/** Warm is who has answered so many: until then V8 is still compiling, and more for the program that has more to compile. */
+const WARM_REQUESTS = 8_000;
+const WARM_MS = 2_000;
+const WARMEST_MS = 12_000;
 
 const isIssue = (path: HttpPath): boolean => path.startsWith("issue-");
 const algOf = (path: HttpPath): EvidenceAlg => (path === "issue-rs256" ? "RS256" : "ES256");
@@ -81,6 +84,8 @@ export class Rounds {
   /** Requests a second as last seen, to know how much evidence a round needs. */
   readonly #rates = new Map<string, number>();
 
+  readonly #served = new Map<string, number>();
+
   constructor(bench: Bench) {
     this.#bench = bench;
   }
@@ -90,7 +95,7 @@ export class Rounds {
     const all = paths.map((path) => ({ path, lanes: this.#lanesOf(path).map((lane) => ({ lane, rounds: [] as Round[] })) }));
     for (const { path, lanes } of options.requests === undefined ? all : []) {
       options.say(`warming up ${path}`);
-      for (const { lane } of lanes) await this.#round(path, lane, WARM_MS);
+      for (const { lane } of lanes) await this.#warm(path, lane);
     }
     for (let count = 1; count <= options.rounds; count += 1) {
       for (const { path, lanes } of all) {
@@ -103,6 +108,17 @@ export class Rounds {
     const reports: PathReport[] = [];
     for (const { path, lanes } of all) reports.push(await this.#report(path, lanes));
     return reports;
+  }
+
+  /** Requests that each program has answered, by its name. */
+  get served(): ReadonlyMap<string, number> {
+    return this.#served;
+  }
+
+  async #warm(path: HttpPath, lane: Lane): Promise<void> {
+    const until = performance.now() + WARMEST_MS;
+    let answered = 0;
+    while (answered < WARM_REQUESTS && performance.now() < until) answered += (await this.#round(path, lane, WARM_MS)).result.done;
   }
 
   #lanesOf(path: HttpPath): readonly Lane[] {
@@ -139,6 +155,7 @@ export class Rounds {
       collect: isIssue(path) ? "access_token" : undefined,
       pace,
     });
+    this.#served.set(program.name, (this.#served.get(program.name) ?? 0) + result.done);
     const cpuAtEnd = cpuMsOf(program.pid);
     await this.#quiet();
     const [cpuAfter, redisAfter] = [cpuMsOf(program.pid), await redis.cpuMs()];

@@ -10,6 +10,7 @@ import { startLoader } from "./loader.ts";
 import { measureFeed, type DeliveryFigures } from "./feed.ts";
 import { HTTP_PATHS, type BenchOptions } from "./options.ts";
 import { measurePostgres, type PostgresReport } from "./postgres.ts";
+import { readProfiles, type ProfileReport } from "./profile.ts";
 import { startBroker, startFloor } from "./programs.ts";
 import { openRedis } from "./redis.ts";
 import { Rounds, type PathReport } from "./rounds.ts";
@@ -32,6 +33,8 @@ export interface BenchReport {
   readonly store: StoreReport | undefined;
   readonly verify: readonly VerifyRow[];
   readonly feed: readonly DeliveryFigures[];
+  /** With `--profile`: what each part of the work cost. */
+  readonly profiles: readonly ProfileReport[];
   readonly x509: readonly VerifyRow[];
   readonly postgres: PostgresReport | undefined;
   /** Paths of which a program's throughput differed between rounds by more than 30 % of its median. */
@@ -48,6 +51,7 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
   const wanted = HTTP_PATHS.filter((path) => options.paths.has(path));
   let redisVersion = "";
   const paths: PathReport[] = [];
+  let served: ReadonlyMap<string, number> = new Map();
   if (wanted.length > 0) {
     const folder = await mkdtemp(join(tmpdir(), "stint-bench-"));
     try {
@@ -59,7 +63,9 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
       await using broker = await startBroker(scenario, redis.url, folder, options.profile);
       for (const program of [floor, broker]) await checkAnswers(program, scenario);
       options.say("both programs answer correctly");
-      paths.push(...(await new Rounds({ options, scenario, redis, loader, floor, broker }).measure(wanted)));
+      const rounds = new Rounds({ options, scenario, redis, loader, floor, broker });
+      paths.push(...(await rounds.measure(wanted)));
+      served = rounds.served;
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
@@ -84,6 +90,7 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
     store,
     verify,
     feed,
+    profiles: options.profile === undefined ? [] : readProfiles(options.profile, served),
     x509,
     postgres,
     noisy: paths.flatMap(({ path, floor, broker }) =>

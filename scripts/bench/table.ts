@@ -8,7 +8,7 @@ import type { VerifyRow } from "./verify.ts";
 
 /** The report for people: ratios first, because only they travel between machines; absolute figures after. */
 export function renderTable(report: BenchReport): string {
-  const { machine, versions, settings, paths, store, verify, feed, x509, postgres, noisy } = report;
+  const { machine, versions, settings, paths, store, verify, feed, x509, postgres, profiles, noisy } = report;
   const parts = [
     `Stint ${versions["stint"]} on ${machine.cores} cores (${machine.cpu}, ${machine.system})${machine.pinned ? ", servers pinned to one, load and Redis to another" : ", nothing pinned"}`,
     Object.entries(versions)
@@ -28,6 +28,15 @@ export function renderTable(report: BenchReport): string {
     parts.push("", "FEED: until verifiers' sockets are told (goal: p99 under 6 ms at 100 and under 25 ms at 1,000)", ...deliveries(feed));
   if (x509.length > 0) parts.push("", "X509: certificates beside the bare cryptography, in interleaved rounds", goals(x509));
   if (postgres !== undefined) parts.push("", ...postgresLines(postgres));
+  for (const { program, requests, flameGraph, parts: costs } of profiles) {
+    const rows = costs.filter(({ us }) => us >= 0.5).map(({ part, us }) => [part, us.toFixed(1)]);
+    const total = costs.reduce((sum, { us }) => sum + us, 0).toFixed(0);
+    parts.push(
+      "",
+      `PROFILE of the ${program}: us of its main thread for each of ${requests} requests, ${total} in all; drawn in ${flameGraph}`,
+    );
+    parts.push(table(["part", "us"], rows));
+  }
   if (noisy.length > 0) {
     parts.push(
       "",
