@@ -13,6 +13,11 @@ export function claimsText(claims: Claims): string {
   return text;
 }
 
+/** The text that claims were read from, where it is known: it says the same, and need not be written anew. */
+export function readFrom(claims: Claims, text: string): void {
+  TEXTS.set(claims, text);
+}
+
 /** How often, and until when, a piece of evidence may still be used; the store counts (CORE, Evidence). */
 export interface EvidenceUse {
   /**

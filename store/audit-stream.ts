@@ -36,11 +36,12 @@ export function createAuditStream(runner: Runner): AuditStream {
   };
 }
 
-/** A stream entry: what the broker said (`a`), what the script found (`x`), when (`t`). */
-function readRecord(bucket: number, id: string, fields: readonly string[]): AuditRecord {
-  const said = JSON.parse(fields[1] ?? "{}") as AuditFacts;
-  const found = fields[3] === undefined || fields[3] === "" ? {} : (JSON.parse(fields[3]) as Record<string, unknown>);
-  return { ...said, ...found, bucket, seq: Number(id.split("-")[0]), at: toRfc3339(Number(fields[5])) };
+/** A stream entry is one text: when, what the broker said, what the script found, a line each. JSON has no line breaks of its own. */
+function readRecord(bucket: number, id: string, [, text = ""]: readonly string[]): AuditRecord {
+  const [at, said = "{}", found = ""] = text.split("\n");
+  const record = JSON.parse(said) as AuditFacts & Record<string, unknown>;
+  if (found !== "") Object.assign(record, JSON.parse(found) as object);
+  return Object.assign(record, { bucket, seq: Number.parseInt(id, 10), at: toRfc3339(Number(at)) });
 }
 
 async function states(runner: Runner, buckets: readonly number[]): Promise<StreamState[]> {
@@ -53,8 +54,8 @@ async function states(runner: Runner, buckets: readonly number[]): Promise<Strea
     const first = (rows as [string, string[]][])[0];
     return {
       lastSeq: Number(seq ?? 0),
-      firstWaiting: first === undefined ? undefined : Number(first[0].split("-")[0]),
-      oldestAt: first === undefined ? undefined : Number(first[1][5]),
+      firstWaiting: first === undefined ? undefined : Number.parseInt(first[0], 10),
+      oldestAt: first === undefined ? undefined : Number.parseInt(first[1][1] ?? "", 10),
       onHold: hold === "1",
     };
   });

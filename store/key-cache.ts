@@ -61,6 +61,12 @@ export class KeyCache {
     return held.set;
   }
 
+  /** What `current` would answer at once, if nothing has to be read for it. */
+  fresh(): KeySet | undefined {
+    const held = this.#held;
+    return held !== undefined && Math.abs(this.#clock() - held.readAt) < REFRESH_MS ? held.set : undefined;
+  }
+
   /** The keys as last read, however long ago that is; undefined before the first time. */
   held(): KeySet | undefined {
     return this.#held?.set;

@@ -29,26 +29,35 @@ const PASSING =
 export function createRunner(client: RedisClient, clock: StoreClock): Runner {
   const scripts = loadScripts(feedChannel(client));
   const together = gathered(client);
-  const evaluate = async (script: LoadedScript, place: Place, args: readonly string[]): Promise<unknown> => {
+  const evaluate = (script: LoadedScript, place: Place, args: readonly string[]): Promise<unknown> => {
+    const [key, never] = keysOf(place);
+    together();
+    return client.evalsha(script.sha1, 2, key, never, ...args);
+  };
+  const again = async (script: LoadedScript, place: Place, args: readonly string[]): Promise<unknown> => {
     const [key, never] = keysOf(place);
     try {
-      together();
-      return await client.evalsha(script.sha1, 2, key, never, ...args);
+      return await evaluate(script, place, args);
     } catch (error) {
-      if (!(error instanceof Error) || !error.message.startsWith("NOSCRIPT")) throw error;
-      return await client.eval(script.text, 2, key, never, ...args);
+      if (!isUnknownScript(error)) throw error;
+      return client.eval(script.text, 2, key, never, ...args);
     }
   };
   return {
     client,
     clock,
-    run(name, place, args) {
+    async run(name, place, args) {
       const script = scripts.get(name);
       if (script === undefined) throw new StintError("server_error", `no script ${name}`);
       const given = pack(script, Math.floor(clock.now()), clock.agreed(), args);
-      return persist(() => evaluate(script, place, given));
+      const started = performance.now();
+      try {
+        return await evaluate(script, place, given);
+      } catch (error) {
+        return persist(() => again(script, place, given), started, error);
+      }
     },
-    ask: (work) => persist(() => work(client)),
+    ask: (work) => persist(() => work(client), performance.now()),
   };
 }
 
@@ -94,19 +103,28 @@ function gathered(client: RedisClient): () => void {
   };
 }
 
-async function persist<T>(work: () => Promise<T>): Promise<T> {
-  const started = performance.now();
-  for (let attempt = 1; ; attempt++) {
+/** Tries again what may pass, after a first try that `failed`; without one it begins with that. */
+async function persist<T>(work: () => Promise<T>, started: number, failed?: unknown): Promise<T> {
+  let attempt = 1;
+  if (failed !== undefined && !isUnknownScript(failed)) await requirePassing(failed, started, attempt++);
+  for (; ; attempt++) {
     try {
       return await work();
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      const passing = PASSING.test(message) || (error instanceof Error && error.name === "ClusterAllFailedError");
-      if (!passing || attempt >= ATTEMPTS || performance.now() - started > PATIENCE_MS - 800) throw unavailable(error, message);
-      await pause(attempt * 40);
+      await requirePassing(error, started, attempt);
     }
   }
 }
+
+/** Returns when another try is due. Throws `store_unavailable` for what no other try heals, and when patience is at its end. */
+async function requirePassing(error: unknown, started: number, attempt: number): Promise<void> {
+  const message = error instanceof Error ? error.message : String(error);
+  const passing = PASSING.test(message) || (error instanceof Error && error.name === "ClusterAllFailedError");
+  if (!passing || attempt >= ATTEMPTS || performance.now() - started > PATIENCE_MS - 800) throw unavailable(error, message);
+  await pause(attempt * 40);
+}
+
+const isUnknownScript = (error: unknown): boolean => error instanceof Error && error.message.startsWith("NOSCRIPT");
 
 /** Redis failed us: not a decision. The message names the kind, never data. */
 function unavailable(error: unknown, message: string): StintError {

@@ -24,6 +24,16 @@ export interface VerificationKey {
   readonly publicKey: KeyObject;
 }
 
+interface Signing {
+  readonly set: KeySet;
+  readonly from: number;
+  readonly until: number;
+  readonly key: SigningKey<TokenAlgorithm>;
+  /** The same, for callers that wait: one promise for all of them. */
+  readonly ready: Promise<SigningKey<TokenAlgorithm>>;
+  task: Promise<TaskKey> | undefined;
+}
+
 /** What a task token is signed with, and the name it bears. */
 export interface TaskKey {
   readonly kid: string;
@@ -39,10 +49,7 @@ export class SigningKeys {
   readonly #clock: Clock;
   readonly #times: KeyTimes;
   /** Who signs now, until when: looked up once per change, not per token. */
-  readonly #signing = new Map<
-    TokenAlgorithm,
-    { readonly set: KeySet; readonly from: number; readonly until: number; readonly key: SigningKey<TokenAlgorithm> }
-  >();
+  readonly #signing = new Map<TokenAlgorithm, Signing>();
 
   constructor(cache: KeyCache, clock: Clock, times: KeyTimes = KEY_TIMES) {
     this.#cache = cache;
@@ -51,19 +58,33 @@ export class SigningKeys {
   }
 
   /** The key that signs tokens of this algorithm now. From memory: nothing is read or imported per call. */
-  async current(alg: TokenAlgorithm): Promise<SigningKey<TokenAlgorithm>> {
+  current(alg: TokenAlgorithm): Promise<SigningKey<TokenAlgorithm>> {
+    return this.#now(alg, this.#cache.fresh())?.ready ?? this.#findCurrent(alg);
+  }
+
+  async #findCurrent(alg: TokenAlgorithm): Promise<SigningKey<TokenAlgorithm>> {
     const set = await this.#cache.current();
-    const now = this.#clock();
-    const held = this.#signing.get(alg);
-    if (held !== undefined && held.set === set && now >= held.from && now < held.until) return held.key;
+    const held = this.#now(alg, set);
+    if (held !== undefined) return held.key;
+    const from = this.#clock();
     const key = this.#signer(set, alg);
-    this.#signing.set(alg, { set, from: now, until: announcedKey(set, alg, now)?.activeAt ?? Infinity, key });
+    const until = announcedKey(set, alg, from)?.activeAt ?? Infinity;
+    this.#signing.set(alg, { set, from, until, key, ready: Promise.resolve(key), task: undefined });
     return key;
+  }
+
+  /** What is remembered of who signs, where that was found in this very set and still is so. */
+  #now(alg: TokenAlgorithm, set: KeySet | undefined): Signing | undefined {
+    const held = this.#signing.get(alg);
+    const now = this.#clock();
+    return held !== undefined && held.set === set && now >= held.from && now < held.until ? held : undefined;
   }
 
   /** Id of the key that `current` gives, as far as memory knows; undefined before the first look at the store. */
   kidNow(alg: TokenAlgorithm): string | undefined {
     const set = this.#cache.held();
+    const held = this.#now(alg, set);
+    if (held !== undefined) return held.key.kid;
     return set && signerAt(set, alg, this.#clock())?.kid;
   }
 
@@ -73,7 +94,13 @@ export class SigningKeys {
   }
 
   /** The secret that signs task tokens now, under the name of the ES256 key of the time. */
-  async currentTaskKey(): Promise<TaskKey> {
+  currentTaskKey(): Promise<TaskKey> {
+    const held = this.#now("ES256", this.#cache.fresh());
+    if (held === undefined) return this.#findTaskKey();
+    return (held.task ??= this.#findTaskKey());
+  }
+
+  async #findTaskKey(): Promise<TaskKey> {
     const { kid } = await this.current("ES256");
     const secret = await this.taskKey(kid);
     if (secret === undefined) throw new StintError("server_error", `Signing key ${kid} has no secret for task tokens. Rotate the keys.`);

@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { StintError } from "../../domain/errors.ts";
 import { RefusedJson } from "../../domain/json.ts";
-import type { Claims } from "../../domain/principal.ts";
+import { readFrom, type Claims } from "../../domain/principal.ts";
 import { type JsonObject, parseJsonObject } from "./json-object.ts";
 
 /** One token, at most (CONTRACT section 7). */
@@ -70,7 +70,9 @@ export function parseToken(token: string): UnverifiedToken {
   const { alg, kid, headerNames } = readHeader(head);
   const signed = decode(signature, "signature");
   if (signed.length === 0) throw refuse("identity token is not signed");
-  const claims = readObject(body, "payload");
+  const text = readText(body, "payload");
+  const claims = readObject(text, "payload");
+  readFrom(claims, text);
   return { alg, kid, headerNames, claims, signingInput: token.slice(0, head.length + 1 + body.length), signature: signed };
 }
 
@@ -81,7 +83,7 @@ const MOST_READ = 256;
 function readHeader(head: string): Header {
   const known = READ.get(head);
   if (known !== undefined) return known;
-  const header = readObject(head, "header");
+  const header = readObject(readText(head, "header"), "header");
   const read: Header = { ...checkHeader(header), headerNames: Object.keys(header) };
   if (READ.size >= MOST_READ) READ.clear(); // strangers may send what they like
   READ.set(head, read);
@@ -114,11 +116,15 @@ function decode(part: string, what: string): Buffer {
   return bytes;
 }
 
-function readObject(part: string, what: string): JsonObject {
+function readText(part: string, what: string): string {
   const bytes = decode(part, what);
   if (!isUtf8(bytes)) throw refuse(`identity token's ${what} is refused: not UTF-8`);
+  return bytes.toString("utf8");
+}
+
+function readObject(text: string, what: string): JsonObject {
   try {
-    return parseJsonObject(bytes.toString("utf8"));
+    return parseJsonObject(text);
   } catch (error) {
     throw refuse(`identity token's ${what} is refused: ${error instanceof RefusedJson ? error.message : "unreadable"}`);
   }

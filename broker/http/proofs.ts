@@ -12,12 +12,24 @@ const takesProofs = ({ access, proofs }: Proving): boolean => proofs === true ||
  * Which keys a request proves; undefined where its route takes no proofs. A proof that is sent must be good, whether anything asks
  * for it or not. Throws `invalid_dpop_proof`, `use_dpop_nonce`.
  */
-export async function possessionOf(
+export function possessionOf(
+  request: IncomingMessage,
+  route: Proving,
+  from: { readonly house: House; readonly certificateOf: ClientCertificate },
+): Possession | undefined | Promise<Possession> {
+  if (!takesProofs(route)) return undefined;
+  const { dpop, authorization } = request.headers;
+  // most requests prove nothing but what their connection does
+  if (dpop === undefined && (authorization === undefined || route.access === "open"))
+    return { scheme: undefined, proof: undefined, certificate: from.certificateOf(request) };
+  return provenBy(request, route, from);
+}
+
+async function provenBy(
   request: IncomingMessage,
   route: Proving,
   { house, certificateOf }: { readonly house: House; readonly certificateOf: ClientCertificate },
-): Promise<Possession | undefined> {
-  if (!takesProofs(route)) return undefined;
+): Promise<Possession> {
   const { dpop, authorization } = request.headers;
   const presented = authorization === undefined || route.access === "open" ? undefined : house.door.presented(request.headers);
   const scheme = presented?.scheme;

@@ -101,7 +101,8 @@ class Exchange {
   /** Who calls comes first: a stranger's body is not even read where a known caller is needed, unless it says itself who calls. */
   async #call(): Promise<Call> {
     const caller = this.#authenticate();
-    const possession = await possessionOf(this.#request, this.#route, this.#options);
+    const proven = possessionOf(this.#request, this.#route, this.#options);
+    const possession = proven instanceof Promise ? await proven : proven;
     const { body, raw } = await this.#body();
     const verifier = this.#verifierOfForm(body);
     const query = this.#querySchema()?.parse(parseQuery(this.#request.url ?? ""));

@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import { StintError } from "../../domain/errors.ts";
 import { isId, type TaskId } from "../../domain/ids.ts";
 import { confirmationOf, keyOfConfirmation, type HolderKey } from "../../domain/possession.ts";
-import { claimsText, type Claims, type Principal } from "../../domain/principal.ts";
+import { claimsText, readFrom, type Claims, type Principal } from "../../domain/principal.ts";
 import { Secret } from "../../domain/secret.ts";
 import type { Task } from "../../domain/task.ts";
 import { toSeconds, type Clock } from "../../domain/time.ts";
@@ -48,7 +48,11 @@ export interface TaskTokens {
 
 /** Throws `invalid_identity` for claims too big to carry; asked before anything is opened or spent. */
 export function requireCarriable(claims: Claims): void {
-  const bytes = Buffer.byteLength(claimsText(claims));
+  if (Buffer.byteLength(claimsText(claims)) <= MAX_CARRIED_CLAIMS) return;
+  // spaces between them need not be carried
+  const text = JSON.stringify(claims);
+  readFrom(claims, text);
+  const bytes = Buffer.byteLength(text);
   if (bytes <= MAX_CARRIED_CLAIMS) return;
   throw new StintError(
     "invalid_identity",

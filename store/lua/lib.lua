@@ -40,10 +40,10 @@ local function instant(now, agreed)
   return now
 end
 
--- One audit record, with the next number of the bucket. `said` is JSON from the broker, `found` what only the script knows.
+-- One audit record, with the next number of the bucket: when, what was said, what was found, a line each. `said` is JSON from the broker, `found` what only the script knows.
 local function record(at, said, found)
   set_fact("seq", facts.seq + 1)
-  redis.call("XADD", P .. ":au", string.format("%.0f-0", facts.seq), "a", said, "x", found and cjson.encode(found) or "", "t", at)
+  redis.call("XADD", P .. ":au", string.format("%.0f-0", facts.seq), "a", string.format("%.0f", at) .. "\n" .. said .. "\n" .. (found and cjson.encode(found) or ""))
 end
 
 -- What verifiers must hear of: a lease (`kind` "l") that ended before its `exp`, or a mark ("m").
