@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { Issuer } from "./credential.ts";
+import type { RevocationClass } from "./lease.ts";
 import type { Secret } from "./secret.ts";
 import type { Clock } from "./time.ts";
 
@@ -14,6 +15,8 @@ export interface IssuerKind<S = unknown, P = unknown> {
   readonly settings: z.ZodType<S>;
   /** Members under a grant's `issue` beside target, audience, scope, ttl and max_ttl. Strict; may depend on what the target offers. */
   params(settings: S): z.ZodType<P>;
+  /** How its credentials die there: its issuer's `revocation`. */
+  revocation(settings: S): RevocationClass;
   /** The issuer at one target. Connects to nothing yet: it is called while the policy is loaded. */
   open(target: OpenTarget<S>, ports: TargetPorts): Issuer<P>;
 }

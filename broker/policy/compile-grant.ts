@@ -3,10 +3,12 @@ import { parseDuration } from "../../domain/time.ts";
 import { foldsCase, isAnchor } from "../attestation/presets.ts";
 import type { When } from "../../actions/cel.ts";
 import { compileWhen } from "./when.ts";
+import type { RevocationClass } from "../../domain/lease.ts";
+import { classByVerifiers } from "./checked-by.ts";
 import { claimKey, compileCondition, type Condition } from "./conditions.ts";
 import { DEFAULT_TTL_MS, type GrantDocument, type RuleDocument } from "./document.ts";
 import { suggestion } from "./nearest.ts";
-import type { Grant, GrantIssue, PresetName, Target } from "./policy.ts";
+import type { Grant, GrantIssue, PresetName, Target, Verifier } from "./policy.ts";
 import { parseWith, type Complaints } from "./problems.ts";
 import type { GrantRules, Rule, TrustRules } from "./rules.ts";
 
@@ -18,6 +20,7 @@ export interface GrantWorld {
   /** Presets of the trusts that compiled; `trustNames` also holds those that did not. */
   readonly presets: ReadonlyMap<string, PresetName>;
   readonly trustNames: readonly string[];
+  readonly verifiers: ReadonlyMap<string, Verifier>;
   readonly targets: ReadonlyMap<string, Target>;
   /** Names of all targets, also of those that cannot be used. */
   readonly targetNames: readonly string[];
@@ -40,6 +43,7 @@ export function compileGrant(document: GrantDocument, world: GrantWorld, complai
     sensitivity: document.sensitivity ?? "medium",
     mode: document.mode ?? "enforce",
     issue,
+    revocation: classOf(issue, world),
     limits: { active: document.limits?.active, perHour: document.limits?.per_hour },
   };
   return { grant, ground: JSON.stringify([document.allow ?? [], document.deny ?? []]), ...rules };
@@ -65,6 +69,12 @@ function compileIssue(document: GrantDocument, world: GrantWorld, complaints: Co
     });
   }
   return { issuer, audience, scope: [...new Set(document.issue.scope ?? [])], ttlMs, maxTtlMs, params: { ...parsed } };
+}
+
+/** A target's issuer says so itself; what is signed here dies as its verifiers check. */
+function classOf({ issuer, audience }: GrantIssue, { targets, verifiers }: GrantWorld): RevocationClass {
+  const target = targets.get(issuer);
+  return target === undefined ? classByVerifiers(audience, verifiers.values()) : target.kind.revocation(target.settings);
 }
 
 const bare = (url: string): string => url.replace(/\/+$/, "").toLowerCase();

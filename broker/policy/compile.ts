@@ -103,19 +103,20 @@ export function compile(located: readonly Located[], context: PolicyContext, pro
   }
   refuseSharedTrust(trustDocuments, trusts);
   const targets = compileTargets(of<TargetDocument>("Target"), context);
+  const verifierDocuments = of<VerifierDocument>("Verifier");
+  const version = versionOf(checked);
+  const verifiers = new Map(verifierDocuments.map((item) => [item.document.name, compileVerifier(item, version)]));
   const world: GrantWorld = {
     stintUrl: context.stintUrl,
     issuers: context.issuers,
     presets: new Map([...trusts].map(([name, { preset }]) => [name, preset])),
     trustNames: [...(names.get("Trust") ?? [])],
+    verifiers,
     targets,
     targetNames: [...(names.get("Target") ?? [])],
   };
   const grantDocuments = of<GrantDocument>("Grant");
   const rules = grantDocuments.flatMap(({ document, complaints }) => compileGrant(document, world, complaints) ?? []);
-  const verifierDocuments = of<VerifierDocument>("Verifier");
-  const version = versionOf(checked);
-  const verifiers = new Map(verifierDocuments.map((item) => [item.document.name, compileVerifier(item, version)]));
   const settings = compileSettings(of<SettingsDocument>("Settings")[0]?.document);
   const policy = new CompiledPolicy({ version, trusts, verifiers, targets, settings, problems, rules });
   return { policy, trusts: trustDocuments, grants: grantDocuments, verifiers: verifierDocuments, settings, all: checked };

@@ -1,5 +1,6 @@
 import type { RouteDocument, Routes } from "../../actions/routes.ts";
 import type { Problem } from "../../domain/errors.ts";
+import type { RevocationClass } from "../../domain/lease.ts";
 import type { Claims } from "../../domain/principal.ts";
 import type { IssuerKind, OpenTarget } from "../../domain/target.ts";
 
@@ -57,6 +58,8 @@ export interface Grant {
   readonly sensitivity: "low" | "medium" | "high" | "critical";
   readonly mode: "enforce" | "audit";
   readonly issue: GrantIssue;
+  /** How what it issues dies; rules may weigh it. */
+  readonly revocation: RevocationClass;
   readonly limits: { readonly active: number | undefined; readonly perHour: number | undefined };
 }
 

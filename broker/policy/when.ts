@@ -5,7 +5,7 @@ import type { DecisionInput } from "../../domain/decision.ts";
 export const compileWhen = whenCompiler({
   records: {
     request: { grant: "string", purpose: "string", scope: "list<string>", ttl: "int", resource: "string", environment: "string" },
-    grant: { name: "string", owner: "string", sensitivity: "string" },
+    grant: { name: "string", owner: "string", sensitivity: "string", revocation: "string" },
     task: { id: "string", parent: "string" },
     workload: { subject: "string", name: "string", trust: "string" },
     now: NOW_INPUT,
@@ -22,6 +22,7 @@ export function whenContext(
     readonly name: string;
     readonly owner: string | undefined;
     readonly sensitivity: string;
+    readonly revocation: string;
     readonly issue: { readonly scope: readonly string[]; readonly ttlMs: number };
   },
 ): WhenContext {
@@ -36,7 +37,7 @@ export function whenContext(
       resource: request.resource,
       environment: request.environment,
     },
-    grant: { name: grant.name, owner: grant.owner ?? "", sensitivity: grant.sensitivity },
+    grant: { name: grant.name, owner: grant.owner ?? "", sensitivity: grant.sensitivity, revocation: grant.revocation },
     task: { id: input.task.id, parent: input.task.parent },
     workload: { subject: principal.subject, name: principal.workload, trust: principal.trust },
     now: nowInput(input.now),

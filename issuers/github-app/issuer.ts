@@ -42,6 +42,7 @@ export const githubApp: IssuerKind<GitHubAppSettings, GitHubAppParams> = {
   kind: "github-app",
   settings: GitHubAppSettings,
   params: gitHubAppParams,
+  revocation: () => "immediate",
   open: openGitHubApp,
 };
 

@@ -20,6 +20,7 @@ export const httpKind: IssuerKind<HttpSettings, HttpParams> = {
   kind: "http",
   settings: HttpSettings,
   params: () => HttpParams,
+  revocation: (settings) => settings.revocation,
   open: openHttp,
 };
 

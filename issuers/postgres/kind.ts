@@ -16,6 +16,7 @@ export const postgresKind: IssuerKind<PostgresSettings, PostgresParams> = {
   kind: "postgres",
   settings: PostgresSettings,
   params: postgresParams,
+  revocation: () => "immediate",
   open: openPostgres,
 };
 

@@ -29,6 +29,7 @@ export const sshKind: IssuerKind<SshSettings, SshParams> = {
   kind: "ssh",
   settings: SshSettings,
   params: () => SshParams,
+  revocation: ({ list_read_every: every }) => (every === undefined ? "expiry_only" : "verifier_checked"),
   open: sshIssuer,
 };
 

@@ -45,6 +45,7 @@ export const x509Kind: IssuerKind<X509Settings, X509Params> = {
   kind: "x509",
   settings: X509Settings,
   params: x509Params,
+  revocation: ({ list_read_every: every }) => (every === undefined ? "expiry_only" : "verifier_checked"),
   open: openX509,
 };
 

@@ -153,6 +153,7 @@ export const testKind: IssuerKind<z.output<typeof TestSettings>, TestParams> = {
   kind: "test-file",
   settings: TestSettings,
   params: () => TestParams,
+  revocation: () => "immediate",
   open({ settings: { file, password } }, ports) {
     const issuer = fileIssuer(file, () => undefined);
     return {
@@ -199,5 +200,6 @@ export const fileKind = (issuer: Issuer<TestParams>): IssuerKind => ({
   kind: "file",
   settings: z.strictObject({ file: z.string() }),
   params: () => TestParams,
+  revocation: () => "immediate",
   open: () => ({ ...issuer, kind: "file" }),
 });

@@ -20,6 +20,7 @@ const grant = (name: string, audience: string | undefined, issuer = "jwt"): read
     owner: undefined,
     description: undefined,
     sensitivity: "medium",
+    revocation: "verifier_checked",
     mode: "enforce",
     issue: { issuer, audience, scope: [], ttlMs: 1, maxTtlMs: 1, params: {} },
     limits: { active: undefined, perHour: undefined },

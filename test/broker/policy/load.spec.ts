@@ -22,6 +22,7 @@ const shelf: IssuerKind = {
   kind: "shelf",
   settings: z.strictObject({ address: z.string() }),
   params: (settings) => z.strictObject({ role: z.literal(`reader of ${(settings as { readonly address: string }).address}`) }),
+  revocation: () => "immediate",
   open: () => {
     throw new Error("loading opens nothing");
   },
@@ -51,6 +52,15 @@ describe("a target", () => {
     expect(policy).toBeUndefined();
     expect(problems.map(({ message, path }) => `${path ?? ""} ${message}`).join("\n")).toContain(expected);
     expect(problems.every(({ line }) => line !== undefined)).toBe(true);
+  });
+
+  it("says how its credentials die, and so do signed tokens, and rules may weigh it", () => {
+    const shelves = load(`${target("issuer: shelf\naddress: x")}${granting(", role: reader of x")}`, { kinds });
+    expect(shelves.policy?.grants.get("deploy")?.revocation).toBe("immediate");
+    const verifier = (checks: string): string =>
+      `---\nkind: Verifier\nname: v\nowner: t\naudience: https://x.test\nkey: sha256:${"0".repeat(64)}\nchecks: ${checks}\n`;
+    const signed = (more: string) => load(grant("") + more).policy?.grants.get("deploy")?.revocation;
+    expect([signed(""), signed(verifier("feed")), signed(verifier("none"))]).toEqual(["expiry_only", "verifier_checked", "expiry_only"]);
   });
 
   it("that cannot be used is complained of once, not by each of its grants", () => {

@@ -120,6 +120,7 @@ describe("the issuers in force", () => {
       kind: "noted",
       settings: z.unknown(),
       params: () => z.unknown(),
+      revocation: () => "immediate",
       open: ({ name, settings }) => {
         opened.push(`${name} ${String(settings)}`);
         return { ...place.issuer, close: async () => void closed.push(`${name} ${String(settings)}`) };
