@@ -158,7 +158,8 @@ function kindOf(call: (verb: Verb, id: LeaseId) => Promise<Answer>, alive: () =>
   return {
     kind: "fenced-file",
     settings: z.strictObject({}),
-    params: () => Params,
+    revocation: () => "immediate",
+  params: () => Params,
     open: () => ({
       kind: "fenced-file",
       params: Params,
