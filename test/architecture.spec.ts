@@ -24,6 +24,12 @@ const LAYERS: Readonly<Record<string, { readonly may: readonly string[]; readonl
 const DOORS: Readonly<Record<string, readonly string[]>> = {
   "@clack/prompts": ["client/cli"],
   "@marcbachmann/cel-js": ["actions/cel.ts"],
+  // types everywhere in the folder; loaded by library.ts alone
+  "@peculiar/asn1-csr": ["issuers/x509"],
+  "@peculiar/asn1-schema": ["issuers/x509/library.ts"],
+  "@peculiar/asn1-x509": ["issuers/x509"],
+  "@peculiar/x509": ["issuers/x509"],
+  asn1js: ["issuers/x509"],
   "cli-table3": ["client/cli/table.ts"],
   commander: ["client/cli"],
   express: ["broker/app.ts", "broker/http", "client/verify/express"],
@@ -46,6 +52,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   pino: ["broker/telemetry/logger.ts"],
   "prom-client": ["broker/telemetry/metrics.ts", "broker/telemetry/together.ts"],
   re2js: ["actions/regex.ts"],
+  "reflect-metadata": ["issuers/x509/library.ts"],
   yaml: ["broker/policy/yaml.ts", "client/cli"],
   zod: ["domain", "broker", "issuers", "store"],
   "zod-openapi": ["broker/http/openapi.ts"],
@@ -95,7 +102,7 @@ const isWithin = (path: string, place: string): boolean => path === place || pat
 const codeOf = (path: string): string => read(path).replaceAll(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm, "");
 
 function importsOf(path: string): readonly string[] {
-  const found = codeOf(path).matchAll(/(?:^|[\s;}])(?:import|from)\s*\(?\s*"([^"]+)"/g);
+  const found = codeOf(path).matchAll(/(?:^|[\s;}])(?:import|from|require)\s*\(?\s*"([^"]+)"/g);
   return [...found].map(([, specifier]) => specifier ?? "");
 }
 

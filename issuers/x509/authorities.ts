@@ -20,7 +20,7 @@ export class Authorities {
   readonly #target: OpenTarget<X509Settings>;
   readonly #ports: TargetPorts;
   /** Parsed once, by generation and certificate. */
-  #opened = new Map<string, Authority>();
+  #opened = new Map<string, Promise<Authority>>();
   #copy: { readonly at: number; readonly loaded: Promise<Loaded> } | undefined;
 
   constructor(target: OpenTarget<X509Settings>, ports: TargetPorts) {
@@ -32,7 +32,7 @@ export class Authorities {
   async current(): Promise<Authority> {
     const own = (await this.#fresh()).own();
     if (own === undefined) throw new PermanentFailure("there is no CA that may sign now");
-    const authority = this.#open(own);
+    const authority = await this.#open(own);
     if (authority.notAfter <= this.#ports.clock())
       throw new PermanentFailure("the CA has ended: rotate it, and give its successor to those who check certificates");
     return authority;
@@ -41,7 +41,7 @@ export class Authorities {
   /** All whose certificates may be alive, and the one announced: what is to be trusted, and whose lists are signed. Oldest first. */
   async alive(): Promise<readonly Authority[]> {
     const { stored } = await this.#fresh();
-    return aliveOf(stored, this.#ports.clock()).map((each) => this.#open(each));
+    return Promise.all(aliveOf(stored, this.#ports.clock()).map((each) => this.#open(each)));
   }
 
   /** Announces the next one. Nothing happens while one is announced already, so a crash between two tries costs nothing. */
@@ -86,7 +86,7 @@ export class Authorities {
   /** The supplied CA as a record; another than before takes its place at once, since verifiers trust what is above it. */
   async #supplied(certificate: SecretReference, key: SecretReference): Promise<Loaded> {
     const texts = await Promise.all([this.#ports.secret(certificate), this.#ports.secret(key)]);
-    const files = suppliedAuthority(texts[0].reveal(), texts[1].reveal());
+    const files = await suppliedAuthority(texts[0].reveal(), texts[1].reveal());
     const isThis = (each: AuthorityRecord): boolean => each.key === files.key && each.certificates.join() === files.certificates.join();
     const stored = await addAuthority(this.#ports, async (there) => {
       if (there.some(isThis)) return undefined;
@@ -107,10 +107,11 @@ export class Authorities {
     return { ...made, generation: nextGeneration(stored), createdAt: now, activeAt };
   }
 
-  #open(record: AuthorityRecord): Authority {
+  #open(record: AuthorityRecord): Promise<Authority> {
     const name = `${record.generation} ${record.certificates.join()}`;
     const known = this.#opened.get(name) ?? openAuthority(record);
     this.#opened.set(name, known);
+    known.catch(() => this.#opened.delete(name));
     return known;
   }
 }

@@ -1,10 +1,10 @@
 import { createPrivateKey, randomBytes, X509Certificate, type KeyObject } from "node:crypto";
+import type { Name, X509Certificate as Certificate } from "@peculiar/x509";
 import { z } from "zod";
 import { PermanentFailure } from "../../domain/credential.ts";
 import { distinguishedName, rootCertificate, type Signer } from "./certificate.ts";
-import { extensionsOf, membersOf, NotDer, readOne, saysCa, type Element } from "./der-read.ts";
 import { keyIdentifier, signingKey, spkiOf, weakKey } from "./keys.ts";
-import { OID } from "./oids.ts";
+import { library } from "./library.ts";
 import { fromPem, toPem } from "./pem.ts";
 
 /** A CA as the vault keeps it. Certificates (its own first, then who signed it) and key in base64 of DER. Times are milliseconds. */
@@ -42,12 +42,12 @@ export async function makeAuthority(
 ): Promise<Pick<AuthorityRecord, "certificates" | "key">> {
   const spki = spkiOf(key);
   const identifier = keyIdentifier(spki);
-  const name = distinguishedName([
-    [OID.organization, facts.owner.slice(0, 64)],
-    [OID.commonName, `${facts.name.slice(0, 55)} ${identifier.toString("hex").slice(0, 8)}`],
-  ]);
+  const name = distinguishedName({
+    O: facts.owner.slice(0, 64),
+    CN: `${facts.name.slice(0, 55)} ${identifier.toString("hex").slice(0, 8)}`,
+  });
   const certificate = await rootCertificate(
-    { name, identifier, signing: signingKey(key) },
+    { name, identifier, signing: await signingKey(key) },
     {
       serial: `01${randomBytes(16).toString("hex")}`,
       spki,
@@ -62,7 +62,7 @@ export async function makeAuthority(
 }
 
 /** A CA that somebody supplies, as PEM files; `PermanentFailure` says what is wrong with them. */
-export function suppliedAuthority(certificate: string, key: string): Pick<AuthorityRecord, "certificates" | "key"> {
+export async function suppliedAuthority(certificate: string, key: string): Promise<Pick<AuthorityRecord, "certificates" | "key">> {
   const certificates = fromPem(certificate, "CERTIFICATE");
   if (certificates === undefined || certificates.length > 8)
     throw new PermanentFailure(
@@ -78,12 +78,12 @@ export function suppliedAuthority(certificate: string, key: string): Pick<Author
     certificates: certificates.map((each) => each.toString("base64")),
     key: privateKey.export({ type: "pkcs8", format: "der" }).toString("base64"),
   };
-  openAuthority({ ...record, generation: 1, createdAt: 0, activeAt: 0 });
+  await openAuthority({ ...record, generation: 1, createdAt: 0, activeAt: 0 });
   return record;
 }
 
 /** Parses a CA once and for all. `PermanentFailure` where it could not sign what verifiers accept. */
-export function openAuthority(record: AuthorityRecord): Authority {
+export async function openAuthority(record: AuthorityRecord): Promise<Authority> {
   const certificates = record.certificates.map((each) => Buffer.from(each, "base64"));
   const key = createPrivateKey({ key: Buffer.from(record.key, "base64"), format: "der", type: "pkcs8" });
   const own = certificates.map(parsed);
@@ -104,7 +104,7 @@ export function openAuthority(record: AuthorityRecord): Authority {
     ...record,
     name: facts.name,
     identifier: facts.identifier ?? keyIdentifier(spkiOf(key)),
-    signing: signingKey(key),
+    signing: await signingKey(key),
     notAfter: Math.min(...own.map((each) => Date.parse(each.validTo))),
     chain: pems.filter((_, index) => !(selfSigned[index] ?? false)).join(""),
     certificates: pems,
@@ -121,41 +121,37 @@ function parsed(der: Buffer): X509Certificate {
 }
 
 interface CertificateFacts {
-  /** The subject, byte for byte: what a leaf must say as its issuer. */
-  readonly name: Buffer;
+  /** The subject: what a leaf must say as its issuer. */
+  readonly name: Name;
   readonly identifier: Buffer | undefined;
   readonly wrong: string | undefined;
 }
 
 /** What `node:crypto` does not tell of a CA's certificate. */
-function factsOf(certificate: Buffer): CertificateFacts {
+function factsOf(der: Buffer): CertificateFacts {
+  const { x509 } = library();
   try {
-    const [body] = membersOf(readOne(certificate), 0x30);
-    // version, serial, algorithm, issuer, validity, subject, key, then what is tagged
-    const fields = membersOf(body, 0x30);
-    const extensions = extensionsIn(fields);
-    const identifier = extensions.get(OID.subjectKeyIdentifier);
+    const certificate = new x509.X509Certificate(der);
+    const name = certificate.subjectName;
+    const keyId = certificate.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId;
     return {
-      name: fields[5]?.whole ?? Buffer.alloc(0),
-      identifier: identifier === undefined ? undefined : readOne(identifier).content,
-      wrong: !saysCa(extensions.get(OID.basicConstraints))
-        ? "its certificate is none of a CA (`basicConstraints` without CA:TRUE)"
-        : wrongUsage(extensions.get(OID.keyUsage)),
+      name,
+      identifier: keyId === undefined ? undefined : Buffer.from(keyId, "hex"),
+      wrong: der.includes(Buffer.from(name.toArrayBuffer()))
+        ? wrongCa(certificate)
+        : "its name is not in DER, so verifiers would not find it again in what it signs",
     };
-  } catch (error) {
-    if (error instanceof NotDer) throw new PermanentFailure(`the CA cannot be used: its certificate ${error.message}`);
-    throw error;
+  } catch {
+    throw new PermanentFailure("the CA cannot be used: its certificate cannot be read");
   }
 }
 
-const extensionsIn = (fields: readonly Element[]): ReadonlyMap<string, Buffer> => {
-  const tagged = fields.find(({ tag }) => tag === 0xa3);
-  return tagged === undefined ? new Map() : extensionsOf(readOne(tagged.content));
-};
-
-/** keyCertSign is bit 5, cRLSign bit 6; absent means everything (RFC 5280 section 4.2.1.3). */
-function wrongUsage(value: Buffer | undefined): string | undefined {
-  if (value === undefined) return undefined;
-  const usage = readOne(value).content[1] ?? 0;
-  return (usage & 0x06) === 0x06 ? undefined : "its key usage must allow keyCertSign and cRLSign";
+/** A CA without `keyUsage` may do everything (RFC 5280 section 4.2.1.3). */
+function wrongCa(certificate: Certificate): string | undefined {
+  const { x509 } = library();
+  if (certificate.getExtension(x509.BasicConstraintsExtension)?.ca !== true)
+    return "its certificate is none of a CA (`basicConstraints` without CA:TRUE)";
+  const signs = x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign;
+  const usages = certificate.getExtension(x509.KeyUsagesExtension)?.usages ?? signs;
+  return (usages & signs) === signs ? undefined : "its key usage must allow keyCertSign and cRLSign";
 }

@@ -1,11 +1,11 @@
-import { bits, criticalExtension, der, extension, flags, ia5, integer, octets, oid, sequence, set, time, TRUE, utf8 } from "./der.ts";
-import { algorithmOf, keyIdentifier, signBytes, type SigningKey } from "./keys.ts";
-import { OID } from "./oids.ts";
+import type { Extension, Name } from "@peculiar/x509";
+import { keyIdentifier, type SigningKey } from "./keys.ts";
+import { library } from "./library.ts";
 
 /** Whoever signs: its name as its own certificate writes it, its key identifier, its key. */
 export interface Signer {
-  readonly name: Uint8Array;
-  readonly identifier: Uint8Array;
+  readonly name: Name;
+  readonly identifier: Buffer;
   readonly signing: SigningKey;
 }
 
@@ -23,69 +23,78 @@ export interface LeafFacts {
   readonly crl: string;
 }
 
-// The same in every leaf.
-const NO_CA = criticalExtension(OID.basicConstraints, sequence());
-const DIGITAL_SIGNATURE = criticalExtension(OID.keyUsage, flags(0x80, 7));
-const CLIENT = extension(OID.extKeyUsage, sequence(oid(OID.clientAuth)));
-const CLIENT_AND_SERVER = extension(OID.extKeyUsage, sequence(oid(OID.clientAuth), oid(OID.serverAuth)));
-/** keyCertSign and cRLSign. */
-const SIGNS = criticalExtension(OID.keyUsage, flags(0x06, 1));
-/** `cA` with a path length of 0: it signs leaves only. */
-const SIGNS_LEAVES = criticalExtension(OID.basicConstraints, sequence(TRUE, integer(0n)));
-const VERSION_3 = der(0xa0, integer(2n));
+/** The extensions that are the same in every leaf: written once. */
+let same: { readonly noCa: Extension; readonly usage: Extension; readonly client: Extension; readonly server: Extension } | undefined;
+function sameInAll(): NonNullable<typeof same> {
+  const { x509 } = library();
+  const { clientAuth, serverAuth } = x509.ExtendedKeyUsage;
+  same ??= {
+    noCa: new x509.BasicConstraintsExtension(false, undefined, true),
+    usage: new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+    client: new x509.ExtendedKeyUsageExtension([clientAuth]),
+    server: new x509.ExtendedKeyUsageExtension([clientAuth, serverAuth]),
+  };
+  return same;
+}
 
 /** A leaf's certificate in DER (RFC 5280, X509-SVID section 3): it signs nothing but its own handshakes. */
 export async function leafCertificate(signer: Signer, facts: LeafFacts): Promise<Buffer> {
-  const subject = facts.commonName === undefined ? sequence() : distinguishedName([[OID.commonName, facts.commonName]]);
-  return signed(signer, facts, subject, [
-    NO_CA,
-    DIGITAL_SIGNATURE,
-    facts.serverAuth ? CLIENT_AND_SERVER : CLIENT,
-    extension(OID.subjectKeyIdentifier, octets(keyIdentifier(facts.spki))),
-    authorityKeyIdentifier(signer.identifier),
+  const { x509 } = library();
+  const { noCa, usage, client, server } = sameInAll();
+  const { commonName } = facts;
+  return signed(signer, facts, commonName === undefined ? undefined : distinguishedName({ CN: commonName }), [
+    noCa,
+    usage,
+    facts.serverAuth ? server : client,
+    new x509.SubjectKeyIdentifierExtension(keyIdentifier(facts.spki).toString("hex")),
+    new x509.AuthorityKeyIdentifierExtension(signer.identifier.toString("hex")),
     ...alternativeNames(facts),
-    extension(OID.crlDistributionPoints, sequence(sequence(der(0xa0, der(0xa0, ia5(0x86, facts.crl)))))),
+    new x509.CRLDistributionPointsExtension([facts.crl]),
   ]);
 }
 
-/** A CA that signed itself. */
+/** A CA that signed itself: it signs leaves and lists, and no other CA. */
 export async function rootCertificate(
   signer: Signer,
   facts: { readonly serial: string; readonly spki: Uint8Array; readonly notBefore: number; readonly notAfter: number },
 ): Promise<Buffer> {
-  return signed(signer, facts, signer.name, [SIGNS_LEAVES, SIGNS, extension(OID.subjectKeyIdentifier, octets(signer.identifier))]);
+  const { x509 } = library();
+  return signed(signer, facts, signer.name, [
+    new x509.BasicConstraintsExtension(true, 0, true),
+    new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+    new x509.SubjectKeyIdentifierExtension(signer.identifier.toString("hex")),
+  ]);
 }
 
-/** The text's own encoding as name, one attribute each, in UTF-8. */
-export const distinguishedName = (attributes: readonly (readonly [id: string, value: string])[]): Buffer =>
-  sequence(...attributes.map(([id, value]) => set(sequence(oid(id), utf8(value)))));
-
-export const authorityKeyIdentifier = (identifier: Uint8Array): Buffer =>
-  extension(OID.authorityKeyIdentifier, sequence(der(0x80, identifier)));
+/** A name of one value per attribute, in UTF-8. From values, never from text that would be taken apart. */
+export const distinguishedName = (attributes: Readonly<Record<string, string>>): Name =>
+  new (library().x509.Name)(Object.entries(attributes).map(([id, value]) => ({ [id]: [{ utf8String: value }] })));
 
 /** Critical where the subject is empty, since then nothing else names the holder (RFC 5280 section 4.2.1.6). */
-function alternativeNames({ spiffeId, dnsNames, commonName }: LeafFacts): readonly Buffer[] {
-  const names = [...(spiffeId === undefined ? [] : [ia5(0x86, spiffeId)]), ...dnsNames.map((name) => ia5(0x82, name))];
-  if (names.length === 0) return [];
-  return [(commonName === undefined ? criticalExtension : extension)(OID.subjectAltName, sequence(...names))];
+function alternativeNames({ spiffeId, dnsNames, commonName }: LeafFacts): readonly Extension[] {
+  const names = [
+    ...(spiffeId === undefined ? [] : [{ type: "url", value: spiffeId } as const]),
+    ...dnsNames.map((value) => ({ type: "dns", value }) as const),
+  ];
+  return names.length === 0 ? [] : [new (library().x509.SubjectAlternativeNameExtension)(names, commonName === undefined)];
 }
 
 async function signed(
   { signing, name }: Signer,
   facts: Pick<LeafFacts, "serial" | "spki" | "notBefore" | "notAfter">,
-  subject: Uint8Array,
-  extensions: readonly Uint8Array[],
+  subject: Name | undefined,
+  extensions: readonly Extension[],
 ): Promise<Buffer> {
-  const algorithm = algorithmOf(signing);
-  const body = sequence(
-    VERSION_3,
-    integer(BigInt(`0x${facts.serial}`)),
-    algorithm,
-    name,
-    sequence(time(facts.notBefore), time(facts.notAfter)),
-    subject,
-    facts.spki,
-    der(0xa3, sequence(...extensions)),
-  );
-  return sequence(body, algorithm, bits(await signBytes(signing, body)));
+  const certificate = await library().x509.X509CertificateGenerator.create({
+    serialNumber: facts.serial,
+    issuer: name,
+    ...(subject !== undefined && { subject }),
+    notBefore: new Date(facts.notBefore),
+    notAfter: new Date(facts.notAfter),
+    publicKey: facts.spki,
+    signingKey: signing.cryptoKey,
+    signingAlgorithm: signing.algorithm,
+    extensions: [...extensions],
+  });
+  return Buffer.from(certificate.rawData);
 }

@@ -10,6 +10,7 @@ import { serialOf } from "../naming.ts";
 import { Authorities } from "./authorities.ts";
 import { leafCertificate } from "./certificate.ts";
 import { publishedDocuments } from "./documents.ts";
+import { library } from "./library.ts";
 import { openLists, READ_EVERY_MS } from "./lists.ts";
 import { renderSpiffeId } from "./names.ts";
 import { toPem } from "./pem.ts";
@@ -51,6 +52,8 @@ export const x509Kind: IssuerKind<X509Settings, X509Params> = {
 
 function openX509(target: OpenTarget<X509Settings>, ports: TargetPorts): Issuer<X509Params> {
   const { settings } = target;
+  // now, while the policy is loaded, and not during the first request
+  library();
   const authorities = new Authorities(target, ports);
   const lists = openLists(authorities, ports.revoked, ports.clock, settings.list_valid);
   const readEvery = settings.list_read_every;

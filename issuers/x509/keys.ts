@@ -1,16 +1,25 @@
-import { createHash, createPublicKey, sign, type KeyObject } from "node:crypto";
+import { createHash, createPublicKey, sign, webcrypto, type KeyObject } from "node:crypto";
 import { promisify } from "node:util";
-import { NULL, oid, sequence } from "./der.ts";
-import { SIGNATURES, type SignatureId } from "./oids.ts";
 
 /** RSA keys outside this are too weak, or cost too much to check. Bits. */
 const RSA = { least: 2048, most: 4096 } as const;
 const CURVES = ["prime256v1", "secp384r1"];
 
-/** A CA's private key with the algorithm it signs with. */
+/** Hashes as WebCrypto names them, and as `node:crypto` does. No SHA-1. */
+const HASHES: Readonly<Record<string, string>> = { "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512" };
+
+/** How a key signs, in WebCrypto's words. */
+export interface SigningAlgorithm {
+  readonly name: "ECDSA" | "RSASSA-PKCS1-v1_5" | "Ed25519";
+  readonly namedCurve?: string;
+  readonly hash?: string;
+}
+
+/** A CA's private key with the algorithm it signs with: once for `node:crypto`, once for the library. */
 export interface SigningKey {
   readonly key: KeyObject;
-  readonly id: SignatureId;
+  readonly cryptoKey: webcrypto.CryptoKey;
+  readonly algorithm: SigningAlgorithm;
 }
 
 const signAsync = promisify(
@@ -37,20 +46,34 @@ export function weakKey(key: KeyObject): string | undefined {
   }
 }
 
-/** A private key with the algorithm that suits it. */
-export function signingKey(key: KeyObject): SigningKey {
-  if (key.asymmetricKeyType === "ed25519") return { key, id: "1.3.101.112" };
-  if (key.asymmetricKeyType === "rsa") return { key, id: "1.2.840.113549.1.1.11" };
-  return { key, id: key.asymmetricKeyDetails?.namedCurve === "secp384r1" ? "1.2.840.10045.4.3.3" : "1.2.840.10045.4.3.2" };
+/** A private key, imported once, with the algorithm that suits it. */
+export async function signingKey(key: KeyObject): Promise<SigningKey> {
+  const algorithm = algorithmOf(key);
+  const der = key.export({ type: "pkcs8", format: "der" });
+  return { key, algorithm, cryptoKey: await webcrypto.subtle.importKey("pkcs8", der, algorithm, false, ["sign"]) };
 }
 
-/** The algorithm's identifier in DER; RSA says NULL for its parameters (RFC 4055), the others nothing. */
-export const algorithmOf = ({ id }: SigningKey): Buffer => (SIGNATURES[id].key === "rsa" ? sequence(oid(id), NULL) : sequence(oid(id)));
+function algorithmOf(key: KeyObject): SigningAlgorithm {
+  if (key.asymmetricKeyType === "ed25519") return { name: "Ed25519" };
+  if (key.asymmetricKeyType === "rsa") return { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
+  return key.asymmetricKeyDetails?.namedCurve === "secp384r1"
+    ? { name: "ECDSA", namedCurve: "P-384", hash: "SHA-384" }
+    : { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+}
 
-/** RSA signs on a thread of the pool, since it takes a millisecond; the others are done sooner than a thread would begin. */
-export async function signBytes({ key, id }: SigningKey, data: Uint8Array): Promise<Buffer> {
-  const { hash, key: kind } = SIGNATURES[id];
-  return kind === "rsa" ? signAsync(hash, data, key) : sign(hash, data, key);
+/** The hash as `node:crypto` wants it (Ed25519: none); `null` where this algorithm is none that we take for such a key. */
+export function hashFor(key: KeyObject, { name, hash }: { readonly name: string; readonly hash?: string }): string | undefined | null {
+  if (algorithmOf(key).name !== name) return null;
+  return name === "Ed25519" ? undefined : (HASHES[hash ?? ""] ?? null);
+}
+
+/** More than this takes longer to hash than a thread takes to begin. Bytes. */
+const LONG = 65_536;
+
+/** RSA signs on a thread of the pool, since it takes a millisecond, and so does who signs much; the rest is done sooner than that. */
+export async function signBytes({ key, algorithm }: SigningKey, data: Uint8Array): Promise<Buffer> {
+  const hash = hashFor(key, algorithm) ?? undefined;
+  return algorithm.name === "RSASSA-PKCS1-v1_5" || data.length > LONG ? signAsync(hash, data, key) : sign(hash, data, key);
 }
 
 /** SubjectPublicKeyInfo in the one form that we write. */

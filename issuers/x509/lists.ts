@@ -1,9 +1,9 @@
 import { StintError } from "../../domain/errors.ts";
-import type { RevokedSerial, RevokedSerials } from "../../domain/target.ts";
+import type { RevokedSerials } from "../../domain/target.ts";
 import { SKEW_MS, toSeconds, type Clock } from "../../domain/time.ts";
 import type { Authorities } from "./authorities.ts";
 import type { Authority } from "./authority.ts";
-import { revocationList } from "./crl.ts";
+import { Entries, revocationList } from "./crl.ts";
 import { slotOf } from "./stored.ts";
 
 /** What was revoked is read at most this often, however many ask: the list is for everybody. */
@@ -23,7 +23,8 @@ export interface Lists {
 
 interface Revoked {
   readonly number: number;
-  readonly entries: readonly RevokedSerial[];
+  /** In DER, written when a list needs them, for the lists of all CAs at once. */
+  readonly written: () => Promise<readonly Buffer[]>;
 }
 interface Signed {
   readonly number: number;
@@ -33,12 +34,19 @@ interface Signed {
 
 export function openLists(authorities: Authorities, revoked: RevokedSerials, clock: Clock, validMs: number): Lists {
   const signed = new Map<Authority, Signed>();
+  const entries = new Entries();
   let copy: { readonly at: number; readonly revoked: Promise<Revoked> } | undefined;
+
+  const readAll = async (): Promise<Revoked> => {
+    const all = await revoked.all();
+    let written: Promise<readonly Buffer[]> | undefined;
+    return { number: all.number, written: () => (written ??= entries.of(all.entries)) };
+  };
 
   const read = (): Promise<Revoked> => {
     const now = clock();
     if (copy !== undefined && Math.abs(now - copy.at) < READ_EVERY_MS) return copy.revoked;
-    const mine = { at: now, revoked: revoked.all() };
+    const mine = { at: now, revoked: readAll() };
     copy = mine;
     mine.revoked.catch(() => {
       if (copy === mine) copy = undefined;
@@ -48,18 +56,14 @@ export function openLists(authorities: Authorities, revoked: RevokedSerials, clo
 
   /** Signed again when something changed or half of its life is over; the same bytes for all who ask between. */
   const listOf = async (authority: Authority): Promise<Uint8Array> => {
-    const { number, entries } = await read();
+    const { number, written } = await read();
     const now = clock();
     const last = signed.get(authority);
     const isFresh = last !== undefined && now >= last.signedAt && now - last.signedAt < validMs / 2;
     // a reader that was held up must not sign an older list over a newer one
     if (isFresh && last.number >= number) return last.der;
-    const der = revocationList(authority, {
-      number: numberOf(number, now),
-      thisUpdate: now - SKEW_MS,
-      nextUpdate: now + validMs,
-      entries,
-    });
+    const times = { thisUpdate: now - SKEW_MS, nextUpdate: now + validMs };
+    const der = written().then((each) => revocationList(authority, { number: numberOf(number, now), ...times, entries: each }));
     const mine = { number, signedAt: now, der };
     signed.set(authority, mine);
     der.catch(() => {

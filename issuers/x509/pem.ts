@@ -1,17 +1,14 @@
+import { library } from "./library.ts";
+
 const LABEL = /^-----BEGIN ([A-Z0-9 ]{1,40})-----$/;
 
-/** RFC 7468: lines of 64, the label as given. A revocation list's is `X509 CRL`. */
-export function toPem(label: string, der: Uint8Array): string {
-  const lines =
-    Buffer.from(der.buffer, der.byteOffset, der.length)
-      .toString("base64")
-      .match(/.{1,64}/g) ?? [];
-  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
-}
+/** RFC 7468: lines of 64, the label as given. A revocation list's is `X509 CRL`, whatever the library calls it. */
+export const toPem = (label: string, der: Uint8Array): string =>
+  `${library().x509.PemConverter.encode(der.buffer.slice(der.byteOffset, der.byteOffset + der.length), label)}\n`;
 
 /**
  * The DER of every block of this label, in order; undefined when there is anything else (another label, text between blocks,
- * characters that are no base64). Blank lines are let through.
+ * characters that are no base64). Blank lines are let through. The library's own reader skips what it does not know.
  */
 export function fromPem(text: string, ...labels: readonly string[]): readonly Buffer[] | undefined {
   const found: Buffer[] = [];

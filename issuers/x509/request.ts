@@ -1,7 +1,8 @@
 import { createPublicKey, verify, type KeyObject } from "node:crypto";
-import { bitsOf, extensionsOf, membersOf, NotDer, oidOf, readOne, saysCa, type Element } from "./der-read.ts";
-import { spkiOf, weakKey } from "./keys.ts";
-import { OID, SIGNATURES } from "./oids.ts";
+import type { CertificationRequest } from "@peculiar/asn1-csr";
+import type { Attribute, Extension } from "@peculiar/asn1-x509";
+import { hashFor, spkiOf, weakKey } from "./keys.ts";
+import { library } from "./library.ts";
 import { fromPem } from "./pem.ts";
 
 /** A certificate request, checked: its sender holds the key. */
@@ -19,6 +20,10 @@ export class BadRequest extends Error {
 
 /** Characters of PEM: an RSA key of 4096 bits with some names takes a quarter. */
 export const MAX_REQUEST = 8192;
+/** The attribute that holds wishes for extensions (RFC 2985 section 5.4.2). */
+const EXTENSION_REQUEST = "1.2.840.113549.1.9.14";
+/** What a reader of 8 KiB may come across, far above every true request. */
+const LIMITS = { berOptions: { maxDepth: 24, maxNodes: 1500, maxContentLength: MAX_REQUEST } };
 
 /**
  * Reads a PKCS#10 request (RFC 2986). Its signature proves that the sender holds the key, and the key is all that is taken from
@@ -28,71 +33,96 @@ export function readRequest(pem: string): CertificateRequest {
   if (pem.length > MAX_REQUEST) throw new BadRequest(`is longer than ${MAX_REQUEST} characters`);
   const [der, ...more] = fromPem(pem, "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST") ?? [];
   if (der === undefined || more.length > 0) throw new BadRequest("must be one PEM block, `-----BEGIN CERTIFICATE REQUEST-----`");
-  try {
-    return readDer(der);
-  } catch (error) {
-    if (error instanceof NotDer) throw new BadRequest(`is no PKCS#10 request in DER: it ${error.message}`);
-    throw error;
-  }
-}
-
-function readDer(der: Buffer): CertificateRequest {
-  const [info, algorithm, signature, ...more] = membersOf(readOne(der), 0x30);
-  const [version, subject, spki, attributes, ...rest] = membersOf(info, 0x30);
-  if (more.length > 0 || rest.length > 0 || version?.tag !== 0x02 || !version.content.equals(Buffer.from([0])) || subject?.tag !== 0x30)
-    throw new NotDer("is not of the expected shape");
-  const key = publicKeyOf(spki);
+  const { asn1, csr } = library();
+  const request = exactly(der, csr.CertificationRequest);
+  const { version, subjectPKInfo, attributes } = request.certificationRequestInfo;
+  if (version !== 0) throw notDer("is of another version than 1");
+  const key = publicKeyOf(subjectPKInfo);
   const weak = weakKey(key);
   if (weak !== undefined) throw new BadRequest(`asks for a key that is refused: ${weak}`);
-  if (!proves(info, algorithm, bitsOf(signature), key))
+  if (!proves(request, key))
     throw new BadRequest("is not signed by the key it asks for: make it with the private key that will use the certificate");
   const wished = extensionsWished(attributes);
-  if (saysCa(wished.get(OID.basicConstraints))) throw new BadRequest("asks to be a CA (`basicConstraints` with CA:TRUE): leave that out");
-  return { spki: spkiOf(key), names: namesOf(wished.get(OID.subjectAltName)) };
+  if (saysCa(wished.get(asn1.id_ce_basicConstraints)))
+    throw new BadRequest("asks to be a CA (`basicConstraints` with CA:TRUE): leave that out");
+  return { spki: spkiOf(key), names: namesOf(wished.get(asn1.id_ce_subjectAltName)) };
 }
 
-function publicKeyOf(spki: Element | undefined): KeyObject {
+const notDer = (why: string): BadRequest => new BadRequest(`is no PKCS#10 request in DER: it ${why}`);
+
+/**
+ * What the library reads in these bytes, provided that it would write these very bytes for it. The library takes more than DER; what
+ * another reader might understand otherwise is refused, so that two readers never disagree.
+ */
+function exactly<T>(bytes: Uint8Array, type: new () => T): T {
+  const { schema } = library();
+  let read: T;
+  let again: ArrayBuffer;
   try {
-    return createPublicKey({ key: spki?.whole ?? Buffer.alloc(0), format: "der", type: "spki" });
+    read = schema.AsnConvert.parse(bytes, type, LIMITS);
+    again = schema.AsnConvert.serialize(read);
+  } catch {
+    throw notDer("is not of the expected shape");
+  }
+  if (!Buffer.from(again).equals(bytes)) throw notDer("could be written otherwise, or holds more");
+  return read;
+}
+
+function publicKeyOf(spki: CertificationRequest["certificationRequestInfo"]["subjectPKInfo"]): KeyObject {
+  try {
+    return createPublicKey({ key: Buffer.from(library().schema.AsnConvert.serialize(spki)), format: "der", type: "spki" });
   } catch {
     throw new BadRequest("asks for a key that cannot be read");
   }
 }
 
+/** An algorithm in WebCrypto's words, as the library tells it. */
+interface NamedAlgorithm {
+  readonly name: string;
+  readonly hash?: { readonly name: string };
+}
+
 /** Whether the signature over these very bytes is the key's. */
-function proves(info: Element | undefined, algorithm: Element | undefined, signature: Buffer, key: KeyObject): boolean {
-  const id = oidOf(membersOf(algorithm, 0x30)[0]);
-  const known = Object.entries(SIGNATURES).find(([name]) => name === id)?.[1];
-  if (known === undefined || known.key !== key.asymmetricKeyType || info === undefined) return false;
+function proves({ certificationRequestInfoRaw, signatureAlgorithm, signature }: CertificationRequest, key: KeyObject): boolean {
+  if (certificationRequestInfoRaw === undefined) return false;
   try {
-    return verify(known.hash, info.whole, key, signature);
+    const { name, hash: of } = new (library().x509.AlgorithmProvider)().toWebAlgorithm(signatureAlgorithm) as NamedAlgorithm;
+    const hash = hashFor(key, { name, ...(of !== undefined && { hash: of.name }) });
+    return hash !== null && verify(hash, Buffer.from(certificationRequestInfoRaw), key, Buffer.from(signature));
   } catch {
-    return false; // a signature that is none
+    return false; // an algorithm that nobody knows, a signature that is none
   }
 }
 
-/** The extensions of the one `extensionRequest`. An attribute that is there twice could be read in two ways. */
-function extensionsWished(attributes: Element | undefined): ReadonlyMap<string, Buffer> {
-  if (attributes === undefined) return new Map();
-  const seen = new Set<string>();
-  let wished: ReadonlyMap<string, Buffer> = new Map();
-  for (const attribute of membersOf(attributes, 0xa0)) {
-    const [id, values, ...more] = membersOf(attribute, 0x30);
-    const name = oidOf(id);
-    if (seen.has(name) || more.length > 0) throw new NotDer("has an attribute twice");
-    seen.add(name);
-    const [value, ...others] = membersOf(values, 0x31);
-    if (name !== OID.extensionRequest) continue;
-    if (others.length > 0) throw new NotDer("has an attribute twice");
-    wished = extensionsOf(value);
-  }
+/** The extensions of the one `extensionRequest`. What is there twice could be read in two ways. */
+function extensionsWished(attributes: readonly Attribute[]): ReadonlyMap<string, Extension> {
+  const { asn1 } = library();
+  if (new Set(attributes.map(({ type }) => type)).size < attributes.length) throw notDer("has an attribute twice");
+  const wish = attributes.find(({ type }) => type === EXTENSION_REQUEST);
+  if (wish === undefined) return new Map();
+  const [value, ...others] = wish.values;
+  if (value === undefined || others.length > 0) throw notDer("has an attribute twice");
+  const extensions = exactly(new Uint8Array(value), asn1.Extensions);
+  const wished = new Map(extensions.map((each) => [each.extnID, each]));
+  if (wished.size < extensions.length) throw notDer("has an extension twice");
   return wished;
 }
 
-function namesOf(value: Buffer | undefined): readonly string[] {
-  if (value === undefined) return [];
-  return membersOf(readOne(value), 0x30).map(({ tag, content }) => {
-    if (tag === 0x86) return `URI:${content.toString("latin1")}`;
-    return tag === 0x82 ? `DNS:${content.toString("latin1")}` : "other";
+/** An explicit FALSE is not DER, but says what it says: this is read as it comes. */
+function saysCa(wish: Extension | undefined): boolean {
+  if (wish === undefined) return false;
+  const { asn1, schema } = library();
+  try {
+    return schema.AsnConvert.parse(wish.extnValue.buffer, asn1.BasicConstraints, LIMITS).cA;
+  } catch {
+    throw notDer("is not of the expected shape");
+  }
+}
+
+function namesOf(wish: Extension | undefined): readonly string[] {
+  if (wish === undefined) return [];
+  return exactly(new Uint8Array(wish.extnValue.buffer), library().asn1.SubjectAlternativeName).map((name) => {
+    if (name.uniformResourceIdentifier !== undefined) return `URI:${name.uniformResourceIdentifier}`;
+    return name.dNSName === undefined ? "other" : `DNS:${name.dNSName}`;
   });
 }

@@ -17,12 +17,12 @@ export interface SuppliedCa {
   readonly list: string;
 }
 
-/** Made with another library than the product's own writer. `wrong`: what the CA's certificate lacks. */
+/** Made by the generator of the library. `wrong`: what the CA's certificate lacks; `algorithm`: of the CA's key. */
 export async function suppliedCa(
   now: number,
-  wrong: { readonly ca?: false; readonly usages?: x509.KeyUsageFlags } = {},
+  wrong: { readonly ca?: false; readonly usages?: x509.KeyUsageFlags; readonly algorithm?: KeyAlgorithm } = {},
 ): Promise<SuppliedCa> {
-  const [rootKeys, keys] = [await pair(), await pair()];
+  const [rootKeys, keys] = [await pair(EC), await pair(wrong.algorithm ?? EC)];
   const times = { notBefore: new Date(now - DAY_MS), notAfter: new Date(now + 30 * DAY_MS), signingAlgorithm: EC };
   const signs = x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign;
   const root = await x509.X509CertificateGenerator.createSelfSigned({
@@ -65,4 +65,10 @@ export async function suppliedCa(
   };
 }
 
-const pair = () => webcrypto.subtle.generateKey(EC, true, ["sign", "verify"]);
+/** What WebCrypto is told to make a pair of keys. */
+export type KeyAlgorithm = Parameters<typeof webcrypto.subtle.generateKey>[0];
+async function pair(algorithm: KeyAlgorithm): Promise<webcrypto.CryptoKeyPair> {
+  const made = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  if (!("privateKey" in made)) throw new Error("not an algorithm of key pairs");
+  return made;
+}

@@ -1,3 +1,4 @@
+import "reflect-metadata";
 import { execFile } from "node:child_process";
 import { generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -6,11 +7,24 @@ import { join } from "node:path";
 import { RetryableFailure, type Issuer } from "../../domain/credential.ts";
 import { Secret } from "../../domain/secret.ts";
 import type { RevokedSerial, TargetPorts } from "../../domain/target.ts";
-import { bits, der, extension, ia5, integer, octets, oid, sequence, set } from "../../issuers/x509/der.ts";
-import { algorithmOf, signingKey, spkiOf } from "../../issuers/x509/keys.ts";
-import { distinguishedName } from "../../issuers/x509/certificate.ts";
+import {
+  type BaseBlock,
+  BitString,
+  Boolean as Flag,
+  Constructed,
+  fromBER,
+  Integer,
+  ObjectIdentifier,
+  OctetString,
+  Primitive,
+  Sequence,
+  Set as Members,
+} from "asn1js";
+import { AlgorithmProvider, Name } from "@peculiar/x509";
+import { AsnConvert } from "@peculiar/asn1-schema";
+import type { AlgorithmIdentifier } from "@peculiar/asn1-x509";
+import { spkiOf } from "../../issuers/x509/keys.ts";
 import { x509Kind } from "../../issuers/x509/issuer.ts";
-import { OID } from "../../issuers/x509/oids.ts";
 import { toPem } from "../../issuers/x509/pem.ts";
 import type { X509Params } from "../../issuers/x509/settings.ts";
 
@@ -67,36 +81,72 @@ export async function published(issuer: Issuer<X509Params>, name: string): Promi
   return Buffer.from(await document.read());
 }
 
-/** A PKCS#10 request, made by hand so that it can be wrong in every way. */
+/** A piece of a request. */
+export type Piece = Sequence | Primitive;
+
+/** Object identifiers of what requests may wish for. */
+export const WISH = {
+  extensionRequest: "1.2.840.113549.1.9.14",
+  keyUsage: "2.5.29.15",
+  subjectAltName: "2.5.29.17",
+  basicConstraints: "2.5.29.19",
+} as const;
+
+/** A PKCS#10 request, put together piece by piece so that it can be wrong in every way. */
 export function requestFor(
   key: KeyObject,
   wish: {
-    readonly extensions?: readonly Uint8Array[];
-    readonly attributes?: readonly Uint8Array[];
+    readonly extensions?: readonly Piece[];
+    readonly attributes?: readonly Piece[];
     readonly signer?: KeyObject;
     readonly hash?: string;
     readonly commonName?: string;
     readonly spki?: Uint8Array;
+    readonly version?: number;
   } = {},
 ): string {
-  const signer = signingKey(wish.signer ?? key);
-  const asked = wish.extensions === undefined ? [] : [attribute(OID.extensionRequest, sequence(...wish.extensions))];
+  const signer = wish.signer ?? key;
+  const asked = wish.extensions === undefined ? [] : [attribute(WISH.extensionRequest, sequence(...wish.extensions))];
+  const name = new Name(wish.commonName === undefined ? [] : [{ CN: [wish.commonName] }]);
   const body = sequence(
-    integer(0n),
-    wish.commonName === undefined ? sequence() : distinguishedName([[OID.commonName, wish.commonName]]),
-    wish.spki ?? spkiOf(key),
-    der(0xa0, ...asked, ...(wish.attributes ?? [])),
+    new Integer({ value: wish.version ?? 0 }),
+    fromBER(name.toArrayBuffer()).result,
+    fromBER(wish.spki ?? spkiOf(key)).result,
+    new Constructed({ idBlock: { tagClass: 3, tagNumber: 0 }, value: [...asked, ...(wish.attributes ?? [])] }),
   );
-  const hash = signer.key.asymmetricKeyType === "ed25519" ? undefined : (wish.hash ?? (signer.id.endsWith("4.3.3") ? "sha384" : "sha256"));
-  return toPem("CERTIFICATE REQUEST", sequence(body, algorithmOf(signer), bits(sign(hash, body, signer.key))));
+  const { hash, algorithm } = algorithmFor(signer);
+  const signature = sign(wish.hash ?? hash, Buffer.from(body.toBER()), signer);
+  return toPem(
+    "CERTIFICATE REQUEST",
+    Buffer.from(sequence(body, fromBER(AsnConvert.serialize(algorithm)).result, new BitString({ valueHex: signature })).toBER()),
+  );
+}
+/** As openssl signs with such a key. */
+function algorithmFor(key: KeyObject): { readonly hash: string | undefined; readonly algorithm: AlgorithmIdentifier } {
+  const named = (algorithm: { readonly name: string; readonly hash?: string }): AlgorithmIdentifier =>
+    new AlgorithmProvider().toAsnAlgorithm(algorithm);
+  if (key.asymmetricKeyType === "ed25519") return { hash: undefined, algorithm: named({ name: "Ed25519" }) };
+  if (key.asymmetricKeyType === "rsa") return { hash: "sha256", algorithm: named({ name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" }) };
+  return key.asymmetricKeyDetails?.namedCurve === "secp384r1"
+    ? { hash: "sha384", algorithm: named({ name: "ECDSA", hash: "SHA-384" }) }
+    : { hash: "sha256", algorithm: named({ name: "ECDSA", hash: "SHA-256" }) };
 }
 
-export const attribute = (id: string, value: Uint8Array): Buffer => sequence(oid(id), set(value));
-export const wishNames = (...names: readonly Uint8Array[]): Buffer => extension(OID.subjectAltName, sequence(...names));
-export const uri = (text: string): Buffer => ia5(0x86, text);
-export const dns = (text: string): Buffer => ia5(0x82, text);
-export const wishCa = (): Buffer => extension(OID.basicConstraints, sequence(der(0x01, Buffer.from([0xff]))));
-export const wishOther = (id: string): Buffer => sequence(oid(id), octets(sequence()));
+export const sequence = (...parts: readonly BaseBlock[]): Sequence => new Sequence({ value: [...parts] as Piece[] });
+export const attribute = (id: string, value: Piece): Sequence =>
+  sequence(new ObjectIdentifier({ value: id }), new Members({ value: [value] }));
+const extension = (id: string, value: Piece): Sequence =>
+  sequence(new ObjectIdentifier({ value: id }), new OctetString({ valueHex: value.toBER() }));
+const general = (tagNumber: number, value: Uint8Array): Primitive =>
+  new Primitive({ idBlock: { tagClass: 3, tagNumber }, valueHex: value });
+export const wishNames = (...names: readonly Piece[]): Sequence => extension(WISH.subjectAltName, sequence(...names));
+export const uri = (text: string): Primitive => general(6, Buffer.from(text, "latin1"));
+export const dns = (text: string): Primitive => general(2, Buffer.from(text, "latin1"));
+export const address = (...bytes: readonly number[]): Primitive => general(7, Buffer.from(bytes));
+export const wishCa = (ca = true): Sequence => extension(WISH.basicConstraints, sequence(new Flag({ value: ca })));
+export const wishRaw = (id: string, value: Uint8Array): Sequence =>
+  sequence(new ObjectIdentifier({ value: id }), new OctetString({ valueHex: value }));
+export const wishOther = (id: string): Sequence => extension(id, sequence());
 
 export const p256 = (): KeyObject => generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
 

@@ -2,12 +2,17 @@ import "reflect-metadata";
 import { describe, expect, it } from "@jest/globals";
 import * as judge from "@peculiar/x509";
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { instantOf } from "../../../domain/ids.ts";
 import { serialOf } from "../../../issuers/naming.ts";
 import { issuerContract, orderFor, type IssuerUnderTest } from "../../contract/issuer-contract.ts";
 import { fakeClock } from "../../support/clock.ts";
 import {
+  address,
   dns,
+  folder,
+  openssl,
   openX509,
   p256,
   published,
@@ -16,6 +21,7 @@ import {
   sharedTarget,
   uri,
   wishNames,
+  type Piece,
   type SharedTarget,
 } from "../../support/x509.ts";
 import { x509Kind } from "../../../issuers/x509/issuer.ts";
@@ -47,7 +53,7 @@ async function certificateOf(test: Under, more: Parameters<typeof orderFor<X509P
 }
 
 describe("a certificate", () => {
-  it("says what a verifier needs, by two readers that are not ours", async () => {
+  it("says what a verifier needs, as node:crypto and the library read it", async () => {
     const test = under();
     const { node, other, order, credential } = await certificateOf(test);
     const ca = new X509Certificate(await published(test.issuer, "ca.pem"));
@@ -74,6 +80,24 @@ describe("a certificate", () => {
       root.getExtension(judge.SubjectKeyIdentifierExtension)?.keyId,
     );
     expect(await other.verify({ publicKey: root.publicKey, date: new Date(test.now()) })).toBe(true);
+  });
+
+  it("says so to openssl, too, which knows nothing of the library that wrote it", async () => {
+    await using place = await folder();
+    const { pem } = await certificateOf(under());
+    await writeFile(join(place.path, "leaf"), pem);
+    const read = await openssl(["x509", "-in", "leaf", "-noout", "-text"], place.path);
+    if (read === undefined) return console.warn("skipped: there is no openssl on this machine");
+    const said = read.said.replaceAll(/\s+/g, " ");
+    for (const extension of [
+      "X509v3 Basic Constraints: critical CA:FALSE",
+      "X509v3 Key Usage: critical Digital Signature",
+      "X509v3 Extended Key Usage: TLS Web Client Authentication X509v3",
+      "X509v3 Subject Alternative Name: critical URI:spiffe://acme.test/ci/deploy X509v3",
+      "X509v3 CRL Distribution Points: Full Name: URI:https://stint.test/targets/mesh/crl-1",
+    ])
+      expect(said).toContain(extension);
+    expect(said.match(/X509v3 (?!extensions)/g)).toHaveLength(7);
   });
 
   it("lives from half a minute ago to the lease's end, and never a second longer", async () => {
@@ -130,15 +154,10 @@ describe("a certificate request", () => {
   it("may wish for the grant's own names, and for no others", async () => {
     const test = under(SETTINGS, { ...GRANT, dns_names: ["db.acme.test"] });
     const params = test.issuer.params.parse(test.settings);
-    const refused = (...names: readonly Uint8Array[]) =>
+    const refused = (...names: readonly Piece[]) =>
       test.issuer.refuses?.(params, csrOf(test, requestFor(p256(), { extensions: [wishNames(...names)] })));
     expect(refused(uri(GRANT.spiffe_id), dns("db.acme.test"))).toBeUndefined();
-    for (const name of [
-      uri("spiffe://acme.test/admin"),
-      dns("www.acme.test"),
-      dns("db.acme.test\0.evil.test"),
-      Buffer.from([0x87, 4, 127, 0, 0, 1]),
-    ])
+    for (const name of [uri("spiffe://acme.test/admin"), dns("www.acme.test"), dns("db.acme.test\0.evil.test"), address(127, 0, 0, 1)])
       expect(refused(dns("db.acme.test"), name)).toMatch(/names that this grant does not give/);
   });
 

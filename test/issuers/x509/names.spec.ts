@@ -5,7 +5,6 @@ import { parseSpiffeId } from "../../../domain/spiffe-id.ts";
 import { rootCertificate, leafCertificate, distinguishedName } from "../../../issuers/x509/certificate.ts";
 import { signingKey, spkiOf } from "../../../issuers/x509/keys.ts";
 import { renderSpiffeId, wrongCommonName, wrongDnsName } from "../../../issuers/x509/names.ts";
-import { OID } from "../../../issuers/x509/oids.ts";
 import { X509Settings, x509Params } from "../../../issuers/x509/settings.ts";
 import { p256 } from "../../support/x509.ts";
 
@@ -80,7 +79,7 @@ describe("a grant's names", () => {
 
   it("that are taken stand in the certificate as they were written, one each", async () => {
     const key = p256();
-    const signer = { name: distinguishedName([[OID.commonName, "ca"]]), identifier: Buffer.alloc(20), signing: signingKey(key) };
+    const signer = { name: distinguishedName({ CN: "ca" }), identifier: Buffer.alloc(20), signing: await signingKey(key) };
     const text = fc.oneof(
       fc.string({ maxLength: 40 }),
       fc.stringMatching(/^[a-z0-9.*,:\0\n-]{1,40}$/),
@@ -146,7 +145,7 @@ describe("a Target's settings", () => {
 
   it("make a root that is one", async () => {
     const key = p256();
-    const signer = { name: distinguishedName([[OID.commonName, "ca"]]), identifier: Buffer.alloc(20, 7), signing: signingKey(key) };
+    const signer = { name: distinguishedName({ CN: "ca" }), identifier: Buffer.alloc(20, 7), signing: await signingKey(key) };
     const root = new X509Certificate(await rootCertificate(signer, { serial: "01", spki: spkiOf(key), notBefore: 0, notAfter: 4e12 }));
     expect(root.ca).toBe(true);
     expect(root.verify(root.publicKey)).toBe(true);

@@ -1,16 +1,29 @@
 import "reflect-metadata";
 import { describe, expect, it } from "@jest/globals";
 import * as judge from "@peculiar/x509";
+import { Null } from "asn1js";
 import fc from "fast-check";
 import { createPrivateKey, createPublicKey, generateKeyPairSync, webcrypto } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { sequence } from "../../../issuers/x509/der.ts";
 import { spkiOf } from "../../../issuers/x509/keys.ts";
-import { OID } from "../../../issuers/x509/oids.ts";
 import { fromPem, toPem } from "../../../issuers/x509/pem.ts";
 import { BadRequest, MAX_REQUEST, readRequest } from "../../../issuers/x509/request.ts";
-import { attribute, dns, folder, openssl, p256, requestFor, uri, wishCa, wishNames, wishOther } from "../../support/x509.ts";
+import {
+  attribute,
+  dns,
+  folder,
+  openssl,
+  p256,
+  requestFor,
+  sequence,
+  uri,
+  wishCa,
+  WISH,
+  wishNames,
+  wishOther,
+  wishRaw,
+} from "../../support/x509.ts";
 
 const rsa = (modulusLength: number, publicExponent = 0x10001) => generateKeyPairSync("rsa", { modulusLength, publicExponent }).privateKey;
 const ec = (namedCurve: string) => generateKeyPairSync("ec", { namedCurve }).privateKey;
@@ -27,7 +40,7 @@ describe("a certificate request", () => {
     expect(read.names).toEqual(["URI:spiffe://acme.test/x", "DNS:a.test"]);
   });
 
-  it("made by another library is read as that library reads it", async () => {
+  it("made by the library's generator is read as the library reads it", async () => {
     const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
     const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
     const theirs = await judge.Pkcs10CertificateRequestGenerator.create({
@@ -61,6 +74,11 @@ describe("a certificate request", () => {
     if (judged !== undefined) expect(judged).toMatchObject({ code: 0, said: expect.stringMatching(/verify OK/i) });
   });
 
+  it("that says it wishes to be no CA is read, however it says so", () => {
+    expect(readRequest(requestFor(p256(), { extensions: [wishCa(false)] })).names).toEqual([]);
+    expect(readRequest(requestFor(p256(), { extensions: [wishRaw(WISH.basicConstraints, Buffer.from([0x30, 0]))] })).names).toEqual([]);
+  });
+
   const wrong = (text: string): string => {
     try {
       readRequest(text);
@@ -88,14 +106,27 @@ describe("a certificate request", () => {
     ["with another curve", requestFor(ec("secp256k1")), /curve must be P-256 or P-384/],
     [
       "with an attribute twice",
-      requestFor(key, { extensions: [], attributes: [attribute(OID.extensionRequest, sequence(wishCa()))] }),
+      requestFor(key, { extensions: [], attributes: [attribute(WISH.extensionRequest, sequence(wishCa()))] }),
       /attribute twice/,
     ],
     ["with an extension twice", requestFor(key, { extensions: [wishNames(dns("a.test")), wishNames(dns("b.test"))] }), /extension twice/],
     ["that is longer than allowed", requestFor(key, { extensions: [wishNames(dns("a".repeat(MAX_REQUEST)))] }), /longer than 8192/],
     ["that is no DER", asPem(Buffer.from("3080020100", "hex")), /no PKCS#10 request in DER/],
-    ["with something behind it", asPem(Buffer.concat([der, Buffer.from([5, 0])])), /more or less than one element/],
-    ["that ends early", asPem(der.subarray(0, der.length - 5)), /ends early/],
+    [
+      "with something behind it",
+      asPem(Buffer.concat([der, Buffer.from([5, 0])])),
+      /no PKCS#10 request in DER: it could be written otherwise, or holds more/,
+    ],
+    ["that ends early", asPem(der.subarray(0, der.length - 5)), /no PKCS#10 request in DER/],
+    ["of a version that nobody knows", requestFor(key, { version: 1 }), /another version/],
+    ["with a length that could be shorter", asPem(longer(der)), /could be written otherwise/],
+    [
+      "whose wishes could be written otherwise",
+      requestFor(key, { extensions: [wishRaw(WISH.subjectAltName, Buffer.from("308103820161", "hex"))] }),
+      /could be written otherwise/,
+    ],
+    ["of boxes in boxes", asPem(nested(1400)), /no PKCS#10 request in DER/],
+    ["of more pieces than any request has", asPem(many(2500)), /no PKCS#10 request in DER/],
     ["that is a certificate", toPem("CERTIFICATE", der), /must be one PEM block/],
     ["that is two", asPem(der) + asPem(der), /must be one PEM block/],
     ["with text before it", `hello\n${asPem(der)}`, /must be one PEM block/],
@@ -106,7 +137,7 @@ describe("a certificate request", () => {
 
   it("wishing for anything else gets nothing of it", () => {
     expect(
-      readRequest(requestFor(key, { extensions: [wishOther(OID.keyUsage), wishOther("1.2.3.4")], commonName: "CN=root,O=evil" })).names,
+      readRequest(requestFor(key, { extensions: [wishOther(WISH.keyUsage), wishOther("1.2.3.4")], commonName: "CN=root,O=evil" })).names,
     ).toEqual([]);
   });
 
@@ -133,3 +164,19 @@ describe("a certificate request", () => {
     expect(wrong(pem)).not.toContain(pem.slice(40, 80));
   });
 });
+
+/** The same element, with a byte of length more than it needs. */
+function longer(der: Buffer): Buffer {
+  if (der[1] !== 0x81) throw new Error("the request has another size than this test expects");
+  return Buffer.concat([Buffer.from([0x30, 0x82, 0]), der.subarray(2)]);
+}
+
+function nested(levels: number): Uint8Array {
+  let inside = sequence();
+  for (let level = 0; level < levels; level += 1) inside = sequence(inside);
+  return new Uint8Array(inside.toBER());
+}
+
+function many(pieces: number): Uint8Array {
+  return new Uint8Array(sequence(...Array.from({ length: pieces }, () => new Null())).toBER());
+}

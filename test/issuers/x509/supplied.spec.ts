@@ -70,6 +70,29 @@ describe("a CA that is supplied", () => {
     expect((await verify())?.said).toContain("certificate revoked");
   });
 
+  it.each([
+    ["P-384", { name: "ECDSA", namedCurve: "P-384" }],
+    ["Ed25519", { name: "Ed25519" }],
+    ["RSA of 2048 bits", { name: "RSASSA-PKCS1-v1_5", modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]), hash: "SHA-256" }],
+  ] as const)("with a key of %s signs leaves and lists that are believed", async (_, algorithm) => {
+    await using place = await folder();
+    const now = fakeClock(Date.now());
+    const ca = await suppliedCa(now(), { algorithm });
+    const test = start(ca, now);
+    const { pem, order } = await test.issue();
+    const [leaf, above] = pem
+      .split(/(?<=-----END CERTIFICATE-----\n)/)
+      .map((each) => (each === "" ? undefined : new X509Certificate(each)));
+    expect(above !== undefined && leaf?.verify(above.publicKey) && leaf.checkIssued(above)).toBe(true);
+    await test.issuer.revoke({ leaseId: order.leaseId, handle: undefined, expiresAt: order.expiresAt }, signal());
+    await writeFile(join(place.path, "crl"), await published(test.issuer, "crl"));
+    await writeFile(join(place.path, "ca"), ca.certificate);
+    const read = await openssl(["crl", "-inform", "DER", "-in", "crl", "-noout", "-text", "-CAfile", "ca"], place.path);
+    if (read === undefined) return console.warn("skipped: there is no openssl on this machine");
+    expect(read.said).toContain("verify OK");
+    expect(read.said).toContain("Privilege Withdrawn");
+  });
+
   it("is replaced by other files within ten seconds, and its list goes on", async () => {
     const now = fakeClock();
     const test = start(await suppliedCa(now()), now);
