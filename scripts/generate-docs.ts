@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { renderEnvExample, renderReference } from "../broker/config/reference.ts";
 import { renderLintReference } from "../broker/policy/lint-reference.ts";
+import { issuerKinds } from "../issuers/catalog.ts";
 import { policySchemaFile } from "../broker/policy/schema.ts";
 import { makerOpenapiFile } from "./generate-maker-openapi.ts";
 import { openapiFile } from "./generate-openapi.ts";
@@ -18,7 +19,7 @@ export const GENERATED: readonly { readonly path: string; readonly render: () =>
   { path: ".env.example", render: renderEnvExample },
   { path: "docs/configuration.md", render: renderReference },
   { path: "schema/openapi.json", render: () => openapiFile(pathToFileURL(`${root}/`)) },
-  { path: "schema/stint.v1.json", render: policySchemaFile },
+  { path: "schema/stint.v1.json", render: () => policySchemaFile(issuerKinds) },
   { path: "docs/issuers/http-maker.openapi.json", render: makerOpenapiFile },
   { path: "docs/policy-lint.md", render: renderLintReference },
 ];

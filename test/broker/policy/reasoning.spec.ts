@@ -7,6 +7,7 @@ import { leftovers, nothingVanished, vanished } from "../../../broker/policy/dif
 import { summaryOf } from "../../../broker/policy/explain.ts";
 import { PolicyHolder, type Reload } from "../../../broker/policy/holder.ts";
 import { runPolicyTests } from "../../../broker/policy/load.ts";
+import { issuerKinds } from "../../../issuers/catalog.ts";
 import { policySchema, policySchemaFile } from "../../../broker/policy/schema.ts";
 import { ask, type Ask, context, GITHUB, grantOf, policyOf } from "./support.ts";
 
@@ -187,9 +188,26 @@ ${tests}`;
 
 describe("the JSON Schema", () => {
   it("in the repository is the one that the code makes", () => {
-    expect(readFileSync("schema/stint.v1.json", "utf8")).toBe(policySchemaFile());
+    expect(readFileSync("schema/stint.v1.json", "utf8")).toBe(policySchemaFile(issuerKinds));
   });
   it("suggests the claims that platforms send", () => {
-    expect(policySchema()).toMatchObject({ $defs: { Conditions: { properties: { repository_id: { description: "Sent by github." } } } } });
+    expect(policySchema(issuerKinds)).toMatchObject({
+      $defs: { Conditions: { properties: { repository_id: { description: "Sent by github." } } } },
+    });
+  });
+  it("knows the members of every kind of target, so that an editor does", () => {
+    const { anyOf } = policySchema(issuerKinds) as {
+      anyOf: { title?: string; properties: Record<string, object>; additionalProperties: unknown }[];
+    };
+    const targets = anyOf.filter(({ title }) => title?.startsWith("Target: ") === true);
+    expect(targets.map(({ title }) => title)).toEqual([...issuerKinds.keys()].map((kind) => `Target: ${kind}`));
+    for (const { properties, additionalProperties } of targets) {
+      expect(Object.keys(properties)).toEqual(expect.arrayContaining(["kind", "name", "owner", "issuer", "rotate"]));
+      expect(additionalProperties).toBe(false);
+    }
+    expect(targets.find(({ title }) => title === "Target: postgres")?.properties).toMatchObject({
+      issuer: { const: "postgres" },
+      roles: {},
+    });
   });
 });

@@ -159,7 +159,7 @@ function kindOf(call: (verb: Verb, id: LeaseId) => Promise<Answer>, alive: () =>
     kind: "fenced-file",
     settings: z.strictObject({}),
     revocation: () => "immediate",
-  params: () => Params,
+    params: () => Params,
     open: () => ({
       kind: "fenced-file",
       params: Params,
