@@ -101,7 +101,7 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
   const now: Clock = () => store.clock.now();
   const sealer = createSealer(options.masterKeys);
   const { keys, rotation } = createSigningKeys({
-    documents: redisKeyDocuments(store.client),
+    documents: redisKeyDocuments(store.client, store.keep),
     sealer,
     clock: now,
     audit: (facts) => store.audit.append(0, facts),

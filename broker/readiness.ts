@@ -21,7 +21,7 @@ export function readinessOf(readings: Readings): Readiness {
   const problems = readings.problems();
   const offset = readings.clockOffsetMs();
   const checks: readonly ReadinessCheck[] = [
-    check("redis", readings.storeAnswers(), `${facts.mode} Redis ${facts.version} answers`, "the store does not answer"),
+    check("redis", readings.storeAnswers(), answering(facts), silent(facts)),
     facts.aof
       ? { name: "aof", status: "ok", detail: `append-only file, fsync ${facts.fsync}` }
       : { name: "aof", status: "warn", detail: "Redis has no append-only file: leases are lost when it dies; CONFIG SET appendonly yes" },
@@ -45,6 +45,12 @@ export function readinessOf(readings: Readings): Readiness {
   ];
   return { ready: checks.every(({ status }) => status !== "fail"), checks };
 }
+
+const replicasOf = ({ replicas }: StoreFacts): string => `${replicas} replica${replicas === 1 ? "" : "s"}`;
+const answering = (facts: StoreFacts): string =>
+  `${facts.mode} Redis ${facts.version} answers${facts.replicas === 0 ? "" : `, ${replicasOf(facts)} at least with it`}`;
+const silent = (facts: StoreFacts): string =>
+  `the store does not answer${facts.replicas === 0 ? "" : `, or fewer than ${replicasOf(facts)} have what it says`}`;
 
 /** An error among them means that the files were read anew and refused. */
 function policyCheck(problems: readonly Problem[]): ReadinessCheck {

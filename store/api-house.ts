@@ -64,6 +64,8 @@ export interface StoreFacts {
   readonly fsync: string;
   /** Anything but `noeviction` is refused at start and stops issuing at run time. */
   readonly evictionPolicy: string;
+  /** So many replicas must have a lease or a revocation before anybody is told of it; 0: this Redis has none. */
+  readonly replicas: number;
 }
 
 export interface HoldStore {

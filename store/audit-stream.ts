@@ -15,7 +15,9 @@ export function createAuditStream(runner: Runner): AuditStream {
       await runner.run("append-audit", bucket, { once: randomUUID(), said: JSON.stringify(facts) });
     },
     async read(bucket, afterSeq, limit) {
-      const rows = await runner.ask((client) => client.xrange(streamKey(bucket), `(${afterSeq}-0`, "+", "COUNT", limit));
+      // The files are the witness: a record that a failover took back after it was exported would look like a restore.
+      const key = streamKey(bucket);
+      const rows = await runner.keep(key, (client) => client.xrange(key, `(${afterSeq}-0`, "+", "COUNT", limit));
       return rows.map(([id, fields]) => readRecord(bucket, id, fields));
     },
     async trim(bucket, uptoSeq) {

@@ -13,6 +13,10 @@ export interface Connection {
   readonly mode: StoreMode;
   /** One client per primary: for facts that each node has of its own. */
   primaries(): readonly Redis[];
+  /** How to ask each Sentinel, and under what name it watches; none without Sentinel. */
+  sentinels(): readonly { readonly sentinel: () => Redis; readonly name: string }[];
+  /** What the address asks for; see `RedisTarget`. */
+  readonly replicas: number | undefined;
 }
 
 /** A command that hangs is given up after this long; the store's promise is an answer within two seconds. */
@@ -50,8 +54,10 @@ function build(target: RedisTarget): { client: RedisClient; mode: StoreMode } {
       };
     case "sentinel": {
       const secure = target.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {};
+      // without the detector a client stays with a primary that hangs, long after another was promoted
+      const watched = { sentinels: [...target.sentinels], name: target.name, failoverDetector: true };
       return {
-        client: new Redis({ ...node, ...access(target), ...secure, sentinels: [...target.sentinels], name: target.name }),
+        client: new Redis({ ...node, ...access(target), ...secure, ...watched }),
         mode: "sentinel",
       };
     }
@@ -83,7 +89,8 @@ function targetOf(to: string | RedisTarget): RedisTarget {
  * Throws `store_unavailable` when nothing answers within `patienceMs`.
  */
 export async function connect(to: string | RedisTarget, patienceMs = 10_000): Promise<Connection> {
-  const { client, mode } = build(targetOf(to));
+  const target = targetOf(to);
+  const { client, mode } = build(target);
   client.on("error", () => undefined); // every command reports its own failure; a listener keeps the process alive
   try {
     await within(
@@ -95,7 +102,22 @@ export async function connect(to: string | RedisTarget, patienceMs = 10_000): Pr
     client.disconnect();
     throw new StintError("store_unavailable", "Redis does not answer", {}, { cause: error });
   }
-  return { client, mode, primaries: () => (client instanceof Cluster ? client.nodes("master") : [client]) };
+  return {
+    client,
+    mode,
+    primaries: () => (client instanceof Cluster ? client.nodes("master") : [client]),
+    sentinels: () => sentinelsOf(target),
+    replicas: target.kind === "socket" ? 0 : target.replicas,
+  };
+}
+
+function sentinelsOf(target: RedisTarget): ReturnType<Connection["sentinels"]> {
+  if (target.kind !== "sentinel") return [];
+  const { name, tls } = target;
+  return target.sentinels.map((at) => ({
+    name,
+    sentinel: () => new Redis({ ...NODE, ...at, ...(tls ? { tls: {} } : {}), lazyConnect: true, retryStrategy: () => null }),
+  }));
 }
 
 function readyAgain(client: RedisClient): Promise<void> {

@@ -2,14 +2,16 @@ import type { Redis } from "ioredis";
 import { StintError } from "../domain/errors.ts";
 import type { StoreFacts } from "./api.ts";
 import type { Connection } from "./connect.ts";
+import { replicasToKeep } from "./replicas.ts";
 
 /** Looks at every primary; the worst of them counts. Managed services may refuse CONFIG: then INFO has to do. */
 export async function findFacts(connection: Connection): Promise<StoreFacts> {
-  const all = await Promise.all(connection.primaries().map((node) => factsOf(node)));
+  const [replicas, ...all] = await Promise.all([replicasToKeep(connection), ...connection.primaries().map((node) => factsOf(node))]);
   const [first] = all;
   if (first === undefined) throw new StintError("store_unavailable", "Redis has no primary");
   return {
     mode: connection.mode,
+    replicas,
     version: first.version,
     aof: all.every((facts) => facts.aof),
     fsync: all.find((facts) => facts.fsync !== "always")?.fsync ?? first.fsync,
@@ -17,7 +19,7 @@ export async function findFacts(connection: Connection): Promise<StoreFacts> {
   };
 }
 
-async function factsOf(node: Redis): Promise<Omit<StoreFacts, "mode">> {
+async function factsOf(node: Redis): Promise<Omit<StoreFacts, "mode" | "replicas">> {
   const info = await node.info();
   const line = (name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1] ?? "";
   return {

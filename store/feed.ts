@@ -52,7 +52,8 @@ export function createFeedStore(runner: Runner): FeedStore {
       await subscriber.connect().catch(() => undefined);
       await subscriber.subscribe(feedChannel(runner.client));
       return async () => {
-        await subscriber.quit().catch(() => subscriber.disconnect());
+        await subscriber.quit().catch(() => undefined);
+        subscriber.disconnect(); // also what watches the Sentinels
       };
     },
   };

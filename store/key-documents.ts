@@ -21,15 +21,17 @@ redis.call("HSET", KEYS[1], "version", tostring(tonumber(version) + 1), "doc", A
 return "stored"
 `;
 
-/** Signing keys in Redis. Throws `store_unavailable` when it cannot be reached. */
-export function redisKeyDocuments(redis: Redis | Cluster): KeyDocuments {
+type Keep = <T>(key: string, send: (client: Redis | Cluster) => Promise<T>) => Promise<T>;
+
+/** Signing keys in Redis. Throws `store_unavailable` when it cannot be reached. `keep` answers once replicas have what was written. */
+export function redisKeyDocuments(redis: Redis | Cluster, keep: Keep = (_key, send) => send(redis)): KeyDocuments {
   return {
     async read() {
       const [version, text] = await reached(redis.hmget(KEY, "version", "doc"));
       return typeof version === "string" && typeof text === "string" ? { version: Number(version), text } : undefined;
     },
     async write(version, text) {
-      const reply = await reached(redis.eval(STORE_KEYS, 1, KEY, String(version), text));
+      const reply = await reached(keep(KEY, (client) => client.eval(STORE_KEYS, 1, KEY, String(version), text)));
       if (reply === "stored" || reply === "changed") return reply;
       throw new StintError("server_error", "The store answered what it should not when signing keys were written.");
     },

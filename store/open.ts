@@ -11,6 +11,7 @@ import { connect, type Connection, type RedisClient } from "./connect.ts";
 import { createDenialStore } from "./denials.ts";
 import { createFeedStore } from "./feed.ts";
 import { findFacts } from "./facts.ts";
+import { createKeeper } from "./keep.ts";
 import { leaseHandles } from "./handles.ts";
 import { createHoldStore } from "./hold.ts";
 import { ALL_BUCKETS, placeKey } from "./keyspace.ts";
@@ -20,7 +21,7 @@ import { createProofStore } from "./proofs.ts";
 import type { RedisTarget } from "./redis-target.ts";
 import type { SealedRecords } from "./reseal.ts";
 import { createRevocationStore } from "./revocations.ts";
-import { createRunner } from "./run.ts";
+import { createRunner, type Runner } from "./run.ts";
 import { createSeenStore } from "./seen.ts";
 import { createTargetStore } from "./target-records.ts";
 import { createStatusStore } from "./statuses.ts";
@@ -47,6 +48,8 @@ export interface OpenedStore extends Store {
   /** Revocation handles, for sealing them again under another master key. */
   readonly handles: SealedRecords;
   readonly client: RedisClient;
+  /** As `Runner.keep`, but a lost reply is not asked for again. */
+  readonly keep: Runner["keep"];
 }
 
 /**
@@ -55,6 +58,7 @@ export interface OpenedStore extends Store {
  */
 export async function openStore(options: OpenStoreOptions): Promise<OpenedStore> {
   const connection = await connect(options.url, options.patienceMs);
+  const keeper = createKeeper(connection.client);
   try {
     let facts = await findFacts(connection);
     refuseUnfit(facts, options.requireAof ?? false);
@@ -62,14 +66,18 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
     await sampled?.sample();
     const clock = options.clock ?? sampled;
     if (clock === undefined) throw new StintError("server_error", "a store needs a clock");
-    const runner = createRunner(connection.client, clock);
+    keeper.require(facts.replicas);
+    const runner = createRunner(connection.client, clock, keeper);
     const { id, firstStart } = await layOut(connection, clock);
     await pipelined(runner, ALL_BUCKETS, (pipe, bucket) => pipe.hsetnx(placeKey(bucket), "seq", "0"));
     sampled?.start(1000);
     const minute = setInterval(
       () =>
         void findFacts(connection).then(
-          (found) => (facts = found),
+          (found) => {
+            keeper.require(found.replicas);
+            facts = { ...found, replicas: keeper.needed() };
+          },
           () => undefined,
         ),
       60_000,
@@ -80,6 +88,7 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
       firstStart,
       clock,
       client: connection.client,
+      keep: (key, send) => (keeper.needed() > 0 ? keeper.run(key, send) : send(connection.client)),
       leases: createLeaseStore(runner),
       tasks: createTaskStore(runner),
       revocations: createRevocationStore(runner),
@@ -98,17 +107,20 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
       facts: () => facts,
       async ping() {
         const key = `${placeKey("meta")}:ping`;
-        await runner.ask((client) => client.set(key, "1", "PX", 10_000));
+        await runner.keep(key, (client) => client.set(key, "1", "PX", 10_000));
         if ((await runner.ask((client) => client.get(key))) !== "1")
           throw new StintError("store_unavailable", "Redis does not give back what was written");
       },
       async close() {
         clearInterval(minute);
         sampled?.stop();
-        await connection.client.quit().catch(() => connection.client.disconnect());
+        keeper.close();
+        await connection.client.quit().catch(() => undefined);
+        connection.client.disconnect(); // also what watches the Sentinels
       },
     };
   } catch (error) {
+    keeper.close();
     connection.client.disconnect();
     throw error;
   }

@@ -10,7 +10,7 @@ export function createProofStore(runner: Runner): ProofStore {
       const mine = randomBytes(12).toString("base64url");
       const key = `${placeKey(bucket)}:j:${id.slice(0, 22)}`;
       // What stood there before us: nothing, or our own word from a try whose reply was lost.
-      const before = await runner.ask((client) => client.set(key, mine, "PX", keepMs, "NX", "GET"));
+      const before = await runner.keep(key, (client) => client.set(key, mine, "PX", keepMs, "NX", "GET"));
       return before === null || before === mine;
     },
   };

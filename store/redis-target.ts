@@ -5,6 +5,8 @@ interface Access {
   readonly username: string | undefined;
   readonly password: Secret | undefined;
   readonly tls: boolean;
+  /** `?replicas=N`: how many replicas must have a write before it is answered; undefined: found out. */
+  readonly replicas: number | undefined;
 }
 
 /** Which Redis to connect to, in each of its shapes. `socket` is the embedded one, once it runs. */

@@ -7,18 +7,21 @@ const SENTINEL_PORT = 26_379;
 
 /**
  * `redis://`, `rediss://` (TLS), `redis+sentinel://h1,h2,h3/master-name` or `redis+cluster://h1,h2,h3`; the last two with TLS as
- * `rediss+...`; `unix:/path` for a socket. Each host part may begin `user:password@`. Read by hand: no URL parser takes several hosts.
+ * `rediss+...`; `unix:/path` for a socket. Each host part may begin `user:password@`, and `?replicas=N` may end it. Read by hand: no URL
+ * parser takes several hosts.
  */
 export function parseRedisUrl(text: string): Parsed<RedisTarget> {
   if (text.startsWith("unix:/")) return { value: { kind: "socket", path: text.slice("unix:".length) } };
-  const found = /^(rediss?)(\+sentinel|\+cluster)?:\/\/(?:([^/]*)@)?([^/@?#]*)(?:\/([^?#]*))?$/.exec(text);
+  const found = /^(rediss?)(\+sentinel|\+cluster)?:\/\/(?:([^/]*)@)?([^/@?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(text);
   if (found === null) return { wrong: "it has none of these forms" };
-  const [, scheme, kind, userinfo, hostText = "", path = ""] = found;
+  const [, scheme, kind, userinfo, hostText = "", path = "", query] = found;
   const access = readUserinfo(userinfo);
   if ("wrong" in access) return access;
   const hosts = readHosts(hostText, kind === "+sentinel" ? SENTINEL_PORT : REDIS_PORT);
   if ("wrong" in hosts) return hosts;
-  const common = { ...access.value, tls: scheme === "rediss" };
+  const replicas = readReplicas(query);
+  if ("wrong" in replicas) return replicas;
+  const common = { ...access.value, tls: scheme === "rediss", replicas: replicas.value };
   if (kind === "+sentinel") {
     if (!/^[A-Za-z0-9._-]+$/.test(path)) return { wrong: "the master's name is missing or no name" };
     return { value: { kind: "sentinel", sentinels: hosts.value, name: path, ...common } };
@@ -31,6 +34,12 @@ export function parseRedisUrl(text: string): Parsed<RedisTarget> {
   if (at === undefined || others.length > 0) return { wrong: "several hosts need redis+sentinel or redis+cluster" };
   if (!/^\d{0,4}$/.test(path)) return { wrong: "its path is no database number" };
   return { value: { kind: "single", at, db: Number(path), ...common } };
+}
+
+function readReplicas(query: string | undefined): Parsed<number | undefined> {
+  if (query === undefined) return { value: undefined };
+  const found = /^replicas=(\d)$/.exec(query);
+  return found === null ? { wrong: "behind `?` only replicas=N may stand, with N from 0 to 9" } : { value: Number(found[1]) };
 }
 
 function readHosts(text: string, usualPort: number): Parsed<readonly HostPort[]> {

@@ -3,9 +3,10 @@ import { Cluster } from "ioredis";
 import { StintError } from "../domain/errors.ts";
 import type { StoreClock } from "./api.ts";
 import type { RedisClient } from "./connect.ts";
+import type { Keeper } from "./keep.ts";
 import { feedChannel } from "./feed-channel.ts";
 import { neverKey, placeKey, type Place } from "./keyspace.ts";
-import { loadScripts, type LoadedScript, type ScriptArgs, type ScriptName } from "./scripts.ts";
+import { loadScripts, mayBeLost, type LoadedScript, type ScriptArgs, type ScriptName } from "./scripts.ts";
 
 /** Runs scripts. Each is safe to run twice with the same arguments, so a lost reply is answered by asking again. */
 export interface Runner {
@@ -14,6 +15,10 @@ export interface Runner {
   run<N extends ScriptName>(name: N, place: Place, args: ScriptArgs<N>): Promise<unknown>;
   /** Any other command or pipeline, with the same errors; asked again once when the reply was lost, so only for what may be repeated. */
   ask<T>(work: (client: RedisClient) => Promise<T>): Promise<T>;
+  /** One command about one key, answered once the replicas that must have what it wrote or read have it. */
+  keep<T>(key: string, send: (client: RedisClient) => Promise<T>): Promise<T>;
+  /** Everything that was written to these places so far is on the replicas that must have it, or this throws. */
+  settled(places: readonly Place[]): Promise<void>;
 }
 
 /** The store answers within two seconds, or says that it cannot. */
@@ -25,8 +30,8 @@ const ATTEMPTS = 6;
 const PASSING =
   /^(?:Connection is closed|Stream isn't writeable|Command timed out|connect E|read E|write E|This socket|LOADING|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|READONLY|UNBLOCKED|ASK|MOVED|Failed to refresh slots|None of startup nodes|Cluster isn't ready|All sentinels|Reached the max retries|Too many Cluster redirections)/i;
 
-/** A runner over one connection; its scripts are read once. */
-export function createRunner(client: RedisClient, clock: StoreClock): Runner {
+/** A runner over one connection, and the keeper's where answers wait for replicas; its scripts are read once. */
+export function createRunner(client: RedisClient, clock: StoreClock, keeper: Keeper): Runner {
   const scripts = loadScripts(feedChannel(client));
   const together = gathered(client);
   const evaluate = (script: LoadedScript, place: Place, args: readonly string[]): Promise<unknown> => {
@@ -43,6 +48,16 @@ export function createRunner(client: RedisClient, clock: StoreClock): Runner {
       return client.eval(script.text, 2, key, never, ...args);
     }
   };
+  const evaluateKept = async (script: LoadedScript, place: Place, args: readonly string[]): Promise<unknown> => {
+    const [key, never] = keysOf(place);
+    try {
+      return await keeper.run(key, (node) => node.evalsha(script.sha1, 2, key, never, ...args));
+    } catch (error) {
+      if (!isUnknownScript(error)) throw error;
+      return await keeper.run(key, (node) => node.eval(script.text, 2, key, never, ...args));
+    }
+  };
+  const keep: Runner["keep"] = (key, send) => persist(() => (keeper.needed() > 0 ? keeper.run(key, send) : send(client)), performance.now());
   return {
     client,
     clock,
@@ -50,6 +65,7 @@ export function createRunner(client: RedisClient, clock: StoreClock): Runner {
       const script = scripts.get(name);
       if (script === undefined) throw new StintError("server_error", `no script ${name}`);
       const given = pack(script, Math.floor(clock.now()), clock.agreed(), args);
+      if (keeper.needed() > 0 && !mayBeLost(name)) return persist(() => evaluateKept(script, place, given), performance.now());
       const started = performance.now();
       try {
         return await evaluate(script, place, given);
@@ -58,6 +74,10 @@ export function createRunner(client: RedisClient, clock: StoreClock): Runner {
       }
     },
     ask: (work) => persist(() => work(client), performance.now()),
+    keep,
+    async settled(places) {
+      if (keeper.needed() > 0) await Promise.all(places.map((place) => keep(placeKey(place), (node) => node.exists(placeKey(place)))));
+    },
   };
 }
 
@@ -118,10 +138,12 @@ async function persist<T>(work: () => Promise<T>, started: number, failed?: unkn
 
 /** Returns when another try is due. Throws `store_unavailable` for what no other try heals, and when patience is at its end. */
 async function requirePassing(error: unknown, started: number, attempt: number): Promise<void> {
+  if (error instanceof StintError) throw error; // a keeper's no, which takes its time to find out
   const message = error instanceof Error ? error.message : String(error);
   const passing = PASSING.test(message) || (error instanceof Error && error.name === "ClusterAllFailedError");
-  if (!passing || attempt >= ATTEMPTS || performance.now() - started > PATIENCE_MS - 800) throw unavailable(error, message);
-  await pause(attempt * 40);
+  const tired = attempt >= ATTEMPTS && !/^(?:TRYAGAIN|ASK)/.test(message); // a slot is on its way for as long as it takes
+  if (!passing || tired || performance.now() - started > PATIENCE_MS - 800) throw unavailable(error, message);
+  await pause(Math.min(attempt, ATTEMPTS) * 40);
 }
 
 const isUnknownScript = (error: unknown): boolean => error instanceof Error && error.message.startsWith("NOSCRIPT");

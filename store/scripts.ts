@@ -160,6 +160,19 @@ export const SCRIPTS = {
 } as const satisfies Record<string, Script>;
 
 export type ScriptName = keyof typeof SCRIPTS;
+
+// What a failover may take back without breaking a promise, so that no answer waits for replicas. Ending must go on while they are away:
+// a claim, a settling or an expiry that was lost is done again by the next sweep. A beat comes again. Denials, notes of use and of
+// credentials are for people. `end-task` and `finish-task` are waited for once, behind the whole family (tasks.ts).
+const LOSABLE: ReadonlySet<ScriptName> = new Set<ScriptName>([
+  ...(["read-lease", "is-live"] as const),
+  ...(["claim-due", "claim-lease", "settle-lease", "postpone-lease", "heartbeat-task", "end-task", "finish-task"] as const),
+  ...(["record-denial", "note-credentials", "note-uses", "note-dead", "unlock-exporter"] as const),
+]);
+
+/** Whether an answer of this script is given before replicas have what it wrote. All others wait. */
+export const mayBeLost = (name: ScriptName): boolean => LOSABLE.has(name);
+
 /** What a call of this script must bring: misspelt or missing does not compile. */
 export type ScriptArgs<N extends ScriptName> = {
   readonly [A in keyof (typeof SCRIPTS)[N]["args"]]: (typeof SCRIPTS)[N]["args"][A] extends "number" ? number : string;

@@ -12,7 +12,7 @@ export function createStatusStore(runner: Runner): StatusStore {
     async secret() {
       const meta = placeKey("meta");
       const made = randomBytes(32).toString("base64url");
-      await runner.ask((client) => client.hsetnx(meta, "status_secret", made));
+      await runner.keep(meta, (client) => client.hsetnx(meta, "status_secret", made));
       const kept = await runner.ask((client) => client.hget(meta, "status_secret"));
       return Buffer.from(kept ?? made, "base64url");
     },

@@ -24,7 +24,7 @@ export function createTaskStore(runner: Runner): TaskStore {
       const reply = texts(await runner.run("heartbeat-task", bucketOfId(id), { id: bare(id) }));
       return reply[0] === "known" ? readTask(bare(id), reply[1] ?? "") : undefined;
     },
-    end: (id, by, outcome, audit, retentionMs) => end(runner, id, by, outcome, audit, retentionMs),
+    end: (id, by, outcome, audit, retentionMs) => endFamily(runner, id, by, outcome, audit, retentionMs),
     due: (bucket, limit) => due(runner, bucket, limit),
     endings: (id) => endings(runner, id),
   };
@@ -62,7 +62,7 @@ async function open(runner: Runner, order: OpenTaskOrder): Promise<{ outcome: "o
   // Once more, now that it exists: the parent may have ended in between, and a task that was joined is not the one entered before.
   if (order.parent !== undefined && (await enter(runner, order.parent, task.id)) === "ended") {
     if (task.parent === order.parent)
-      await end(
+      await endFamily(
         runner,
         task.id,
         "revoked",
@@ -97,6 +97,14 @@ async function refuseUnder(runner: Runner, order: OpenTaskOrder): Promise<Refuse
 
 type Ended = { task: Task; children: readonly TaskId[]; revoking: readonly LeaseId[] } | undefined;
 
+/** All of the family ends first, whatever replicas do; then their word for it is waited for, once. */
+async function endFamily(runner: Runner, ...order: [TaskId, EndedBy, TaskOutcome | undefined, AuditFacts, number]): Promise<Ended> {
+  const met = new Set<TaskId>();
+  const ended = await end(runner, ...order, met);
+  await runner.settled([...new Set([...met].map(bucketOfId))]);
+  return ended;
+}
+
 async function end(
   runner: Runner,
   id: TaskId,
@@ -104,7 +112,7 @@ async function end(
   outcome: TaskOutcome | undefined,
   audit: AuditFacts,
   retentionMs: number,
-  met: Set<TaskId> = new Set(),
+  met: Set<TaskId>,
 ): Promise<Ended> {
   const bucket = bucketOfId(id);
   const withParent = met.size > 0 ? 1 : 0;

@@ -78,7 +78,7 @@ export const Environment = z.object({
     expected: "redis://, rediss://, redis+sentinel://h1,h2,h3/master-name or redis+cluster://h1,h2,h3",
     byDefault: "none: a Redis of our own",
     meaning:
-      "The store. Without it the broker runs a real Redis as its child, on a unix socket in the data directory: the `redis-server` or `valkey-server` on PATH, else one fetched from the system's packages without root.",
+      "The store, with `?replicas=N` behind it where N replicas must have a write before it is answered (otherwise half of those that are known). Without it the broker runs a real Redis as its child, on a unix socket in the data directory: the `redis-server` or `valkey-server` on PATH, else one fetched from the system's packages without root.",
     secret: true,
   }),
   STINT_REQUIRE_AOF: variable(parseFlag, {

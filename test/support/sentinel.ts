@@ -7,13 +7,13 @@ import { freePort, startServer, type ClientOptions, type ServerProcess } from ".
 
 const MASTER = "stint";
 
-/** One primary, one replica and one sentinel (quorum 1, down after 1 s) on loopback ports. */
+/** One primary, its replicas and one sentinel (quorum 1, down after 1 s) on loopback ports. */
 export interface TestSentinel extends AsyncDisposable {
   /** `redis+sentinel://127.0.0.1:port/stint` */
   readonly url: string;
   /** The primary at the start; kill it to see the replica promoted. */
   readonly primary: ServerProcess;
-  readonly replica: ServerProcess;
+  readonly replicas: readonly ServerProcess[];
   readonly sentinel: ServerProcess;
   /** For `new Redis(...)`: finds the primary through the sentinel. */
   readonly options: ClientOptions;
@@ -22,31 +22,39 @@ export interface TestSentinel extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** Starts the three; ready when the replica is in step and the sentinel knows it. */
-export async function startSentinel(): Promise<TestSentinel> {
+export interface TestSentinelOptions {
+  /** Two, so that one is left beside whichever was promoted. */
+  readonly replicas?: number;
+  /** For primary and replicas, for example `["--appendonly", "yes"]`. */
+  readonly args?: readonly string[];
+}
+
+/** Starts them; ready when the replicas are in step and the sentinel knows them. */
+export async function startSentinel(options: TestSentinelOptions = {}): Promise<TestSentinel> {
   const folder = await mkdtemp(join(tmpdir(), "stint-sentinel-"));
   const at = async (name: string, args: readonly string[]): Promise<ServerProcess> => {
     await mkdir(join(folder, name));
     return startServer(join(folder, name), await freePort(), args);
   };
-  const common = ["--appendonly", "no", "--repl-diskless-sync-delay", "0"];
+  const common = ["--appendonly", "no", "--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0", ...(options.args ?? [])];
   const primary = await at("primary", common);
-  const replica = await at("replica", [...common, "--replicaof", `127.0.0.1 ${primary.port}`]);
+  const names = Array.from({ length: options.replicas ?? 2 }, (_, index) => `replica-${index}`);
+  const replicas = await Promise.all(names.map((name) => at(name, [...common, "--replicaof", `127.0.0.1 ${primary.port}`])));
   const sentinel = await startWatcher(join(folder, "sentinel"), primary.port);
-  const servers = [sentinel, replica, primary];
+  const servers = [sentinel, ...replicas, primary];
   const clients: Redis[] = [];
   const stop = async (): Promise<void> => {
     for (const client of clients) client.disconnect();
     await Promise.all(servers.map((server) => server.kill("SIGKILL")));
     await rm(folder, { recursive: true, force: true });
   };
-  await settled(primary, sentinel).catch(async (error: unknown) => {
+  await settled(primary, sentinel, replicas.length).catch(async (error: unknown) => {
     await stop();
     throw error;
   });
-  const options = (): ClientOptions => ({ sentinels: [{ host: "127.0.0.1", port: sentinel.port }], name: MASTER });
+  const clientOptions = (): ClientOptions => ({ sentinels: [{ host: "127.0.0.1", port: sentinel.port }], name: MASTER });
   const client = (): Redis => {
-    const made = new Redis(options());
+    const made = new Redis(clientOptions());
     made.on("error", () => undefined);
     clients.push(made);
     return made;
@@ -55,10 +63,10 @@ export async function startSentinel(): Promise<TestSentinel> {
   return {
     url,
     primary,
-    replica,
+    replicas,
     sentinel,
     get options() {
-      return options();
+      return clientOptions();
     },
     client,
     stop,
@@ -79,7 +87,7 @@ async function startWatcher(folder: string, primaryPort: number): Promise<Server
   return startServer(folder, await freePort(), [file, "--sentinel"]);
 }
 
-async function settled(primary: ServerProcess, sentinel: ServerProcess): Promise<void> {
+async function settled(primary: ServerProcess, sentinel: ServerProcess, replicas: number): Promise<void> {
   const ask = async (port: number, fits: (info: string) => boolean, section: string): Promise<void> => {
     const client = new Redis({ host: "127.0.0.1", port });
     try {
@@ -88,6 +96,6 @@ async function settled(primary: ServerProcess, sentinel: ServerProcess): Promise
       client.disconnect();
     }
   };
-  await ask(primary.port, (info) => /slave0:.*state=online/.test(info), "replication");
-  await ask(sentinel.port, (info) => /slaves=1,/.test(info), "sentinel");
+  await ask(primary.port, (info) => [...info.matchAll(/slave\d:.*state=online/g)].length === replicas, "replication");
+  await ask(sentinel.port, (info) => info.includes(`slaves=${replicas},`), "sentinel");
 }

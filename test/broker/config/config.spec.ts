@@ -74,7 +74,7 @@ describe("a full environment", () => {
       STINT_TLS_KEY_FILE: "/etc/key.pem",
       STINT_TRUSTED_PROXIES: "10.0.0.0/8, ::1, loopback",
       STINT_METRICS_LISTEN: "off",
-      STINT_REDIS_URL: "redis+sentinel://:secret@a,b:26380,[::1]/main",
+      STINT_REDIS_URL: "redis+sentinel://:secret@a,b:26380,[::1]/main?replicas=2",
       STINT_REQUIRE_AOF: "On",
       STINT_DATA_DIR: "/var/lib/stint",
       STINT_MASTER_KEY: `${KEY}, ${OTHER_KEY}`,
@@ -191,6 +191,8 @@ describe("an environment with mistakes", () => {
   it.each([
     { name: "several hosts without a kind", url: "redis://a,b" },
     { name: "a Sentinel without a master's name", url: "redis+sentinel://a,b" },
+    { name: "a number of replicas that is none", url: "redis+cluster://a,b?replicas=many" },
+    { name: "another parameter than replicas", url: "redis://a/0?replicas=1&db=2" },
     { name: "a Cluster with a database", url: "redis+cluster://a,b/3" },
     { name: "a port that is none", url: "redis://a:70000" },
     { name: "no host", url: "redis://" },
