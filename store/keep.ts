@@ -1,4 +1,4 @@
-import { Cluster, Redis } from "ioredis";
+import { Cluster, type Redis } from "ioredis";
 import { StintError } from "../domain/errors.ts";
 import type { RedisClient } from "./connect.ts";
 import { slotOf } from "./slot.ts";
@@ -76,7 +76,7 @@ interface Waiting {
 
 /** What is asked of one node, a flush at a time: while one waits for replicas, the next gathers. */
 function createGroup(node: Redis, needed: () => number): Group {
-  let gathering: Waiting[] = [];
+  const gathering: Waiting[] = [];
   let flushing = false;
   const flushAll = async (): Promise<void> => {
     while (gathering.length > 0) await flush(node, gathering.splice(0, AT_ONCE), needed());

@@ -1,4 +1,4 @@
-import { Cluster, Redis } from "ioredis";
+import { Cluster, type Redis } from "ioredis";
 import type { Connection } from "./connect.ts";
 
 /**
@@ -12,10 +12,11 @@ export async function replicasToKeep(connection: Connection): Promise<number> {
 }
 
 /** Of the primary that has fewest; replicas that are down right now are among them wherever somebody else remembers them. */
-async function knownReplicas({ client, primaries, sentinels }: Connection): Promise<number> {
-  if (client instanceof Cluster) return fewest(await sampleNodes(primaries()));
+async function knownReplicas(connection: Connection): Promise<number> {
+  const { client } = connection;
+  if (client instanceof Cluster) return fewest(await sampleNodes(connection.primaries()));
   const connected = await client.info("replication").then((info) => Number(/^connected_slaves:(\d+)/m.exec(info)?.[1] ?? 0));
-  const watched = await Promise.all(sentinels().map(replicasAtSentinel));
+  const watched = await Promise.all(connection.sentinels().map(replicasAtSentinel));
   return Math.max(connected, ...watched);
 }
 
@@ -47,9 +48,9 @@ function fewest(nodes: string): number {
   return counts.length === 0 ? 0 : Math.min(...counts);
 }
 
-async function leastReplicas({ primaries }: Connection): Promise<number> {
+async function leastReplicas(connection: Connection): Promise<number> {
   const counts = await Promise.all(
-    primaries().map(async (node) => {
+    connection.primaries().map(async (node) => {
       const reply: unknown = await node.config("GET", "min-replicas-to-write").catch(() => []);
       return Array.isArray(reply) ? Number(reply[1] ?? 0) : 0;
     }),

@@ -57,7 +57,8 @@ export function createRunner(client: RedisClient, clock: StoreClock, keeper: Kee
       return await keeper.run(key, (node) => node.eval(script.text, 2, key, never, ...args));
     }
   };
-  const keep: Runner["keep"] = (key, send) => persist(() => (keeper.needed() > 0 ? keeper.run(key, send) : send(client)), performance.now());
+  const keep: Runner["keep"] = (key, send) =>
+    persist(() => (keeper.needed() > 0 ? keeper.run(key, send) : send(client)), performance.now());
   return {
     client,
     clock,

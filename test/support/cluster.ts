@@ -98,7 +98,8 @@ async function joinAll(nodes: readonly Node[], primaries: number): Promise<void>
     const known = `cluster_known_nodes:${nodes.length}`;
     await all("every node sees the whole cluster", ["CLUSTER", "INFO"], (info) => /cluster_state:ok/.test(info) && info.includes(known));
     const ids = await Promise.all(admins.slice(0, primaries).map((admin) => admin.call("CLUSTER", "MYID")));
-    for (const [index, admin] of admins.slice(primaries).entries()) await admin.call("CLUSTER", "REPLICATE", String(ids[index % primaries]));
+    for (const [index, admin] of admins.slice(primaries).entries())
+      await admin.call("CLUSTER", "REPLICATE", String(ids[index % primaries]));
     const replicas = nodes.length / primaries - 1;
     const online = (info: string): boolean => [...info.matchAll(/slave\d:.*state=online/g)].length === replicas;
     await all("replicas are in step", ["INFO", "replication"], online, admins.slice(0, primaries));

@@ -100,6 +100,7 @@ describe("a full environment", () => {
     expect(config.redis).toMatchObject({
       kind: "sentinel",
       name: "main",
+      replicas: 2,
       sentinels: [
         { host: "a", port: 26379 },
         { host: "b", port: 26380 },
