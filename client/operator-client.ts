@@ -28,6 +28,7 @@ import type {
   SimulateView,
   TaskPage,
   TaskQuery,
+  VerifierPage,
   WhoamiView,
 } from "../domain/wire.ts";
 import { segment, type CallOptions } from "./broker-client.ts";
@@ -75,6 +76,7 @@ export class OperatorClient {
   rotateTarget = (name: string, body: RotateTargetBody): Promise<TargetView> =>
     this.#post(`/v1/targets/${segment(name)}/rotate`, body, { timeoutMs: 60_000 });
 
+  verifiers = (): Promise<VerifierPage> => this.#get("/v1/verifiers");
   keys = (): Promise<KeyPage> => this.#get("/v1/keys");
   changeKeys = (body: KeyBody): Promise<KeysChangedView> => this.#post("/v1/keys", body);
 

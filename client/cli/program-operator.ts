@@ -2,6 +2,7 @@ import { Option, type Command } from "commander";
 import { LEASE_STATES } from "../../domain/lease.ts";
 import { AUDIT_ACTIONS } from "../../domain/audit-event.ts";
 import type { Act } from "./program.ts";
+import { defineDoctor } from "./program-doctor.ts";
 import { connected, readable, several } from "./program-workload.ts";
 
 /** What an operator does: see, end, lock, prove. */
@@ -14,6 +15,7 @@ export function defineOperator(program: Command, act: Act): void {
   defineHold(program.command("hold").description("Why nothing is issued after a store went back in time"), act);
   defineTarget(program.command("target").description("Places at which credentials are made: databases, hosts, services"), act);
   defineKeys(program.command("keys").description("The keys that sign tokens"), act);
+  defineDoctor(program, act);
 }
 
 const paged = (command: Command): Command =>

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { constants } from "node:os";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -13,10 +13,10 @@ export type ServerProgram = "broker/main" | "broker/commands/policy" | "broker/c
  * itself; signals from elsewhere are handed on.
  */
 export async function runServerSide(program: ServerProgram, args: readonly string[], env: Environment): Promise<number> {
-  const file = fileURLToPath(new URL(`../../${program}.js`, import.meta.url));
+  const file = fileOf(program);
   if (!existsSync(file))
     throw new UsageError("this installation has no server part", "It comes with the whole package, or from a clone: npm run build");
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", file, ...args], { stdio: "inherit", env });
+  const child = spawn(process.execPath, [...QUIET, file, ...args], { stdio: "inherit", env });
   const onTerminal = process.stdin.isTTY === true;
   const forward = (signal: NodeJS.Signals): void => {
     if (!(onTerminal && signal === "SIGINT")) child.kill(signal);
@@ -31,4 +31,17 @@ export async function runServerSide(program: ServerProgram, args: readonly strin
   } finally {
     for (const signal of signals) process.off(signal, forward);
   }
+}
+
+const QUIET = ["--disable-warning=ExperimentalWarning"] as const;
+const fileOf = (program: ServerProgram): string => fileURLToPath(new URL(`../../${program}.js`, import.meta.url));
+
+/** What such a program prints, whatever its exit code; undefined where this installation has no server part. */
+export async function askServerSide(program: ServerProgram, args: readonly string[], env: Environment): Promise<string | undefined> {
+  const file = fileOf(program);
+  if (!existsSync(file)) return undefined;
+  const options = { env: { ...env }, timeout: 30_000, maxBuffer: 16 * 1024 * 1024 };
+  return await new Promise((resolve) => {
+    execFile(process.execPath, [...QUIET, file, ...args], options, (_, stdout) => resolve(stdout));
+  });
 }

@@ -21,9 +21,14 @@ function quiet(command: Command): void {
   for (const one of command.commands) quiet(one);
 }
 
+/** Commands that do something by themselves though others stand under them. */
+const ALSO_ALONE: ReadonlySet<string> = new Set(["doctor"]);
+
 function leaves(command: Command, path: readonly string[] = []): readonly string[] {
   return command.commands.flatMap((one) =>
-    one.commands.length > 0 ? leaves(one, [...path, one.name()]) : [[...path, one.name()].join(" ")],
+    one.commands.length > 0
+      ? [...(ALSO_ALONE.has(one.name()) ? [one.name()] : []), ...leaves(one, [...path, one.name()])]
+      : [[...path, one.name()].join(" ")],
   );
 }
 
