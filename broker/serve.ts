@@ -28,6 +28,8 @@ export interface Served {
 
 /** Connections learn by an answer that we leave; at a steady load each is used within a second. Where others accept meanwhile, there is time. */
 const LAME_MS = { alone: 1_000, shared: 3_000 } as const;
+/** Connections that the kernel keeps for us while we are busy; it takes no more than `somaxconn`. */
+const BACKLOG = 4_096;
 const REQUESTS_MS = 2_500;
 
 /** Opens the listeners that the configuration names. Throws `Unusable` when one cannot be opened. */
@@ -78,6 +80,6 @@ function open(server: Server, { host, port }: Config["listen"]): Promise<void> {
       const why = error.code === "EADDRINUSE" ? "another program listens there" : (error.code ?? error.message);
       reject(new Unusable(`cannot listen on ${host}:${port}: ${why}`, { cause: error }));
     });
-    server.listen(port, host, () => resolve());
+    server.listen({ port, host, backlog: BACKLOG }, () => resolve());
   });
 }

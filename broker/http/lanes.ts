@@ -15,7 +15,8 @@ const WIDE: LaneLimits = {
   waiting: 512,
   waitingPerTrust: 256,
   waitingPerWorkload: 64,
-  patienceMs: 800,
+  // with what the store takes at most, an answer comes within two seconds
+  patienceMs: 300,
 };
 const LIMITS: Readonly<Record<LaneName, LaneLimits>> = {
   issue: WIDE,

@@ -19,6 +19,8 @@ export interface Job {
   readonly collect: string | undefined;
   /** Requests a second at a steady pace; latency then counts from when a request was due, not from when it could be sent. */
   readonly pace: number | undefined;
+  /** Refusals for want of room (429, 503) are counted apart, and latency counts from when a request was sent. */
+  readonly overload?: true;
 }
 
 export interface JobResult {
@@ -27,6 +29,8 @@ export interface JobResult {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly failed: number;
+  /** Refused for want of room; not among `done`. */
+  readonly shed: number;
   /** The first answer that was not as expected. */
   readonly firstFailure: string | undefined;
   readonly collected: readonly string[];
@@ -52,6 +56,7 @@ class Run {
   readonly #lanes: Promise<void>[];
   #next = 0;
   #failed = 0;
+  #shed = 0;
   #firstFailure: string | undefined;
   #endedAt = 0;
 
@@ -82,6 +87,7 @@ class Run {
       p50Ms: at(0.5),
       p99Ms: at(0.99),
       failed: this.#failed,
+      shed: this.#shed,
       firstFailure: this.#firstFailure,
       collected: this.#collected,
     };
@@ -112,7 +118,8 @@ class Run {
           resolve();
           return;
         }
-        sentAt = taken.dueAt;
+        // past saturation a request is due long before there is a connection for it
+        sentAt = this.#job.overload === true ? Math.max(taken.dueAt, performance.now()) : taken.dueAt;
         const wait = taken.dueAt - performance.now();
         const write = (): void => void socket.write(`${this.#head}${taken.body.length}\r\n\r\n${taken.body}`, "latin1");
         if (wait > 0.5) setTimeout(write, wait);
@@ -123,8 +130,11 @@ class Run {
         held = held === "" ? chunk.toString("latin1") : held + chunk.toString("latin1");
         const answer = whole(held);
         if (answer === undefined) return;
-        this.#latencies.push(performance.now() - sentAt);
-        this.#check(held, answer);
+        if (this.#job.overload === true && (answer.status === 429 || answer.status === 503)) this.#shed += 1;
+        else {
+          this.#latencies.push(performance.now() - sentAt);
+          this.#check(held, answer);
+        }
         held = "";
         send();
       });

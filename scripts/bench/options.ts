@@ -13,9 +13,10 @@ export const PATHS = [
   "feed",
   "x509",
   "postgres",
+  "load",
 ] as const;
 export type Path = (typeof PATHS)[number];
-/** Over HTTP, against the floor; the others look at the store alone, `verify` at `stint/verify`, `x509` and `postgres` at their issuers alone. */
+/** Over HTTP, against the floor; the others look at the store alone, `verify` at `stint/verify`, `x509` and `postgres` at their issuers alone, `load` at the broker past what it can do. */
 export const HTTP_PATHS = ["issue-es256", "issue-rs256", "introspect", "revoke"] as const satisfies readonly Path[];
 export type HttpPath = (typeof HTTP_PATHS)[number];
 
@@ -43,7 +44,7 @@ export interface CommandLine extends BenchOptions {
 
 export const USAGE = `npm run bench -- [--only issue,sweep] [--rounds 5] [--seconds 3] [--connections 32] [--fsync everysec] [--full] [--json] [--out FILE]
 
-  --only         issue, issue-es256, issue-rs256, introspect, revoke, sweep, memory, mark, verify, feed, x509, postgres; several with commas
+  --only         issue, issue-es256, issue-rs256, introspect, revoke, sweep, memory, mark, verify, feed, x509, postgres, load; several with commas
   --rounds       rounds of each program, interleaved; the median and the spread are reported
   --seconds      length of a round
   --requests     length of a round in requests instead

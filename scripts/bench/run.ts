@@ -11,6 +11,7 @@ import { measureFeed, type DeliveryFigures } from "./feed.ts";
 import { HTTP_PATHS, type BenchOptions } from "./options.ts";
 import { measurePostgres, type PostgresReport } from "./postgres.ts";
 import { readProfiles, type ProfileReport } from "./profile.ts";
+import { measurePressure, type PressureReport } from "./pressure.ts";
 import { startBroker, startFloor } from "./programs.ts";
 import { openRedis } from "./redis.ts";
 import { Rounds, type PathReport } from "./rounds.ts";
@@ -37,6 +38,7 @@ export interface BenchReport {
   readonly profiles: readonly ProfileReport[];
   readonly x509: readonly VerifyRow[];
   readonly postgres: PostgresReport | undefined;
+  readonly pressure: PressureReport | undefined;
   /** Paths of which a program's throughput differed between rounds by more than 30 % of its median. */
   readonly noisy: readonly string[];
 }
@@ -77,6 +79,7 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
   const feed = options.paths.has("feed") ? await measureFeed({ ...options, verifiers: [1, 100, 1000], rounds: FEED_ROUNDS }) : [];
   const x509 = options.paths.has("x509") ? await measureCertificates({ rounds: options.rounds, count: 500, say: options.say }) : [];
   const postgres = options.paths.has("postgres") ? await measurePostgres({ ...options, roles: ROLES_DUE }) : undefined;
+  const pressure = options.paths.has("load") ? await measurePressure(options) : undefined;
   return {
     machine: {
       cores: availableParallelism(),
@@ -93,6 +96,7 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
     profiles: options.profile === undefined ? [] : readProfiles(options.profile, served),
     x509,
     postgres,
+    pressure,
     noisy: paths.flatMap(({ path, floor, broker }) =>
       [floor, broker].filter(({ perSecond }) => perSecond.spread > NOISY).map(({ lane }) => `${path} (${lane})`),
     ),

@@ -2,13 +2,14 @@ import type { DeliveryFigures } from "./feed.ts";
 import { NOISY, type Figure } from "./figures.ts";
 import type { PostgresReport } from "./postgres.ts";
 import type { LaneReport, PathReport } from "./rounds.ts";
+import type { PressureReport } from "./pressure.ts";
 import type { BenchReport } from "./run.ts";
 import type { StoreReport } from "./store-figures.ts";
 import type { VerifyRow } from "./verify.ts";
 
 /** The report for people: ratios first, because only they travel between machines; absolute figures after. */
 export function renderTable(report: BenchReport): string {
-  const { machine, versions, settings, paths, store, verify, feed, x509, postgres, profiles, noisy } = report;
+  const { machine, versions, settings, paths, store, verify, feed, x509, postgres, pressure, profiles, noisy } = report;
   const parts = [
     `Stint ${versions["stint"]} on ${machine.cores} cores (${machine.cpu}, ${machine.system})${machine.pinned ? ", servers pinned to one, load and Redis to another" : ", nothing pinned"}`,
     Object.entries(versions)
@@ -37,6 +38,12 @@ export function renderTable(report: BenchReport): string {
     );
     parts.push(table(["part", "us"], rows));
   }
+  if (pressure !== undefined)
+    parts.push(
+      "",
+      `LOAD: one process serves ${whole(pressure.saturation.median)} issue requests a second; shares of that asked for`,
+      load(pressure),
+    );
   if (noisy.length > 0) {
     parts.push(
       "",
@@ -84,6 +91,16 @@ function laneCells({ lane, perSecond, p50Ms, p99Ms, cpuUs, redisUs, busy }: Lane
     whole(redisUs.median),
     optional(busy, percent),
   ];
+}
+
+/** Up to 80 percent of what it can do, p99 stays within three times what it is alone; past that, what is served does not fall. */
+function load({ saturation, unloaded, rows }: PressureReport): string {
+  const cells = [unloaded, ...rows].map(({ share, served, shed, p50Ms, p99Ms }) => {
+    const [kept, slower] = [served.median / Math.min(share, 1) / saturation.median, p99Ms.median / unloaded.p99Ms.median];
+    const met = share === unloaded.share ? "" : (share <= 0.8 ? slower <= 3 : kept >= 0.95) ? "met" : "missed";
+    return [percent(share), two(kept), two(slower), whole(served.median), whole(shed.median), ms(p50Ms.median), ms(p99Ms.median), met];
+  });
+  return table(["asked", "served of what it can", "p99 of unloaded", "served/s", "refused/s", "p50", "p99", ""], cells);
 }
 
 function goals(rows: readonly VerifyRow[]): string {

@@ -12,6 +12,7 @@ import { ROLES } from "../../broker/services.ts";
 import { ERROR_CODES } from "../../domain/errors.ts";
 import { ENDED_BY, LEASE_OUTCOMES, LEASE_STATES, LIMITS, REVOCATIONS } from "../../domain/lease.ts";
 import { SCRIPTS } from "../../store/scripts.ts";
+import { FAULTS } from "../support/faults/faults.ts";
 import { codeSpans, page, pages, read, root, table, words } from "./pages.ts";
 
 const api = page("docs/api.md");
@@ -112,6 +113,12 @@ describe("tables of policy", () => {
       ]),
     );
     expect(Object.keys(PRESET_TABLE).toSorted()).toEqual([...PRESETS].toSorted());
+  });
+});
+
+describe("the table of faults", () => {
+  it("has every run, in its order", () => {
+    expect(table(page("docs/faults.md"), "| Run | What happens |").map(([id]) => id)).toEqual(FAULTS.map(({ id }) => `\`${id}\``));
   });
 });
 

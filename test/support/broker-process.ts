@@ -12,6 +12,8 @@ import { testTarget } from "./test-issuers.ts";
 export interface BrokerProcessOptions {
   readonly redisUrl: string;
   readonly url: string;
+  /** Where it listens, when several bear one name; the port of `url` otherwise. */
+  readonly port?: number;
   readonly policyPath: string;
   readonly masterKey: string;
   /** The file of the test issuer's target; empty: none. */
@@ -52,7 +54,7 @@ async function serve(options: BrokerProcessOptions): Promise<void> {
   });
   await broker.duties.runOnce();
   const server = createServer(createApp(broker.services, { clock: systemClock, version: "0.0.0", trustedProxies: [], served: quiet }));
-  server.listen(Number(new URL(options.url).port), "127.0.0.1");
+  server.listen(options.port ?? Number(new URL(options.url).port), "127.0.0.1");
   await once(server, "listening");
   broker.duties.start("* * * * * *");
   process.send?.("ready");

@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { newOperatorToken } from "../../broker/operators.ts";
-import type { Issuer } from "../../domain/credential.ts";
 import type { LeaseId } from "../../domain/ids.ts";
 import type { Store } from "../../store/api.ts";
 import { startBroker } from "./broker.ts";
@@ -13,10 +12,9 @@ import { fakeClock } from "./clock.ts";
 import { newMasterKey, startBrokerProcess } from "./broker-process.ts";
 import { presetClaims } from "./idp-claims.ts";
 import { startIdp } from "./idp.ts";
-import { BROKER_PASSWORD, startPostgresTarget } from "./postgres-target.ts";
 import { freePort, startRedis } from "./redis.ts";
-import { DATABASE, DEPLOY_KEY, shopDocuments } from "./shop.ts";
-import { testTarget } from "./test-issuers.ts";
+import { DEPLOY_KEY, shopDocuments } from "./shop.ts";
+import { fileTarget, postgresTarget } from "./storm-target.ts";
 
 /** What a storm left behind. All counts but the first three must be 0. */
 export interface StormReport {
@@ -45,56 +43,35 @@ export interface StormOptions {
   /** Where the credentials are made: a file that stands for a target, or a real Postgres. */
   readonly system?: "file" | "postgres";
   readonly say?: (line: string) => void;
+  /** Brokers that share the store, one unless told otherwise. */
+  readonly brokers?: number;
+  /** What befalls them; without it one broker is killed again and again. */
+  readonly weather?: (hands: StormHands) => Promise<void>;
 }
 
-/** What the storm needs of either. */
-interface Target extends AsyncDisposable {
-  readonly documents: string;
-  readonly file: string;
-  readonly variables: Readonly<Record<string, string>>;
-  readonly issuers: readonly Issuer[];
-  alive(): Promise<readonly string[]>;
-}
-
-async function fileTarget(): Promise<Target> {
-  const target = await testTarget();
-  return { ...target, documents: DATABASE, variables: {}, issuers: [target.issuer] };
-}
-
-async function postgresTarget(): Promise<Target> {
-  const target = await startPostgresTarget();
-  return {
-    documents: `
----
-kind: Target
-name: orders-db
-owner: team-payments
-issuer: postgres
-address: 127.0.0.1:${target.server.port}
-database: app
-user: stint
-password: env:STORM_PASSWORD
-roles: [app_read]
-${DATABASE.replace("issuer: test", "target: orders-db, role: app_read")}`,
-    file: "",
-    variables: { STORM_PASSWORD: BROKER_PASSWORD },
-    issuers: [],
-    alive: async () =>
-      (await target.server.sql("SELECT rolname FROM pg_roles WHERE rolname LIKE 'lease\\_%'")).map(({ rolname }) => String(rolname)),
-    [Symbol.asyncDispose]: () => target[Symbol.asyncDispose](),
-  };
+/** What bad weather is made with. */
+export interface StormHands {
+  /** Starts the broker of this place. */
+  start(place: number): Promise<ChildProcess>;
+  /** Asks for credentials and gives them back, at any broker, until the signal. */
+  work(signal: AbortSignal): Promise<void>;
+  readonly issued: () => number;
 }
 
 /**
  * Kills a broker with SIGKILL `kills` times at random instants while jobs ask for credentials, release them and complete tasks, then
  * lets one broker live and looks at what is left.
  */
-export async function killStorm(kills: number, { system = "file", say = () => undefined }: StormOptions = {}): Promise<StormReport> {
+export async function killStorm(
+  kills: number,
+  { system = "file", say = () => undefined, brokers = 1, weather }: StormOptions = {},
+): Promise<StormReport> {
   await using redis = await startRedis({ aof: true });
   await using idp = await startIdp();
   await using target = system === "postgres" ? await postgresTarget() : await fileTarget();
   const folder = await mkdtemp(join(tmpdir(), "stint-storm-"));
-  const url = `http://127.0.0.1:${await freePort()}`;
+  const ports = await Promise.all(Array.from({ length: brokers }, () => freePort()));
+  const url = `http://127.0.0.1:${ports[0]}`;
   await writeFile(
     join(folder, "policy.yaml"),
     (shopDocuments(idp, url) + target.documents).replaceAll("ttl: 10m", "ttl: 20s").replaceAll("max_ttl: 30m", "max_ttl: 20s"),
@@ -114,7 +91,7 @@ export async function killStorm(kills: number, { system = "file", say = () => un
   let run = 0;
 
   const post = async (path: string, body: URLSearchParams | string, headers: Record<string, string> = {}): Promise<Response> =>
-    fetch(`${url}${path}`, {
+    fetch(`http://127.0.0.1:${ports[Math.floor(Math.random() * brokers)]}${path}`, {
       method: "POST",
       body,
       headers: { ...(typeof body === "string" ? { "content-type": "application/json" } : {}), ...headers },
@@ -159,9 +136,12 @@ export async function killStorm(kills: number, { system = "file", say = () => un
     while (!signal.aborted) await (Math.random() < 0.75 ? (Math.random() < 0.7 ? askRole() : askToken()) : finish()).catch(() => pause(5));
   };
 
+  const start = (place = 0): Promise<ChildProcess> => startBrokerProcess({ ...options, port: ports[place] ?? 0 });
+
   try {
-    for (let kill = 1; kill <= kills; kill++) {
-      const broker = await startBrokerProcess(options);
+    await weather?.({ start, work, issued: () => held.length });
+    for (let kill = 1; weather === undefined && kill <= kills; kill++) {
+      const broker = await start();
       const over = new AbortController();
       const workers = Array.from({ length: 8 }, () => work(over.signal));
       // First something must be under way, however slow the machine is; then at any moment.
@@ -209,7 +189,8 @@ export async function killStorm(kills: number, { system = "file", say = () => un
   }
 }
 
-async function die(broker: ChildProcess): Promise<void> {
+/** SIGKILL, and waits until it is gone. */
+export async function die(broker: ChildProcess): Promise<void> {
   const exited = once(broker, "exit");
   broker.kill("SIGKILL");
   await exited;

@@ -16,6 +16,8 @@ export interface LoadReport {
   readonly resent: number;
   /** Why, each as it was said. */
   readonly causes: readonly string[];
+  /** Every answer, those that were sent again included; status 0 where a connection broke or timed out. */
+  readonly answers: readonly { readonly at: number; readonly ms: number; readonly status: number }[];
   /** Leases of all credentials; one that stands twice would be a request that took effect twice. */
   readonly leases: readonly string[];
   readonly p50Ms: number;
@@ -33,6 +35,8 @@ export interface LoadOptions {
   /** Claims of the n-th request. */
   readonly claims?: (count: number) => Readonly<Record<string, unknown>>;
   readonly timeoutMs?: number;
+  /** Times that a request is sent at most; 8. */
+  readonly attempts?: number;
 }
 
 /** A load that runs until it is stopped, or until whoever started it leaves its block. */
@@ -60,15 +64,9 @@ export function startLoad(options: LoadOptions): Load {
   const agent = new Agent({ keepAlive: true, maxFreeSockets: 16 });
   const over = new AbortController();
   const underWay = new Set<Promise<void>>();
-  const seen = {
-    asked: 0,
-    refused: 0,
-    resent: 0,
-    failed: [] as string[],
-    causes: [] as string[],
-    leases: [] as string[],
-    ms: [] as number[],
-  };
+  const seen = { asked: 0, refused: 0, resent: 0, failed: [] as string[], causes: [] as string[], leases: [] as string[] };
+  const answers: { at: number; ms: number; status: number }[] = [];
+  const took: number[] = [];
 
   async function one(count: number): Promise<void> {
     const { brokers, audience, idp, grant = "deploy", claims = () => ({}) } = options;
@@ -91,13 +89,15 @@ export function startLoad(options: LoadOptions): Load {
     const key = randomUUID();
     const startedAt = performance.now();
     let last = "";
-    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    for (let attempt = 0; attempt < (options.attempts ?? ATTEMPTS); attempt += 1) {
       const broker = brokers[(count + attempt) % brokers.length] ?? "";
+      const at = performance.now();
       try {
         const { status, text } = await send(agent, `${broker}/oauth2/token`, body, key, options.timeoutMs ?? 5_000);
         last = `${status} ${text.slice(0, 200)}`;
+        answers.push({ at, ms: performance.now() - at, status });
         if (status === 200) {
-          seen.ms.push(performance.now() - startedAt);
+          took.push(performance.now() - startedAt);
           return void seen.leases.push((JSON.parse(text) as { readonly lease_id: string }).lease_id);
         }
         if (status !== 503 && status !== 429) break;
@@ -106,6 +106,7 @@ export function startLoad(options: LoadOptions): Load {
       } catch (error) {
         const code = error instanceof Error && "code" in error ? String(error.code) : "";
         last = String(error);
+        answers.push({ at, ms: performance.now() - at, status: 0 });
         if (code === "ECONNREFUSED") seen.refused += 1;
         else {
           seen.resent += 1;
@@ -141,9 +142,9 @@ export function startLoad(options: LoadOptions): Load {
     issued: () => seen.leases.length,
     async stop() {
       await end();
-      const sorted = seen.ms.toSorted((a, b) => a - b);
+      const sorted = took.toSorted((a, b) => a - b);
       const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-      return { ...seen, issued: seen.leases.length, p50Ms: at(0.5), p99Ms: at(0.99), longestMs: sorted.at(-1) ?? 0 };
+      return { ...seen, answers, issued: seen.leases.length, p50Ms: at(0.5), p99Ms: at(0.99), longestMs: sorted.at(-1) ?? 0 };
     },
     [Symbol.asyncDispose]: end,
   };
