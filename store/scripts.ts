@@ -200,8 +200,26 @@ function load(name: ScriptName, lib: string): LoadedScript {
     ...raw.map((arg, index) => `local ${arg} = ARGV[${index + 2}]`),
   ];
   const flags = FLAGS[writes];
-  const text = [`#!lua${flags === "" ? "" : ` flags=${flags}`}`, lib, ...locals, read(name)].join("\n");
+  const body = read(name);
+  const text = [`#!lua${flags === "" ? "" : ` flags=${flags}`}`, needed(lib, body), ...locals, body].join("\n");
   return { text, sha1: hash("sha1", text, "hex"), packed, raw };
+}
+
+/**
+ * Of the shared page only what a script uses: Redis makes every function of a script anew at every call. Its top-level statements
+ * begin with `local` in the first column, and use only what stands above them.
+ */
+function needed(lib: string, body: string): string {
+  const wordsOf = (text: string): readonly string[] => text.replaceAll(/--.*$/gm, "").match(/[A-Za-z_]\w*/g) ?? [];
+  const used = new Set(wordsOf(body));
+  const kept: string[] = [];
+  for (const part of lib.split(/^(?=local )/m).toReversed()) {
+    const [, names = ""] = /^local (?:function (?=\w))?([\w, ]+)/.exec(part) ?? [];
+    if (!names.split(",").some((name) => used.has(name.trim()))) continue;
+    for (const word of wordsOf(part)) used.add(word);
+    kept.unshift(part);
+  }
+  return kept.join("");
 }
 
 /** All scripts, with their SHA-1; `channel` is where they say that the feed goes on. Read once, when a store is opened. */

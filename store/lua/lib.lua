@@ -77,12 +77,9 @@ local function task_key(id) return P .. ":t:" .. id end
 -- A record is one text, its fields between tabs (store/records.ts reads it): every byte counts a million times. State, class and
 -- whether it computes are three letters; the instant is in the id; the ends are milliseconds from the one before; the trust is the
 -- subject's first word, and only written when it is not. What is empty at the end is left out.
-local VALUES = {}
-for i = 1, 32 do VALUES[string.byte("0123456789abcdefghjkmnpqrstvwxyz", i)] = i - 1 end
-
 local function instant_of(id)
   local value = 0
-  for i = 1, 10 do value = value * 32 + VALUES[string.byte(id, i)] end
+  for i = 1, 10 do value = value * 32 + string.find("0123456789abcdefghjkmnpqrstvwxyz", string.sub(id, i, i), 1, true) - 1 end
   return value
 end
 
@@ -325,28 +322,25 @@ local function deny(at, id, subject, body, said, retention, code, message)
   return true
 end
 
+-- Every call of a script makes this page's functions and tables anew: nothing is worked out here before it is needed.
 -- A task is a JSON object whose names are one letter each (store/records.ts reads it). The trust is the subject's first word, and only
 -- written when it is not. Its clock: the nearer of deadline and heartbeat.
-local LETTERS = {
-  state = "s", subject = "u", workload = "w", trust = "t", openedAt = "o", expiresAt = "e", value = "v", purpose = "p", parent = "a",
-  heartbeatMs = "m", heartbeatBy = "b", endedAt = "x", endedBy = "y", outcome = "c",
-}
-local NAMES_OF = {}
-for name, letter in pairs(LETTERS) do NAMES_OF[letter] = name end
-
 local function pack_task(task)
-  local short_task = {}
-  for name, value in pairs(task) do short_task[LETTERS[name]] = value end
+  local short_task = {
+    s = task.state, u = task.subject, w = task.workload, t = task.trust, o = task.openedAt, e = task.expiresAt, v = task.value,
+    p = task.purpose, a = task.parent, m = task.heartbeatMs, b = task.heartbeatBy, x = task.endedAt, y = task.endedBy, c = task.outcome,
+  }
   local trust = task.trust .. ":"
   if string.sub(task.subject, 1, #trust) == trust then short_task.t = nil end
   return cjson.encode(short_task)
 end
 
 local function unpack_task(text)
-  local task = {}
-  for letter, value in pairs(cjson.decode(text)) do task[NAMES_OF[letter]] = value end
-  if not task.trust then task.trust = string.match(task.subject, "^[^:]*") end
-  return task
+  local got = cjson.decode(text)
+  return {
+    state = got.s, subject = got.u, workload = got.w, trust = got.t or string.match(got.u, "^[^:]*"), openedAt = got.o, expiresAt = got.e,
+    value = got.v, purpose = got.p, parent = got.a, heartbeatMs = got.m, heartbeatBy = got.b, endedAt = got.x, endedBy = got.y, outcome = got.c,
+  }
 end
 
 local function read_task(id)
