@@ -73,9 +73,12 @@ export class Acknowledged {
   async of(verifiers: readonly string[]): Promise<ReadonlyMap<string, readonly SeenInstance[]>> {
     const old = verifiers.filter((verifier) => performance.now() - (this.#read.get(verifier)?.at ?? Number.NEGATIVE_INFINITY) > FRESH_MS);
     const at = performance.now();
+    // What waits now may be written, and gone from here, behind the back of a read that does not have it yet.
+    const waited = new Map(old.map((verifier) => [verifier, [...(this.#waiting.get(verifier)?.values() ?? [])]]));
     const stored = await this.#store.read(old);
     for (const verifier of old) {
       const instances = new Map((stored.get(verifier) ?? []).map((each) => [each.instance, each]));
+      for (const note of waited.get(verifier) ?? []) if (note.at >= (instances.get(note.instance)?.at ?? 0)) merge(instances, note);
       for (const note of this.#waiting.get(verifier)?.values() ?? []) merge(instances, note);
       this.#read.set(verifier, { at, instances });
     }
