@@ -1,3 +1,6 @@
+import type { Policy } from "./policy/policy.ts";
+import { meteredAttest } from "./telemetry/metered.ts";
+import { unmetered, type Meter } from "./telemetry/meter.ts";
 import type { Issuer } from "../domain/credential.ts";
 import type { Problem } from "../domain/errors.ts";
 import type { IssuerKind } from "../domain/target.ts";
@@ -44,6 +47,8 @@ export interface BrokerOptions {
   readonly policyPath: string;
   readonly operators: { readonly file: string; readonly text: string };
   readonly log: Log;
+  /** Told how long things take; nobody unless given. */
+  readonly meter?: Meter;
   readonly openAudit: (parts: {
     readonly store: OpenedStore;
     readonly keys: SigningKeys;
@@ -131,7 +136,9 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
   const events = createEventBus(systemClock);
   const audit = options.openAudit({ store, keys, url, now });
   const hold = createHold({ store, now, log, events, issuers }, audit);
-  const attestor = createAttestor({ trusts: () => policy().trusts, clock: now });
+  const meter = options.meter ?? unmetered;
+  const trusts = (): Policy["trusts"] => policy().trusts;
+  const attestor = createAttestor({ trusts, clock: now, log: keysLog(log, meter) });
   const gate = gateOf(store, audit, hold, leaving);
   const breakers = createBreakers(now);
   const watch = new TargetWatch({ store, now, log, events, background, onHold: () => hold.onHold() }, () => registry.targets());
@@ -150,7 +157,8 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     log,
     background,
     facts: createFacts({ store, now, policy, issuers, log }, acknowledged),
-    attest: (evidence) => attestor.attest(evidence.reveal()),
+    attest: meteredAttest((evidence) => attestor.attest(evidence.reveal()), trusts, meter),
+    meter,
     signatures,
     statusLists: createStatusLists({ url, now, statuses: store.statuses, signatures }),
     refreshKeys: async () => void (await keys.refresh()),
@@ -204,4 +212,12 @@ const gateOf = (store: OpenedStore, audit: AuditTrail, hold: Hold, leaving: Leav
 const handlesOf = (sealer: Sealer): HandleSealer => ({
   seal: (leaseId, handle) => sealer.seal("revocation-handle", leaseId, handle),
   open: (leaseId, sealed) => sealer.open("revocation-handle", leaseId, sealed),
+});
+
+/** A provider whose keys cannot be had is told of where people look, and counted. */
+const keysLog = (log: Log, meter: Meter): { readonly warn: (facts: { readonly trust: string }, message: string) => void } => ({
+  warn: (facts, message) => {
+    meter.keysFetchFailed(facts.trust);
+    log.warn({ ...facts }, message);
+  },
 });

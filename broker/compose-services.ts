@@ -175,6 +175,7 @@ function dutiesOf(
       store: () => noting(health, "storeAnswers", parts.store.ping()),
     },
     parts.log,
+    (duty) => parts.meter.dutyFailed(duty),
   );
 }
 

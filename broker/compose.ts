@@ -41,11 +41,12 @@ const START_EXPORT_MS = 5_000;
 
 /** The only place that constructs things. Throws `UnusableConfiguration`, or `store_unavailable` when Redis cannot be used. */
 export async function createBroker(options: BrokerOptions): Promise<Broker> {
-  const { log, url } = options;
+  const { log, url, meter } = options;
   const store = await openStore({
     url: options.redis,
     requireAof: options.requireAof,
     ...(options.storeClock === undefined ? {} : { clock: options.storeClock }),
+    ...(meter === undefined ? {} : { observe: (work, outcome, ms) => meter.storeCall(work, outcome, ms / 1000) }),
   });
   try {
     return await assemble(options, options.wrapStore?.(store) ?? store);

@@ -41,9 +41,10 @@ const EVERY_MS = {
 const AT_ONCE: ReadonlySet<string> = new Set(["targets"]);
 
 /** The broker's duties on the one schedule. One that fails is logged once until it succeeds again, and goes on. */
-export function createDuties(work: DutyWork, log: Log): Duties {
+export function createDuties(work: DutyWork, log: Log, onFailure: (name: string) => void = () => undefined): Duties {
   const failing = new Set<string>();
   const schedule = createSchedule((name, error) => {
+    onFailure(name);
     if (failing.has(name)) return;
     failing.add(name);
     log.error({ duty: name, error: describe(error) }, "a duty failed; it is tried again");

@@ -2,7 +2,8 @@ import { describe } from "./background.ts";
 import type { Broker } from "./compose.ts";
 import type { BrokerEvent } from "./services.ts";
 import type { Schedule } from "./sweeper/schedule.ts";
-import type { Metrics } from "./telemetry/metrics.ts";
+import type { TargetStanding } from "./targets/api.ts";
+import type { Metrics, TargetFigures } from "./telemetry/metrics.ts";
 import { ENDED_BY, type EndedBy } from "../domain/lease.ts";
 import { ERROR_CODES, type ErrorCode } from "../domain/errors.ts";
 import { KEY_TIMES } from "../store/key-set.ts";
@@ -39,6 +40,12 @@ function counted({ type, data }: BrokerEvent, metrics: Metrics, grants: () => It
       const by = endedBy(data["ended_by"]);
       return by === undefined ? undefined : metrics.leaseEnded(by);
     }
+    case "revocation.done":
+      return metrics.leaseEnded("revoked", typeof data["ended"] === "number" ? data["ended"] : 0);
+    case "task.ended": {
+      const by = endedBy(data["ended_by"]);
+      return by === undefined ? undefined : metrics.taskEnded(by);
+    }
     case "policy.loaded":
       metrics.setGrants(grants());
       return metrics.policyLoaded("in_force");
@@ -48,8 +55,20 @@ function counted({ type, data }: BrokerEvent, metrics: Metrics, grants: () => It
   }
 }
 
+/** Orphans that were only looked at, or withstood being ended. */
+const figuresOf = ({ name, state, making, ending, waiting, findings }: TargetStanding): TargetFigures => ({
+  name,
+  leftAlone: state === "left_alone",
+  running: making + ending,
+  waiting,
+  orphans: findings === undefined ? 0 : findings.mode === "shown" ? findings.orphaned : findings.failed,
+});
+
 async function stood({ store, services }: Broker, metrics: Metrics): Promise<void> {
-  metrics.onHold(services.readiness().checks.some(({ name, status }) => name === "hold" && status === "fail"));
+  const { checks } = services.readiness();
+  metrics.checks(checks);
+  metrics.onHold(checks.some(({ name, status }) => name === "hold" && status === "fail"));
+  metrics.targets(services.targets.list().map(figuresOf));
   const feed = services.feed.stats();
   metrics.feed(feed.subscribers, (feed.lagMs ?? 0) / 1000);
   metrics.clockOffset(store.clock.offsetMs() / 1000);

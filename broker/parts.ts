@@ -1,3 +1,4 @@
+import type { Meter } from "./telemetry/meter.ts";
 import type { Issuer } from "../domain/credential.ts";
 import type { Principal } from "../domain/principal.ts";
 import type { Secret } from "../domain/secret.ts";
@@ -50,6 +51,8 @@ export interface Parts {
   readonly onHold: () => boolean;
   readonly events: EventBus;
   readonly log: Log;
+  /** Told how long things take. */
+  readonly meter: Meter;
   /** When what verifiers check was dead. */
   readonly facts: Facts;
   readonly background: Background;

@@ -42,8 +42,10 @@ const version = (): string => {
 
 /** Makes the broker and opens its listeners. Throws what `createBroker` throws, or `Unusable`; nothing is left running then. */
 export async function startBroker({ config, logger, variable }: Given, adopted: Adopted, companions?: Companions): Promise<Running> {
+  const metrics = createMetrics({ version: version() });
   const broker = await createBroker({
     url: config.url,
+    meter: metrics,
     redis: adopted.redis,
     requireAof: config.requireAof,
     masterKeys: adopted.masterKeys,
@@ -53,8 +55,10 @@ export async function startBroker({ config, logger, variable }: Given, adopted: 
     log: logger,
     openAudit: (parts) => openAuditTrail(config.auditDir, parts),
   });
-  const metrics = createMetrics({ version: version() });
-  const schedule = createSchedule((duty, error) => logger.warn({ duty, error: describe(error) }, "a duty failed; it is tried again"));
+  const schedule = createSchedule((duty, error) => {
+    metrics.dutyFailed(duty);
+    logger.warn({ duty, error: describe(error) }, "a duty failed; it is tried again");
+  });
   const scrape = (companions?.scrape ?? alone)(metrics);
   const listening = await observe(broker, metrics, schedule)
     .then(() => listen(config, { broker, logger, metrics, scrape, version: version(), shared: companions !== undefined }))

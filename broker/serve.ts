@@ -36,7 +36,7 @@ const REQUESTS_MS = 2_500;
 export async function listen(config: Config, { broker, logger, metrics, scrape, version, shared }: Served): Promise<Listening> {
   const observe = requestLog(logger, ({ method, route, status, seconds, code }) => {
     metrics.httpRequest(method, route, status, seconds);
-    if (code !== undefined && isShed({ code })) metrics.shed(code);
+    if (code !== undefined) counted(metrics, code);
   });
   const options: AppOptions = {
     clock: systemClock,
@@ -59,6 +59,19 @@ export async function listen(config: Config, { broker, logger, metrics, scrape, 
   }
   const leaving = { lameMs: LAME_MS[shared ? "shared" : "alone"], withinMs: REQUESTS_MS, shared };
   return { stop: async () => void (await Promise.all(servers.map((server) => leave(server, leaving)))) };
+}
+
+const REPLAYS: Readonly<Record<string, "evidence" | "idempotency">> = {
+  evidence_spent: "evidence",
+  already_issued: "idempotency",
+  idempotency_mismatch: "idempotency",
+  in_flight: "idempotency",
+};
+
+function counted(metrics: Metrics, code: string): void {
+  if (isShed({ code })) metrics.shed(code);
+  const replay = REPLAYS[code];
+  if (replay !== undefined) metrics.replayRejected(replay);
 }
 
 function tlsOf({ tls }: Config): Tls | undefined {

@@ -21,6 +21,7 @@ import { createProofStore } from "./proofs.ts";
 import type { RedisTarget } from "./redis-target.ts";
 import type { SealedRecords } from "./reseal.ts";
 import { createRevocationStore } from "./revocations.ts";
+import { observed, type ObserveScript } from "./observed.ts";
 import { createRunner, type Runner } from "./run.ts";
 import { createSeenStore } from "./seen.ts";
 import { createTargetStore } from "./target-records.ts";
@@ -39,6 +40,8 @@ export interface OpenStoreOptions {
   /** Tests hand in time itself; otherwise it is Redis TIME, sampled each second. */
   readonly clock?: StoreClock;
   readonly requireAof?: boolean;
+  /** Told of each script that was run. */
+  readonly observe?: ObserveScript;
   /** How long to wait for Redis at the start; 10 s. */
   readonly patienceMs?: number;
 }
@@ -67,7 +70,7 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
     const clock = options.clock ?? sampled;
     if (clock === undefined) throw new StintError("server_error", "a store needs a clock");
     keeper.require(facts.replicas);
-    const runner = createRunner(connection.client, clock, keeper);
+    const runner = observed(createRunner(connection.client, clock, keeper), options.observe);
     const { id, firstStart } = await layOut(connection, clock);
     await pipelined(runner, ALL_BUCKETS, (pipe, bucket) => pipe.hsetnx(placeKey(bucket), "seq", "0"));
     sampled?.start(1000);

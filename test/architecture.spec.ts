@@ -50,7 +50,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   pg: ["issuers/postgres"],
   picocolors: ["client/cli/screen.ts"],
   pino: ["broker/telemetry/logger.ts"],
-  "prom-client": ["broker/telemetry/metrics.ts", "broker/telemetry/together.ts"],
+  "prom-client": ["broker/telemetry"],
   re2js: ["actions/regex.ts"],
   "reflect-metadata": ["issuers/x509/library.ts"],
   yaml: ["broker/policy/yaml.ts", "client/cli"],

@@ -1,3 +1,4 @@
+import { atTarget } from "../telemetry/metered.ts";
 import { DiesByItself, PermanentFailure, RetryableFailure } from "../../domain/credential.ts";
 import type { LeaseId } from "../../domain/ids.ts";
 import type { Secret } from "../../domain/secret.ts";
@@ -13,7 +14,7 @@ const AT_ONCE = 16;
 
 /** `waits`: nothing failed, only time can end it (`DiesByItself`). */
 export type EndOutcome = "revoked" | "already_gone" | "postponed" | "waits" | "superseded" | "nothing";
-type EndParts = Pick<Parts, "store" | "issuers" | "sealer" | "now" | "random" | "log" | "events" | "onHold">;
+type EndParts = Pick<Parts, "store" | "issuers" | "sealer" | "now" | "random" | "log" | "events" | "meter" | "onHold">;
 
 /**
  * Ends one claimed lease at its target and settles the record; a failure postpones it, without end. Already gone is success.
@@ -29,7 +30,11 @@ export async function endClaimed(parts: EndParts, due: DueLease): Promise<EndOut
   }
   const settled = await parts.store.leases.settle(lease.id, epoch, how);
   if (settled === "superseded") return "superseded";
-  parts.events.publish("lease.ended", { lease: lease.id, task: lease.task, workload: lease.workload, grant: lease.grant, how });
+  const from = Math.min(lease.endedAt ?? lease.expiresAt, lease.expiresAt);
+  parts.meter.revocationPropagated("target", Math.max(0, parts.now() - from) / 1000);
+  // whoever ended it earlier has told so; nobody tells of what only time has ended
+  const expired = lease.endedBy === undefined || lease.endedBy === "expiry" ? { ended_by: "expiry" } : {};
+  parts.events.publish("lease.ended", { lease: lease.id, task: lease.task, workload: lease.workload, grant: lease.grant, how, ...expired });
   return how;
 }
 
@@ -37,7 +42,8 @@ async function revokeAtTarget(parts: EndParts, { lease, handle }: DueLease): Pro
   const issuer = parts.issuers.get(lease.issuer);
   if (issuer === undefined) throw new PermanentFailure(`no issuer called ${lease.issuer} is configured`);
   const opened: Secret | undefined = handle === undefined ? undefined : parts.sealer.open(lease.id, handle);
-  return issuer.revoke({ leaseId: lease.id, handle: opened, expiresAt: lease.expiresAt }, AbortSignal.timeout(REVOKE_DEADLINE_MS));
+  const order = { leaseId: lease.id, handle: opened, expiresAt: lease.expiresAt };
+  return atTarget(parts.meter, lease.issuer, "end", () => issuer.revoke(order, AbortSignal.timeout(REVOKE_DEADLINE_MS)));
 }
 
 async function postpone(parts: EndParts, { lease, epoch }: DueLease, error: unknown): Promise<EndOutcome> {

@@ -43,6 +43,7 @@ async function decideOn(parts: Parts, asked: IssueRequest): Promise<Plan> {
   const now = parts.now();
   const taskId = asked.task.kind === "task" ? asked.task.id : undefined;
   const { principal, request, audiences, origin } = asked;
+  const started = performance.now();
   const verdict = choose(policy, {
     principal,
     request,
@@ -52,6 +53,7 @@ async function decideOn(parts: Parts, asked: IssueRequest): Promise<Plan> {
     now,
     origin,
   });
+  parts.meter.decision(verdict.allowed ? "allow" : "deny", (performance.now() - started) / 1000);
   const subject = { principal, grant: request.grant, origin };
   if (!verdict.allowed) return refuse(parts, subject, verdict);
   const { grant } = verdict;

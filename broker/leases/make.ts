@@ -1,3 +1,4 @@
+import { atTarget } from "../telemetry/metered.ts";
 import { hash } from "node:crypto";
 import { RetryableFailure, type IssueOrder, type Issued, type Issuer } from "../../domain/credential.ts";
 import { StintError } from "../../domain/errors.ts";
@@ -67,7 +68,9 @@ export async function makeOutside(
 ): Promise<IssuedCredential> {
   let made: Issued | undefined;
   try {
-    made = await askTarget(call, () => plan.issuer.issue(issueOrder(lease, plan, task), AbortSignal.timeout(ISSUE_DEADLINE_MS)));
+    const order = issueOrder(lease, plan, task);
+    const work = (): Promise<Issued> => plan.issuer.issue(order, AbortSignal.timeout(ISSUE_DEADLINE_MS));
+    made = await askTarget(call, () => atTarget(parts.meter, lease.issuer, "make", work));
     const handle = made.handle === undefined ? undefined : parts.sealer.seal(lease.id, made.handle);
     const activated = await parts.store.leases.activate(lease.id, { handle, externalName: plan.issuer.externalName?.(lease.id) });
     if (activated === "already_ended")

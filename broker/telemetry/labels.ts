@@ -46,3 +46,6 @@ export class ClosedSet {
     return this.fit(value);
   }
 }
+
+/** Targets that have a label of their own. */
+export const MAX_TARGETS = 20;

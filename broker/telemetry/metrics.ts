@@ -1,22 +1,11 @@
-import {
-  collectDefaultMetrics,
-  Counter,
-  Gauge,
-  Histogram,
-  Registry as PromRegistry,
-  type Aggregator,
-  type OpenMetricsContentType,
-} from "prom-client";
+import { collectDefaultMetrics, Registry as PromRegistry, type OpenMetricsContentType } from "prom-client";
 import type { ErrorCode } from "../../domain/errors.ts";
 import type { EndedBy, LeaseState } from "../../domain/lease.ts";
-import { Children, ClosedSet } from "./labels.ts";
+import { CALL, counter, FAST, gauge, histogram, HTTP, SPREAD, type Registry } from "./instruments.ts";
+import { Children, ClosedSet, MAX_TARGETS } from "./labels.ts";
+import type { Meter } from "./meter.ts";
+import { stateMetrics } from "./state-metrics.ts";
 import { snapshotOf, together, type Snapshot } from "./together.ts";
-
-type Registry = PromRegistry<OpenMetricsContentType>;
-
-const FAST = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
-const HTTP = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-const SPREAD = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300];
 
 export interface TokenRequest {
   readonly grant: string | undefined;
@@ -26,23 +15,27 @@ export interface TokenRequest {
   readonly error?: ErrorCode;
 }
 
+export interface TargetFigures {
+  readonly name: string;
+  readonly leftAlone: boolean;
+  readonly running: number;
+  readonly waiting: number;
+  readonly orphans: number;
+}
+
 /** What Prometheus sees. No label ever names a workload, a task, a lease, a token or an address. Durations are in seconds. */
-export interface Metrics {
+export interface Metrics extends Meter {
   /** Grants that may be named by a label; others count as `other`. Call it whenever a policy comes into force. */
   setGrants(names: Iterable<string>): void;
   tokenRequest(request: TokenRequest): void;
-  attestation(attestor: string, outcome: "accepted" | "rejected" | "unavailable", seconds: number): void;
-  decision(decision: "allow" | "deny", seconds: number): void;
   /** `route` is a template such as `/v1/leases/:id`, never a path. */
   httpRequest(method: string, route: string, status: number, seconds: number): void;
   leaseEnded(by: EndedBy, count?: number): void;
-  revocationPropagated(channel: "introspection" | "feed" | "target", seconds: number): void;
+  taskEnded(by: EndedBy): void;
   /** Refused for want of room, or for more than a fair share. */
   shed(code: string): void;
   replayRejected(kind: "evidence" | "idempotency"): void;
-  keysFetchFailed(trust: string): void;
   policyLoaded(outcome: "in_force" | "refused"): void;
-  dutyFailed(duty: string): void;
   leases(byState: Readonly<Partial<Record<LeaseState, number>>>): void;
   /** How long ago the oldest lease became due that has not been ended: the sweeper's health. */
   oldestDue(seconds: number): void;
@@ -51,6 +44,10 @@ export interface Metrics {
   redisUp(up: boolean): void;
   onHold(hold: boolean): void;
   clockOffset(seconds: number): void;
+  /** The checks of `/readyz`. */
+  checks(all: readonly { readonly name: string; readonly status: string }[]): void;
+  /** Every target there is. */
+  targets(all: readonly TargetFigures[]): void;
   /** Verifiers that are connected, and how old the knowledge is that they are given. */
   feed(subscribers: number, lagSeconds: number): void;
   /** Processes that serve together with this one, itself counted, and how many of them have ended unasked so far. */
@@ -87,9 +84,12 @@ export function createMetrics(options: MetricsOptions): Metrics {
   };
 }
 
+/** What routes have; anything else is refused, and is one label. */
+const METHODS: ReadonlySet<string> = new Set(["GET", "POST", "DELETE", "HEAD", "OPTIONS"]);
+
 type RequestMetrics = Pick<
   Metrics,
-  "setGrants" | "tokenRequest" | "attestation" | "decision" | "httpRequest" | "shed" | "replayRejected" | "keysFetchFailed"
+  "setGrants" | "tokenRequest" | "attestation" | "decision" | "httpRequest" | "shed" | "replayRejected" | "keysFetchFailed" | "storeCall"
 >;
 
 function requestMetrics(registry: Registry): RequestMetrics {
@@ -99,13 +99,28 @@ function requestMetrics(registry: Registry): RequestMetrics {
     counter(registry, "stint_token_requests_total", "Requests for a credential, by outcome.", ["grant", "attestor", "outcome", "error"]),
   );
   const attested = new Children(
-    histogram(registry, "stint_attestation_verify_duration_seconds", "Time to verify evidence.", ["attestor", "outcome"], FAST),
+    histogram(
+      registry,
+      "stint_attestation_verify_duration_seconds",
+      "Time to verify evidence, fetching keys included.",
+      ["attestor", "outcome"],
+      FAST,
+    ),
   );
   const decided = new Children(
     histogram(registry, "stint_policy_decision_duration_seconds", "Time to decide.", ["engine", "decision"], FAST),
   );
   const http = new Children(
-    histogram(registry, "stint_http_request_duration_seconds", "Time to answer.", ["method", "route", "status"], HTTP),
+    histogram(
+      registry,
+      "stint_http_request_duration_seconds",
+      "Time to answer a request; route is a template.",
+      ["method", "route", "status"],
+      HTTP,
+    ),
+  );
+  const stored = new Children(
+    histogram(registry, "stint_store_call_duration_seconds", "Time of a script of the store, with its retries.", ["work", "outcome"], FAST),
   );
   const sheds = new Children(counter(registry, "stint_requests_shed_total", "Requests refused for want of room.", ["code"]));
   const replays = new Children(counter(registry, "stint_replay_rejected_total", "Repetitions that were refused.", ["kind"]));
@@ -118,94 +133,48 @@ function requestMetrics(registry: Registry): RequestMetrics {
       tokens.of(grant === undefined ? "none" : grants.fit(grant), attestor ?? "none", outcome, error ?? "none").inc(),
     attestation: (attestor, outcome, seconds) => attested.of(attestor, outcome).observe(seconds),
     decision: (decision, seconds) => decided.of("stint", decision).observe(seconds),
-    httpRequest: (method, route, status, seconds) => http.of(method, route, String(status)).observe(seconds),
+    storeCall: (work, outcome, seconds) => stored.of(work, outcome).observe(seconds),
+    httpRequest: (method, route, status, seconds) =>
+      http.of(METHODS.has(method) ? method : "other", route, String(status)).observe(seconds),
     shed: (code) => sheds.of(code).inc(),
     replayRejected: (kind) => replays.of(kind).inc(),
     keysFetchFailed: (trust) => fetches.of(trusts.admit(trust)).inc(),
   };
 }
 
-type EndingMetrics = Pick<Metrics, "leaseEnded" | "revocationPropagated" | "policyLoaded" | "dutyFailed">;
+type EndingMetrics = Pick<Metrics, "leaseEnded" | "taskEnded" | "revocationPropagated" | "policyLoaded" | "dutyFailed" | "targetCall">;
 
 function endingMetrics(registry: Registry): EndingMetrics {
-  const ended = new Children(counter(registry, "stint_lease_revocations_total", "Leases that ended, by what ended them.", ["reason"]));
+  const ended = new Children(
+    counter(
+      registry,
+      "stint_lease_revocations_total",
+      "Leases that ended one by one, by revocation or by time, by what ended them; those of a task count with it.",
+      ["reason"],
+    ),
+  );
   const spread = new Children(
-    histogram(registry, "stint_revocation_propagation_seconds", "Time from ending to refusal.", ["channel"], SPREAD),
+    histogram(
+      registry,
+      "stint_revocation_propagation_seconds",
+      "Time from the end of a lease until its target has confirmed it.",
+      ["channel"],
+      SPREAD,
+    ),
+  );
+  const tasks = new Children(counter(registry, "stint_tasks_ended_total", "Tasks that ended here, by what ended them.", ["reason"]));
+  const targets = new ClosedSet(MAX_TARGETS);
+  const calls = new Children(
+    histogram(registry, "stint_target_call_duration_seconds", "Time of a call at a target.", ["target", "work", "outcome"], CALL),
   );
   const policies = new Children(counter(registry, "stint_policy_loads_total", "Configurations that were read.", ["outcome"]));
   const duties = new Children(counter(registry, "stint_duty_failures_total", "Background duties that failed and go on.", ["duty"]));
   return {
     leaseEnded: (by, count = 1) => ended.of(by).inc(count),
+    taskEnded: (by) => tasks.of(by).inc(),
+    targetCall: (target, work, outcome, seconds) => calls.of(targets.admit(target), work, outcome).observe(seconds),
     revocationPropagated: (channel, seconds) => spread.of(channel).observe(seconds),
     policyLoaded: (outcome) => policies.of(outcome).inc(),
     dutyFailed: (duty) => duties.of(duty).inc(),
   };
 }
-
-type StateMetrics = Pick<
-  Metrics,
-  "leases" | "oldestDue" | "auditLag" | "signingKey" | "redisUp" | "onHold" | "clockOffset" | "feed" | "workers"
->;
-
-function stateMetrics(registry: Registry): StateMetrics {
-  const leases = gauge(registry, "stint_leases", "Leases that are not yet ended, and those that were closed by force.", {
-    labels: ["state"],
-  });
-  const due = gauge(registry, "stint_oldest_due_seconds", "Age of the oldest lease that is due and not yet ended.");
-  const lag = gauge(registry, "stint_audit_lag_records", "Audit records not yet exported.");
-  const lagAge = gauge(registry, "stint_audit_lag_seconds", "Age of the oldest audit record not yet exported.");
-  const keys = gauge(registry, "stint_signing_key_not_after_timestamp_seconds", "When the active signing key ends.", { labels: ["alg"] });
-  const redis = gauge(registry, "stint_redis_up", "1 while the store answers.", { together: "min" });
-  const hold = gauge(registry, "stint_hold", "1 while issuing is on hold because the store has gone back.");
-  const clock = gauge(registry, "stint_clock_offset_seconds", "Our clock less the store's.");
-  const subscribers = gauge(registry, "stint_feed_subscribers", "Verifiers that are connected to this broker's feed.", { together: "sum" });
-  const feedLag = gauge(registry, "stint_feed_lag_seconds", "How old the knowledge is that this broker gives to verifiers.");
-  const serving = gauge(registry, "stint_workers", "Processes that serve.");
-  serving.set(1);
-  const lost = new Counter({
-    name: "stint_worker_exits_total",
-    help: "Serving processes that ended unasked and were replaced.",
-    registers: [registry],
-    aggregator: "max",
-  });
-  return {
-    workers: (count, ended) => {
-      serving.set(count);
-      lost.reset();
-      lost.inc(ended);
-    },
-    feed: (count, lagSeconds) => {
-      subscribers.set(count);
-      feedLag.set(lagSeconds);
-    },
-    leases: (byState) => {
-      for (const [state, count] of Object.entries(byState)) leases.set({ state }, count);
-    },
-    oldestDue: (seconds) => due.set(seconds),
-    auditLag: (records, seconds) => {
-      lag.set(records);
-      lagAge.set(seconds);
-    },
-    signingKey: (alg, notAfterSeconds) => keys.set({ alg }, notAfterSeconds),
-    redisUp: (up) => redis.set(up ? 1 : 0),
-    onHold: (held) => hold.set(held ? 1 : 0),
-    clockOffset: (seconds) => clock.set(seconds),
-  };
-}
-
-const counter = <L extends string>(registry: Registry, name: string, help: string, labelNames: readonly L[]): Counter<L> =>
-  new Counter({ name, help, labelNames: [...labelNames], registers: [registry] });
-/** A gauge tells how things stand; of several processes the worst counts unless `together` says otherwise. */
-const gauge = <L extends string>(
-  registry: Registry,
-  name: string,
-  help: string,
-  { labels = [], together: aggregator = "max" }: { readonly labels?: readonly L[]; readonly together?: Aggregator } = {},
-): Gauge<L> => new Gauge({ name, help, labelNames: [...labels], registers: [registry], aggregator });
-const histogram = <L extends string>(
-  registry: Registry,
-  name: string,
-  help: string,
-  labelNames: readonly L[],
-  buckets: readonly number[],
-): Histogram<L> => new Histogram({ name, help, labelNames: [...labelNames], buckets: [...buckets], registers: [registry] });

@@ -13,6 +13,7 @@ import { ERROR_CODES } from "../../domain/errors.ts";
 import { ENDED_BY, LEASE_OUTCOMES, LEASE_STATES, LIMITS, REVOCATIONS } from "../../domain/lease.ts";
 import { SCRIPTS } from "../../store/scripts.ts";
 import { FAULTS } from "../support/faults/faults.ts";
+import { everyMetric } from "../broker/telemetry/every-metric.ts";
 import { codeSpans, page, pages, read, root, table, words } from "./pages.ts";
 
 const api = page("docs/api.md");
@@ -153,6 +154,14 @@ describe("words in the documentation", () => {
     const named = new Set([...everything.matchAll(/\bstint_(?!op_|vk_)[a-z][a-z_]*[a-z]\b/g)].map(([name]) => name.replace(/_total$/, "")));
     expect(named.size).toBeGreaterThan(4);
     expect([...named].filter((name) => !known.has(name))).toEqual([]);
+  });
+
+  it("have every metric on its page, with type, labels and help", async () => {
+    const made = (await everyMetric()).map(({ name, type, help, samples }) => {
+      const labels = [...new Set(samples.flatMap((one) => Object.keys(one.labels)))].filter((label) => label !== "le");
+      return [`\`${name}${type === "counter" ? "_total" : ""}\``, type, labels.map((label) => `\`${label}\``).join(" ") || "none", help];
+    });
+    expect(table(page("docs/metrics.md"), "| Metric | Type |")).toEqual(made);
   });
 
   it("name only error codes that exist, where a code is what they name", () => {
