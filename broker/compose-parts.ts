@@ -1,5 +1,5 @@
 import type { Policy } from "./policy/policy.ts";
-import { meteredAttest } from "./telemetry/metered.ts";
+import { keysLog, meteredAttest } from "./telemetry/metered.ts";
 import { unmetered, type Meter } from "./telemetry/meter.ts";
 import type { Issuer } from "../domain/credential.ts";
 import type { Problem } from "../domain/errors.ts";
@@ -212,12 +212,4 @@ const gateOf = (store: OpenedStore, audit: AuditTrail, hold: Hold, leaving: Leav
 const handlesOf = (sealer: Sealer): HandleSealer => ({
   seal: (leaseId, handle) => sealer.seal("revocation-handle", leaseId, handle),
   open: (leaseId, sealed) => sealer.open("revocation-handle", leaseId, sealed),
-});
-
-/** A provider whose keys cannot be had is told of where people look, and counted. */
-const keysLog = (log: Log, meter: Meter): { readonly warn: (facts: { readonly trust: string }, message: string) => void } => ({
-  warn: (facts, message) => {
-    meter.keysFetchFailed(facts.trust);
-    log.warn({ ...facts }, message);
-  },
 });

@@ -1,6 +1,6 @@
 import { performance } from "node:perf_hooks";
 import { StintError } from "../../domain/errors.ts";
-import type { Parts } from "../parts.ts";
+import type { Log, Parts } from "../parts.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { Meter } from "./meter.ts";
 
@@ -36,3 +36,11 @@ export async function atTarget<T>(meter: Meter, target: string, work: "make" | "
     throw error;
   }
 }
+
+/** What attestation logs to: a provider whose keys cannot be had is told of where people look, and counted. */
+export const keysLog = (log: Log, meter: Meter): { readonly warn: (facts: { readonly trust: string }, message: string) => void } => ({
+  warn: (facts, message) => {
+    meter.keysFetchFailed(facts.trust);
+    log.warn({ ...facts }, message);
+  },
+});
