@@ -6,7 +6,8 @@ import type { RedisClient } from "./connect.ts";
 import type { Keeper } from "./keep.ts";
 import { feedChannel } from "./feed-channel.ts";
 import { neverKey, placeKey, type Place } from "./keyspace.ts";
-import { loadScripts, mayBeLost, type LoadedScript, type ScriptArgs, type ScriptName } from "./scripts.ts";
+import { loadScripts, type LoadedScript } from "./load-scripts.ts";
+import { mayBeLost, type ScriptArgs, type ScriptName } from "./scripts.ts";
 
 /** Runs scripts. Each is safe to run twice with the same arguments, so a lost reply is answered by asking again. */
 export interface Runner {

@@ -1,7 +1,8 @@
 import { connect, createServer, type Socket } from "node:net";
 import { once } from "node:events";
 import { feedChannel } from "../../../store/feed-channel.ts";
-import { loadScripts, type ScriptName } from "../../../store/scripts.ts";
+import { loadScripts } from "../../../store/load-scripts.ts";
+import type { ScriptName } from "../../../store/scripts.ts";
 import { Redis } from "ioredis";
 import type { TestRedis } from "../redis.ts";
 
