@@ -39,7 +39,7 @@ export async function startCluster(options: TestClusterOptions = {}): Promise<Te
   const stop = async (): Promise<void> => {
     for (const client of clients) client.disconnect();
     await Promise.all(started.map(({ server }) => server.kill("SIGKILL")));
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 }); // a child that rewrites files outlives its parent a little
   };
   await joinAll(started, primaries).catch(async (error: unknown) => {
     await stop();

@@ -56,7 +56,7 @@ export async function startRedis(options: TestRedisOptions = {}): Promise<TestRe
   const stop = async (): Promise<void> => {
     for (const client of clients) client.disconnect();
     await server.kill("SIGKILL");
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 }); // a child that rewrites files outlives its parent a little
   };
   return {
     url: `redis://127.0.0.1:${port}/0`,

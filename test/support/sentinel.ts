@@ -46,7 +46,7 @@ export async function startSentinel(options: TestSentinelOptions = {}): Promise<
   const stop = async (): Promise<void> => {
     for (const client of clients) client.disconnect();
     await Promise.all(servers.map((server) => server.kill("SIGKILL")));
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 }); // a child that rewrites files outlives its parent a little
   };
   await settled(primary, sentinel, replicas.length).catch(async (error: unknown) => {
     await stop();
