@@ -206,7 +206,10 @@ const gateOf = (store: OpenedStore, audit: AuditTrail, hold: Hold, leaving: Leav
     onHold: () => hold.onHold(),
     clockAgrees: () => store.clock.agreed(),
     auditHealthy: () => audit.healthy(),
-    storeSafe: () => store.facts().evictionPolicy === "noeviction",
+    storeSafe: () => {
+      const { evictionPolicy, aof, aofRequired } = store.facts();
+      return evictionPolicy === "noeviction" && (aof || !aofRequired);
+    },
   });
 
 const handlesOf = (sealer: Sealer): HandleSealer => ({

@@ -24,7 +24,11 @@ export function readinessOf(readings: Readings): Readiness {
     check("redis", readings.storeAnswers(), answering(facts), silent(facts)),
     facts.aof
       ? { name: "aof", status: "ok", detail: `append-only file, fsync ${facts.fsync}` }
-      : { name: "aof", status: "warn", detail: "Redis has no append-only file: leases are lost when it dies; CONFIG SET appendonly yes" },
+      : {
+          name: "aof",
+          status: facts.aofRequired ? "fail" : "warn",
+          detail: "Redis has no append-only file: leases are lost when it dies; CONFIG SET appendonly yes",
+        },
     check(
       "eviction",
       facts.evictionPolicy === "noeviction",

@@ -61,6 +61,8 @@ export interface StoreFacts {
   readonly version: string;
   readonly mode: "single" | "sentinel" | "cluster";
   readonly aof: boolean;
+  /** Without an append-only file nothing is issued. */
+  readonly aofRequired: boolean;
   readonly fsync: string;
   /** Anything but `noeviction` is refused at start and stops issuing at run time. */
   readonly evictionPolicy: string;

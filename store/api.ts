@@ -39,7 +39,7 @@ export interface Store {
   readonly uses: UseStore;
   readonly audiences: AudienceStore;
   readonly targets: TargetStore;
-  /** Last facts found; looked at again each minute. */
+  /** Last facts found; looked at again twice a minute. */
   facts(): StoreFacts;
   /** Writes and reads back; for readiness. */
   ping(): Promise<void>;

@@ -5,7 +5,7 @@ import type { Connection } from "./connect.ts";
 import { replicasToKeep } from "./replicas.ts";
 
 /** Looks at every primary; the worst of them counts. Managed services may refuse CONFIG: then INFO has to do. */
-export async function findFacts(connection: Connection): Promise<StoreFacts> {
+export async function findFacts(connection: Connection): Promise<Omit<StoreFacts, "aofRequired">> {
   const [replicas, ...all] = await Promise.all([replicasToKeep(connection), ...connection.primaries().map((node) => factsOf(node))]);
   const [first] = all;
   if (first === undefined) throw new StintError("store_unavailable", "Redis has no primary");
@@ -19,7 +19,7 @@ export async function findFacts(connection: Connection): Promise<StoreFacts> {
   };
 }
 
-async function factsOf(node: Redis): Promise<Omit<StoreFacts, "mode" | "replicas">> {
+async function factsOf(node: Redis): Promise<Pick<StoreFacts, "version" | "aof" | "fsync" | "evictionPolicy">> {
   const info = await node.info();
   const line = (name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1] ?? "";
   return {

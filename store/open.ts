@@ -32,6 +32,9 @@ import { createUseStore } from "./uses.ts";
 /** Rises when the meaning of a key changes; a store of another layout is refused. */
 export const LAYOUT = 2;
 
+/** How often this Redis is looked at again: a setting that endangers leases is known within a minute. */
+const LOOK_MS = 30_000;
+
 export interface OpenStoreOptions {
   /** See `connect`. */
   readonly url: string | RedisTarget;
@@ -63,8 +66,10 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
   const connection = await connect(options.url, options.patienceMs);
   const keeper = createKeeper(connection.client);
   try {
-    let facts = await findFacts(connection);
-    refuseUnfit(facts, options.requireAof ?? false);
+    const aofRequired = options.requireAof ?? false;
+    const look = async (): Promise<StoreFacts> => ({ ...(await findFacts(connection)), aofRequired });
+    let facts = await look();
+    refuseUnfit(facts);
     const sampled = options.clock === undefined ? sampleClock(connection, options.wall ?? systemClock) : undefined;
     await sampled?.sample();
     const clock = options.clock ?? sampled;
@@ -74,18 +79,18 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
     const { id, firstStart } = await layOut(connection, clock);
     await pipelined(runner, ALL_BUCKETS, (pipe, bucket) => pipe.hsetnx(placeKey(bucket), "seq", "0"));
     sampled?.start(1000);
-    const minute = setInterval(
+    const looking = setInterval(
       () =>
-        void findFacts(connection).then(
+        void look().then(
           (found) => {
             keeper.require(found.replicas);
             facts = { ...found, replicas: keeper.needed() };
           },
           () => undefined,
         ),
-      60_000,
+      LOOK_MS,
     ); // old facts stand until new ones are there
-    minute.unref();
+    looking.unref();
     return {
       id,
       firstStart,
@@ -115,7 +120,7 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
           throw new StintError("store_unavailable", "Redis does not give back what was written");
       },
       async close() {
-        clearInterval(minute);
+        clearInterval(looking);
         sampled?.stop();
         keeper.close();
         await connection.client.quit().catch(() => undefined);
@@ -129,14 +134,14 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
   }
 }
 
-function refuseUnfit(facts: StoreFacts, requireAof: boolean): void {
-  const { evictionPolicy, version, aof } = facts;
+function refuseUnfit(facts: StoreFacts): void {
+  const { evictionPolicy, version, aof, aofRequired } = facts;
   if (Number(version.split(".")[0]) < 7) throw new StintError("store_unavailable", `Redis ${version} is too old; 7.0 or later is needed`);
   if (evictionPolicy !== "noeviction") {
     const help = "CONFIG SET maxmemory-policy noeviction, and in its configuration file";
     throw new StintError("store_unavailable", `this Redis may evict leases (maxmemory-policy is ${evictionPolicy}); run: ${help}`);
   }
-  if (requireAof && !aof)
+  if (aofRequired && !aof)
     throw new StintError(
       "store_unavailable",
       "STINT_REQUIRE_AOF is on and this Redis has no append-only file; run: CONFIG SET appendonly yes",

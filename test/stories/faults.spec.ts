@@ -1,9 +1,9 @@
 import { describe, expect, it } from "@jest/globals";
-import { FAULTS } from "../support/faults/faults.ts";
+import { BROKER_FAULTS } from "../support/faults/faults.ts";
 
 // The long forms are `npm run faults -- all`. F1 has a spec of its own.
 describe("what is promised holds through", () => {
-  it.each(FAULTS.filter(({ id }) => id !== "F1").map(({ id, what, run }) => ({ id, what, run })))(
+  it.each(BROKER_FAULTS.filter(({ id }) => id !== "F1").map(({ id, what, run }) => ({ id, what, run })))(
     "$id: $what",
     async ({ run }) => {
       const { broken } = await run("short", () => undefined);

@@ -6,6 +6,12 @@ export interface TcpProxy extends AsyncDisposable {
   readonly port: number;
   /** Lets the next request through, swallows its reply and cuts the connection: the effect happened, nobody heard of it. */
   loseNextReply(): void;
+  /** The same with every n-th reply, until it is told 0. */
+  loseEvery(n: number): void;
+  /** Replies lost so far. */
+  lost(): number;
+  /** What comes back is what this makes of it. */
+  rewrite(change: (bytes: Buffer) => Buffer): void;
   /** Adds this many milliseconds to every reply. */
   delay(ms: number): void;
   /** Cuts every connection now. */
@@ -17,6 +23,9 @@ export async function startTcpProxy(target: { path: string } | { port: number })
   const sockets = new Set<Socket>();
   let losing = false;
   let delayMs = 0;
+  let every = 0;
+  let [replies, lost] = [0, 0];
+  let change = (bytes: Buffer): Buffer => bytes;
   const server = createServer((near) => {
     const far = connect(target);
     for (const socket of [near, far]) {
@@ -29,9 +38,12 @@ export async function startTcpProxy(target: { path: string } | { port: number })
       });
     }
     near.on("data", (bytes) => far.write(bytes));
-    far.on("data", (bytes) => {
-      if (losing) {
+    far.on("data", (said: Buffer) => {
+      const bytes = change(said);
+      replies += 1;
+      if (losing || (every > 0 && replies % every === 0)) {
         losing = false;
+        lost += 1;
         near.destroy();
       } else if (delayMs > 0) setTimeout(() => near.write(bytes), delayMs);
       else near.write(bytes);
@@ -46,6 +58,13 @@ export async function startTcpProxy(target: { path: string } | { port: number })
     port: address.port,
     loseNextReply: () => {
       losing = true;
+    },
+    loseEvery: (n) => {
+      every = n;
+    },
+    lost: () => lost,
+    rewrite: (made) => {
+      change = made;
     },
     delay: (ms) => {
       delayMs = ms;

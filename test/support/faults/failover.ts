@@ -177,7 +177,14 @@ async function everyBucketAnswers(store: OpenedStore): Promise<void> {
   await eventually(
     "every bucket answers",
     async () => {
-      await Promise.all([...left].map((bucket) => store.audit.append(bucket, audit).then(() => left.delete(bucket), () => undefined)));
+      await Promise.all(
+        [...left].map((bucket) =>
+          store.audit.append(bucket, audit).then(
+            () => left.delete(bucket),
+            () => undefined,
+          ),
+        ),
+      );
       return left.size === 0;
     },
     60_000,

@@ -4,9 +4,10 @@ import { noisyRevocation, noisyWorkload } from "./neighbours.ts";
 import { rollingRestart } from "./rolling-restart.ts";
 import { hungStore, slowStore } from "./slow-store.ts";
 import { killedBroker, stoppedBrokers } from "./stopped-brokers.ts";
+import { STORE_FAULTS } from "./store-faults.ts";
 
-/** Every fault and attack that has a run of its own, in the order of docs/faults.md. */
-export const FAULTS: readonly Fault[] = [
+/** What happens to brokers, and what callers do to them. */
+export const BROKER_FAULTS: readonly Fault[] = [
   killedBroker,
   hungStore,
   slowStore,
@@ -17,3 +18,10 @@ export const FAULTS: readonly Fault[] = [
   noisyWorkload,
   noisyRevocation,
 ];
+
+const number = ({ id }: Fault): number => Number(id.slice(1));
+
+/** Every fault (F) and attack (A) that has a run of its own, in the order of docs/faults.md. */
+export const FAULTS: readonly Fault[] = [...BROKER_FAULTS, ...STORE_FAULTS].toSorted(
+  (one, other) => other.id.charCodeAt(0) - one.id.charCodeAt(0) || number(one) - number(other),
+);

@@ -40,7 +40,15 @@ export interface LedgerOptions {
 
 /** Opens leases and revokes every other one, in lanes, until it is stopped. */
 export function startLedger(store: OpenedStore, clock: Clock, { lanes = 8, restMs = 2 }: LedgerOptions = {}): LedgerLoad {
-  const seen = { asked: 0, opened: [] as LeaseId[], revoked: [] as LeaseId[], unavailable: 0, strange: [] as string[], gapMs: 0, slowestMs: 0 };
+  const seen = {
+    asked: 0,
+    opened: [] as LeaseId[],
+    revoked: [] as LeaseId[],
+    unavailable: 0,
+    strange: [] as string[],
+    gapMs: 0,
+    slowestMs: 0,
+  };
   let yesAt = performance.now();
   let running = true;
   const ask = async (work: () => Promise<LeaseId>, into: LeaseId[]): Promise<LeaseId | undefined> => {
@@ -93,7 +101,10 @@ export function startLedger(store: OpenedStore, clock: Clock, { lanes = 8, restM
 }
 
 /** What of it the store no longer knows or has revived, each in a sentence. */
-export async function judge(store: OpenedStore, { opened, revoked, strange }: Ledger): Promise<{ readonly lost: number; readonly broken: readonly string[] }> {
+export async function judge(
+  store: OpenedStore,
+  { opened, revoked, strange }: Ledger,
+): Promise<{ readonly lost: number; readonly broken: readonly string[] }> {
   const ended = new Set(revoked);
   const lost: string[] = [];
   for (let from = 0; from < opened.length; from += 200) {

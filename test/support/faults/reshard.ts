@@ -38,7 +38,15 @@ export const reshard: Fault = {
       for (const sentence of broken) promises.expect(false, sentence);
       promises.expect(ledger.unavailable * 100 <= ledger.asked, `${ledger.unavailable} of ${ledger.asked} were refused while slots moved`);
       return {
-        figures: { buckets: Math.min(size.buckets, mine.length), keys, moved_ms: movedMs, asked: ledger.asked, unavailable: ledger.unavailable, lost, gap_ms: Math.round(ledger.gapMs) },
+        figures: {
+          buckets: Math.min(size.buckets, mine.length),
+          keys,
+          moved_ms: movedMs,
+          asked: ledger.asked,
+          unavailable: ledger.unavailable,
+          lost,
+          gap_ms: Math.round(ledger.gapMs),
+        },
         broken: promises.broken,
       };
     } finally {
