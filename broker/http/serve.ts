@@ -12,7 +12,7 @@ import { parseQuery } from "./form.ts";
 import { refuseAmbiguous } from "./guard.ts";
 import { idempotencyOf } from "./idempotency.ts";
 import { placeOf, roomIn, whoAsks, type Place } from "./lanes.ts";
-import { isShed } from "./pacer.ts";
+import { isPaced } from "./pacer.ts";
 import { possessionOf, withNonce } from "./proofs.ts";
 import type { Answer, Call, House, Route, Streaming } from "./route.ts";
 import type { Send } from "./send.ts";
@@ -83,7 +83,7 @@ class Exchange {
       answer = await this.#handled();
     } catch (thrown) {
       error = toStintError(thrown);
-      if (isShed(error)) await this.#options.house.pacer.hold();
+      if (isPaced(error)) await this.#options.house.pacer.hold();
       answer = this.#route.refuse?.(error) ?? this.#refusal(error);
     }
     this.#deliver(answer, error);

@@ -20,6 +20,8 @@ export interface PressureRow {
 }
 
 export interface PressureReport {
+  /** Its version. */
+  readonly redis: string;
   /** Requests a second with every connection always busy. */
   readonly saturation: Figure;
   /** At a tenth of that: as good as alone. */
@@ -56,7 +58,7 @@ export async function measurePressure(options: BenchOptions): Promise<PressureRe
       options.say(`asked for ${Math.round(share * 100)} %: ${Math.round(served.median)}/s served, p99 ${p99Ms.median.toFixed(1)} ms`);
     }
     const [unloaded = rowOf(UNLOADED, 0, []), ...others] = rows;
-    return { saturation, unloaded, rows: others };
+    return { redis: redis.version, saturation, unloaded, rows: others };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

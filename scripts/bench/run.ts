@@ -87,7 +87,7 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
       system: `${process.platform} ${release()}`,
       pinned: canPin,
     },
-    versions: versions(redisVersion === "" ? (store?.redis ?? "") : redisVersion),
+    versions: versions(redisVersion === "" ? (store?.redis ?? pressure?.redis ?? "") : redisVersion),
     settings: { rounds: options.rounds, seconds: options.seconds, connections: options.connections, fsync: options.fsync },
     paths,
     store,

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { openStore } from "../../../store/open.ts";
 import { eventually } from "../events.ts";
+import { flood } from "../flood.ts";
 import { presetClaims } from "../idp-claims.ts";
 import { startIdp, type TestIdp } from "../idp.ts";
 import { startMain, type MainProcess } from "../main-process.ts";
@@ -23,6 +24,8 @@ allow:
 issue: { issuer: jwt, audience: "${DEPLOY}", ttl: 10m }
 `;
 
+const QUIET = { repository_id: "111", repository: "acme/quiet", sub: "repo:acme/quiet:ref:refs/heads/main" };
+
 const quietLoad = (broker: MainProcess, idp: TestIdp, perSecond: number) =>
   startLoad({
     brokers: [broker.at],
@@ -30,7 +33,7 @@ const quietLoad = (broker: MainProcess, idp: TestIdp, perSecond: number) =>
     idp,
     perSecond,
     grant: "quiet",
-    claims: (count) => ({ repository_id: "111", run_id: `quiet-${count}` }),
+    claims: (count) => ({ ...QUIET, run_id: `quiet-${count}` }),
     attempts: 1,
     timeoutMs: 20_000,
   });
@@ -59,12 +62,12 @@ export const noisyWorkload: Fault = {
     // minted first: making evidence must not be what slows the neighbour down
     const bodies = await Promise.all(Array.from({ length: asks }, (_, run) => bodyOf(idp, broker, run)));
     await using beside = quietLoad(broker, idp, perSecond);
-    const flood = await storm(broker, bodies, connections);
+    const noisy = await flood({ url: `${broker.at}/oauth2/token`, bodies, connections });
     const quiet = await beside.stop();
     const during = p99(quiet);
     say(`p99 of the neighbour: ${before.toFixed(1)} ms alone, ${during.toFixed(1)} ms beside`);
-    const granted = flood.filter(({ status }) => status === 200).length;
-    const unsaid = flood.filter(({ status, retryAfter }) => status !== 200 && (status !== 429 || retryAfter === null)).length;
+    const granted = noisy.filter(({ status }) => status === 200).length;
+    const unsaid = noisy.filter(({ status, retryAfter }) => status !== 200 && (status !== 429 || retryAfter === undefined)).length;
     promises.expect(granted === 2, `${granted} credentials were given to whoever may have two`);
     promises.expect(unsaid === 0, `${unsaid} refusals were not 429 with Retry-After`);
     promises.expect(quiet.failed.length === 0, `${quiet.failed.length} requests of the neighbour failed: ${quiet.failed[0]}`);
@@ -87,30 +90,6 @@ async function bodyOf(idp: TestIdp, broker: MainProcess, run: number): Promise<s
     subject_token_type: "urn:ietf:params:oauth:token-type:id_token",
     scope: "grant:few",
   }).toString();
-}
-
-interface Refusal {
-  readonly status: number;
-  readonly retryAfter: string | null;
-}
-
-/** As many at once as there are connections, minding no Retry-After. */
-async function storm(broker: MainProcess, bodies: readonly string[], connections: number): Promise<readonly Refusal[]> {
-  const answers: Refusal[] = [];
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    for (let index = next++; index < bodies.length; index = next++) {
-      const response = await fetch(`${broker.at}/oauth2/token`, {
-        method: "POST",
-        headers: { "content-type": "application/x-www-form-urlencoded" },
-        body: bodies[index] ?? "",
-      });
-      await response.arrayBuffer();
-      answers.push({ status: response.status, retryAfter: response.headers.get("retry-after") });
-    }
-  };
-  await Promise.all(Array.from({ length: connections }, lane));
-  return answers;
 }
 
 /** A responder revokes a workload with very many leases; another workload wants one of its own to end. */
@@ -184,7 +163,7 @@ async function fill(url: string, leases: number): Promise<void> {
 }
 
 async function oneMore(idp: TestIdp, broker: MainProcess): Promise<string> {
-  const claims = { iss: idp.issuer, aud: broker.url, repository_id: "111", ref: "refs/heads/main", run_id: "one-more" };
+  const claims = { iss: idp.issuer, aud: broker.url, ...QUIET, ref: "refs/heads/main", run_id: "one-more" };
   const response = await fetch(`${broker.at}/oauth2/token`, {
     method: "POST",
     body: new URLSearchParams({
