@@ -49,21 +49,36 @@ export class Account {
 
   /**
    * A new password: written down as pending, set by `set`, proven by `prove`, then the current one. Whatever dies in between, one of
-   * those written down opens the server. Pending ones of others are kept until nobody can still be about to set them.
+   * those written down opens the server: the one that opens it now is kept by name, pending ones of others until nobody can still be
+   * about to set them. `prove` throws where a password opens nothing.
    */
   async rotate(set: (password: string, notAfter: number) => Promise<void>, prove: (password: string) => Promise<void>): Promise<void> {
     if (this.#settings.password === undefined)
       throw new PermanentFailure("our role has no password to change: the target has no `password`, so the server knows us otherwise");
     const now = this.#ports.clock();
     const before = await this.#read();
+    const held = await this.#certain(before.held, prove);
     const password = newPassword();
-    const young = before.held.pending.filter(({ at }) => at > now - SETTLED_MS).slice(0, 7);
+    const young = held.pending.filter(({ at }) => at > now - SETTLED_MS).slice(0, 7);
     const pending = [{ password, at: now }, ...young];
-    const noted = await this.#write(before.raw, { ...before.held, pending });
+    const noted = await this.#write(before.raw, { ...held, pending });
     await set(password, now + SETTLED_MS / 2);
     await prove(password);
     await this.#write(noted, { current: password, changedAt: now, pending: young });
     this.#worked = password;
+  }
+
+  /** A pending password that turns out to be the server's is the current one: a crash kept us from noting it, and it must not be forgotten. */
+  async #certain(held: Held, prove: (password: string) => Promise<void>): Promise<Held> {
+    const opens = async (password: string): Promise<boolean> =>
+      prove(password).then(
+        () => true,
+        () => false,
+      );
+    if (held.pending.length === 0 || (held.current !== undefined && (await opens(held.current)))) return held;
+    for (const { password } of held.pending)
+      if (await opens(password)) return { ...held, current: password, pending: held.pending.filter((each) => each.password !== password) };
+    return held;
   }
 
   async #given(held: Held): Promise<string | undefined> {

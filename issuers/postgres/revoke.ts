@@ -1,11 +1,11 @@
-import { escapeIdentifier, type Client } from "pg";
+import type { Client } from "pg";
 import { PermanentFailure, RetryableFailure } from "../../domain/credential.ts";
 import type { LeaseId } from "../../domain/ids.ts";
 import { Batches, type Settled } from "./batch.ts";
 import { sqlStateOf } from "./failures.ts";
 import { clearFence, closeFence } from "./fence.ts";
 import { markOf, roleOf } from "./names.ts";
-import { dropRoles, type FoundRole } from "./roles.ts";
+import { dropRoles, takeLogins, type FoundRole } from "./roles.ts";
 import type { Site } from "./site.ts";
 import { endWithTraces } from "./traces.ts";
 
@@ -62,17 +62,14 @@ export class Revoker {
       await closeFence(client, settings, leases);
       const found = await find(client, broker, leases);
       const ours = found.filter(({ ours }) => ours);
-      await run(
-        client,
-        ours.map(({ name, login }) => (login ? `ALTER ROLE ${escapeIdentifier(name)} NOLOGIN` : "")),
-      );
-      const busy = new Set(await busyOf(client, ours));
+      const clings = await holdsItsRow(client, ours);
+      const busy = new Set(clings ? ours.map(({ oid }) => oid) : await busyOf(client, ours));
       const idle = ours.filter(({ oid }) => !busy.has(oid));
       if (idle.length > 0) await dropRoles(client, idle);
       await this.#clear(client);
       const settled = new Map<LeaseId, Settled<Ended | FoundRole>>(leases.map((lease) => [lease, { value: "already_gone" }]));
       for (const role of found)
-        settled.set(role.lease, role.ours ? { value: busy.has(role.oid) ? role : "revoked" } : { error: notOurs(role) });
+        settled.set(role.lease, role.ours ? { value: busy.has(role.oid) ? leftOf(role, clings) : "revoked" } : { error: notOurs(role) });
       return settled;
     });
   }
@@ -119,10 +116,21 @@ async function busyOf(client: Client, roles: readonly FoundRole[]): Promise<read
   return rows.map(({ oid }) => oid);
 }
 
-async function run(client: Client, statements: readonly string[]): Promise<void> {
-  const said = statements.filter((each) => each !== "");
-  if (said.length > 0) await client.query(said.join(";\n"));
+/** Takes the logins away. True when that is not possible for the one role there is, because its row is held: it is seen to alone. */
+async function holdsItsRow(client: Client, roles: readonly (FoundRole & { readonly login: boolean })[]): Promise<boolean> {
+  try {
+    await takeLogins(
+      client,
+      roles.filter(({ login }) => login),
+    );
+    return false;
+  } catch (error) {
+    if (roles.length === 1 && sqlStateOf(error) === "55P03") return true;
+    throw error;
+  }
 }
+
+const leftOf = ({ lease, name, oid }: FoundRole, login: boolean): FoundRole => ({ lease, name, oid, login });
 
 /** Locks, dependencies, rows that others changed: errors that one role of a batch may have brought upon all. */
 const isAboutOne = (error: unknown): boolean =>

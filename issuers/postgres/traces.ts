@@ -3,7 +3,7 @@ import { escapeIdentifier, escapeLiteral, type Client } from "pg";
 import { PermanentFailure, RetryableFailure } from "../../domain/credential.ts";
 import { asFailure, sqlStateOf } from "./failures.ts";
 import { markOf } from "./names.ts";
-import { dropRoles, type FoundRole } from "./roles.ts";
+import { dropRoles, takeLogins, type FoundRole } from "./roles.ts";
 import type { Site } from "./site.ts";
 
 /** Sessions are asked to end this often, a little later each time, before the call gives up and is made again. */
@@ -19,11 +19,13 @@ interface Trace {
 }
 
 /**
- * Ends a role that may no longer log in, with all it left: its sessions, its prepared transactions, what it owns and was granted in
+ * Ends a role with all it left: its login, where it held on to that, its sessions, its prepared transactions, what it owns and was granted in
  * every database, then itself. Each step may be repeated, and whatever a crash interrupts is begun again.
  */
-export async function endWithTraces(site: Site, role: FoundRole, signal: AbortSignal): Promise<void> {
-  await becomeMember(site, role, signal);
+export async function endWithTraces(site: Site, found: FoundRole, signal: AbortSignal): Promise<void> {
+  await becomeMember(site, found, signal);
+  if (found.login === true) await shutOut(site, found, signal);
+  const role = { ...found, login: false };
   await endSessions(site, role, signal);
   for (let round = 1; ; round += 1) {
     await rollBackPrepared(site, role, signal);
@@ -57,6 +59,35 @@ async function becomeMember(site: Site, role: FoundRole, signal: AbortSignal): P
     const names = [role.name, ...rows.map(({ name }) => name)].map(escapeIdentifier);
     await client.query(`GRANT ${names.join(", ")} TO CURRENT_USER`);
   });
+}
+
+/**
+ * Takes the login from a role that holds its own row, by a change of its password that it never commits: whoever holds it is ended, and
+ * whoever comes back queues behind us. Another lease that may act for the role can hold the row as well as the role itself.
+ */
+async function shutOut(site: Site, role: FoundRole, signal: AbortSignal): Promise<void> {
+  const what = doing(role, "its row could not be had");
+  for (let tries = 1; tries <= TERMINATIONS; tries += 1) {
+    await rollBackPrepared(site, role, signal);
+    const isOut = await site.use("revoke", site.settings.database, what, signal, async (client) => {
+      await client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = $1::oid", [role.oid]);
+      if (tries > 1)
+        await client.query(
+          `SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_roles r ON r.oid = a.usesysid
+           WHERE l.relation = 'pg_authid'::regclass AND shobj_description(r.oid, 'pg_authid') = $1 || r.rolname`,
+          [markOf(site.broker)],
+        );
+      try {
+        await takeLogins(client, [role]);
+        return true;
+      } catch (error) {
+        if (sqlStateOf(error) === "55P03") return false;
+        throw error;
+      }
+    });
+    if (isOut) return;
+  }
+  throw new RetryableFailure(`${what}: somebody holds on to it though all its sessions were ended; it is tried again`);
 }
 
 function stillHas(role: FoundRole, traces: readonly Trace[], error: RetryableFailure): Error {
@@ -172,4 +203,5 @@ async function heirsOf(client: Client, { settings }: Site, role: FoundRole): Pro
   return settings.roles.filter((name) => held.has(name));
 }
 
-const doing = ({ name }: FoundRole, what: string): string => `the role ${name} can log in no more, but ${what}`;
+const doing = ({ name, login }: FoundRole, what: string): string =>
+  `the role ${name} can ${login === true ? "still log in, and" : "log in no more, but"} ${what}`;

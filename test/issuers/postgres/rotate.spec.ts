@@ -110,6 +110,17 @@ describe("the broker's own password", () => {
     await issues(broker());
   });
 
+  it("works although the one that the server took last was only noted, long ago, and the next change dies before it is set", async () => {
+    const now = { at: systemClock() };
+    const clock = (): number => now.at;
+    await expect(rotate(broker({ vault: dying(vault, 2, "before"), clock }))).rejects.toThrow("killed");
+    now.at += 86_400_000;
+    await expect(rotate(broker({ vault: dying(vault, 1, "after"), clock }))).rejects.toThrow("killed");
+    await issues(broker());
+    await rotate(broker());
+    await issues(broker());
+  });
+
   it("may be reset by hand: then what the target's file says is tried last", async () => {
     await rotate(broker());
     await target.server.sql(`ALTER ROLE stint PASSWORD 'by-hand'`);
