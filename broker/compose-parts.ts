@@ -30,6 +30,7 @@ import { loadDocuments } from "./policy/load.ts";
 import { createStatusLists } from "./status-list/service.ts";
 import { resealTargets } from "./targets/reseal.ts";
 import { createDoor } from "./targets/door.ts";
+import { enderOf } from "./targets/places.ts";
 import { TargetWatch } from "./targets/watch.ts";
 import { createBreakers } from "./sweeper/breaker.ts";
 import { IssuerRegistry } from "./targets/registry.ts";
@@ -150,6 +151,7 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     now,
     policy,
     issuers,
+    enderOf: (lease, hasHandle) => enderOf(registry, lease, hasHandle),
     door: createDoor(registry, watch, breakers),
     posture: () => watch.posture(),
     gate,

@@ -1,5 +1,6 @@
 import type { Meter } from "./telemetry/meter.ts";
 import type { Issuer } from "../domain/credential.ts";
+import type { Lease } from "../domain/lease.ts";
 import type { Principal } from "../domain/principal.ts";
 import type { Secret } from "../domain/secret.ts";
 import type { Clock } from "../domain/time.ts";
@@ -9,6 +10,7 @@ import type { Facts } from "./feed/facts.ts";
 import type { Gate } from "./gate.ts";
 import type { Policy } from "./policy/policy.ts";
 import type { TargetDoor } from "./targets/door.ts";
+import type { Ender } from "./targets/places.ts";
 import type { StatusLists } from "./status-list/service.ts";
 import type { OwnSignatures } from "./tasks/token.ts";
 
@@ -37,6 +39,8 @@ export interface Parts {
   readonly attest: (evidence: Secret) => Promise<Principal>;
   /** By kind, as a grant's `issue.issuer` names them. */
   readonly issuers: ReadonlyMap<string, Issuer>;
+  /** Who can end this lease's credential where it was made; throws `PermanentFailure` where nobody can. */
+  readonly enderOf: (lease: Pick<Lease, "issuer" | "terms">, hasHandle: boolean) => Ender;
   /** The way to targets for those who want something made there. */
   readonly door: TargetDoor;
   /** What decisions may weigh of the targets: `targets.NAME.password_age` (seconds) and `reachable`. */

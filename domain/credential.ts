@@ -69,6 +69,10 @@ export interface RevokeOrder {
 export interface Issuer<P = unknown> {
   /** `jwt`, `postgres`, ... Leases name the place instead: `jwt`, or the Target's name. */
   readonly kind: string;
+  /** Where what it makes is: an address. Under the same name, another address is another place. Absent: in our own store. */
+  readonly place?: string;
+  /** True when `revoke` says `revoked` only of what it found there, so that its word proves that the place is the right one. */
+  readonly knowsWhatItEnds?: boolean;
   readonly params: z.ZodType<P>;
   /** What the asker may say beside the grant (a public key, a CSR); absent: nothing. */
   readonly options?: z.ZodType<Readonly<Record<string, unknown>>>;

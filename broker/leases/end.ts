@@ -14,7 +14,7 @@ const AT_ONCE = 16;
 
 /** `waits`: nothing failed, only time can end it (`DiesByItself`). */
 export type EndOutcome = "revoked" | "already_gone" | "postponed" | "waits" | "superseded" | "nothing";
-type EndParts = Pick<Parts, "store" | "issuers" | "sealer" | "now" | "random" | "log" | "events" | "meter" | "onHold">;
+type EndParts = Pick<Parts, "store" | "enderOf" | "sealer" | "now" | "random" | "log" | "events" | "meter" | "onHold">;
 
 /**
  * Ends one claimed lease at its target and settles the record; a failure postpones it, without end. Already gone is success.
@@ -39,11 +39,12 @@ export async function endClaimed(parts: EndParts, due: DueLease): Promise<EndOut
 }
 
 async function revokeAtTarget(parts: EndParts, { lease, handle }: DueLease): Promise<"revoked" | "already_gone"> {
-  const issuer = parts.issuers.get(lease.issuer);
-  if (issuer === undefined) throw new PermanentFailure(`no issuer called ${lease.issuer} is configured`);
+  const { issuer, doubt } = parts.enderOf(lease, handle !== undefined);
   const opened: Secret | undefined = handle === undefined ? undefined : parts.sealer.open(lease.id, handle);
   const order = { leaseId: lease.id, handle: opened, expiresAt: lease.expiresAt };
-  return atTarget(parts.meter, lease.issuer, "end", () => issuer.revoke(order, AbortSignal.timeout(REVOKE_DEADLINE_MS)));
+  const how = await atTarget(parts.meter, lease.issuer, "end", () => issuer.revoke(order, AbortSignal.timeout(REVOKE_DEADLINE_MS)));
+  if (how === "already_gone" && doubt !== undefined) throw new PermanentFailure(doubt);
+  return how;
 }
 
 async function postpone(parts: EndParts, { lease, epoch }: DueLease, error: unknown): Promise<EndOutcome> {

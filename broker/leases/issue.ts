@@ -10,6 +10,7 @@ import type { Parts } from "../parts.ts";
 import type { IssuedCredential } from "../services.ts";
 import { readOptions } from "./options.ts";
 import type { TargetCall } from "../targets/door.ts";
+import { placeOf } from "../targets/places.ts";
 import { wantsStatus } from "../status-list/wanted.ts";
 import { choose } from "./choose.ts";
 import { answer, ISSUE_DEADLINE_MS, issueOrder, makeHere, makeOutside, statusOf } from "./make.ts";
@@ -152,7 +153,7 @@ function orderOf(parts: Parts, plan: Plan, leaseId: LeaseId): OpenOrder {
         ? undefined
         : toReplay({ ttlMs: plan.ttlMs, scope: verdict.scope, purpose: request.purpose, params: plan.params }),
     purpose: request.purpose === "" ? undefined : request.purpose,
-    terms: termsOf(request, verdict.scope, grant, principal.evidence.key),
+    terms: termsOf(request, verdict.scope, grant, principal.evidence.key, placeOf(issuer)),
     hasStatus: plan.hasStatus,
     audit: {
       action: issuer.computesOnly ? "lease.issued" : "lease.opened",

@@ -84,7 +84,7 @@ export async function makeOutside(
 }
 
 /** What the target refuses for its asker's sake (a `StintError`) says nothing against the target. */
-async function askTarget<T>(call: TargetCall, work: () => Promise<T>): Promise<T> {
+export async function askTarget<T>(call: TargetCall, work: () => Promise<T>): Promise<T> {
   try {
     const done = await work();
     call.succeeded();
@@ -124,10 +124,11 @@ async function abandon(parts: Parts, lease: Lease): Promise<void> {
   }
 }
 
-function issuerFailed(lease: Lease, error: unknown): StintError {
+/** What the asker is told of a target's trouble: that there is some, and when to come again. The cause is for the log. */
+export function issuerFailed(lease: Lease, error: unknown, what = "make the credential; nothing was handed out"): StintError {
   return new StintError(
     "issuer_unavailable",
-    `the issuer ${lease.issuer} could not make the credential; nothing was handed out`,
+    `the issuer ${lease.issuer} could not ${what}`,
     { retryAfterSeconds: retryAfterSeconds(error), leaseId: lease.id },
     { cause: error },
   );

@@ -1,19 +1,23 @@
-import type { IssueOrder, Issuer } from "../../domain/credential.ts";
+import type { IssueOrder, Issued, Issuer } from "../../domain/credential.ts";
 import { StintError } from "../../domain/errors.ts";
 import { newId, subjectBits } from "../../domain/ids.ts";
 import type { Lease, LimitedBy } from "../../domain/lease.ts";
 import { keyName } from "../../domain/possession.ts";
+import type { Task } from "../../domain/task.ts";
 import { denialFor, refusalOf, refuse } from "../denials/refusals.ts";
 import type { Parts } from "../parts.ts";
 import type { Allowed } from "../policy/decide.ts";
 import type { RenewedCredential, LeaseService, Origin } from "../services.ts";
+import type { TargetCall } from "../targets/door.ts";
+import { isAt } from "../targets/places.ts";
+import { atTarget } from "../telemetry/metered.ts";
 import { wantsStatus } from "../status-list/wanted.ts";
 import { proven, spent } from "../tasks/holder.ts";
 import type { TaskHolder, TaskTokens } from "../tasks/token.ts";
 import { noSuchLease, requireLeaseId } from "./access.ts";
 import { choose } from "./choose.ts";
 import { idempotencyOf } from "./issue.ts";
-import { ISSUE_DEADLINE_MS, noteCredential, statusOf } from "./make.ts";
+import { askTarget, ISSUE_DEADLINE_MS, issuerFailed, noteCredential, statusOf } from "./make.ts";
 import { termsFrom, type KeptTerms } from "./terms.ts";
 import { shortestTtl } from "./ttl.ts";
 
@@ -41,10 +45,23 @@ export async function renew(parts: Parts, tokens: TaskTokens, request: RenewRequ
   if (lease === undefined || task === undefined || lease.task !== holder.taskId) throw noSuchLease();
   const again = await decideAgain(parts, lease, holder, request.origin);
   const issuer = renewingIssuer(parts, lease);
+  const work = (call?: TargetCall): Promise<RenewedCredential> => madeLonger(parts, again, issuer, task, request, call);
+  return issuer.computesOnly ? work() : parts.door.through(lease.issuer, work);
+}
+
+/** The record first: should the target then fail, the credential dies at its old end, before its lease. */
+async function madeLonger(
+  parts: Parts,
+  again: Again,
+  issuer: Issuer,
+  task: Task,
+  request: RenewRequest,
+  call: TargetCall | undefined,
+): Promise<RenewedCredential> {
   const { lease: longer, limitedBy, jti } = await lengthen(parts, again, issuer, request);
   const signal = AbortSignal.timeout(ISSUE_DEADLINE_MS);
   const order = { ...orderFor(parts, longer, again, jti), status: await statusOf(parts, longer, longer.expiresAt) };
-  const made = issuer.computesOnly ? await issuer.issue(order, signal) : await issuer.renew?.(order, signal);
+  const made = call === undefined ? await issuer.issue(order, signal) : await renewedAtTarget(parts, longer, call, issuer, order);
   if (made !== undefined) noteCredential(parts, longer, made);
   const { grant, issuer: kind, expiresAt, revocation } = longer;
   return {
@@ -63,12 +80,31 @@ export async function renew(parts: Parts, tokens: TaskTokens, request: RenewRequ
   };
 }
 
+async function renewedAtTarget(
+  parts: Parts,
+  lease: Lease,
+  call: TargetCall,
+  issuer: Issuer,
+  order: IssueOrder<unknown>,
+): Promise<Issued | undefined> {
+  const work = async (): Promise<Issued | undefined> => issuer.renew?.(order, AbortSignal.timeout(ISSUE_DEADLINE_MS));
+  try {
+    return await askTarget(call, () => atTarget(parts.meter, lease.issuer, "make", work));
+  } catch (error) {
+    throw error instanceof StintError ? error : issuerFailed(lease, error, "lengthen the credential; it may end when it would have");
+  }
+}
+
 type RenewRequest = Parameters<LeaseService["renew"]>[0];
 
 function renewingIssuer(parts: Parts, lease: Lease): Issuer {
   const issuer = parts.issuers.get(lease.issuer);
   if (issuer === undefined)
     throw new StintError("issuer_unavailable", `the issuer of ${lease.grant} is not available`, { retryAfterSeconds: 30 });
+  if (!isAt(lease, issuer))
+    throw new StintError("not_renewable", `${lease.issuer} leads to another place by now; release this lease and ask for another`, {
+      leaseId: lease.id,
+    });
   if (issuer.computesOnly || issuer.renew !== undefined) return issuer;
   throw new StintError("not_renewable", `credentials of ${lease.issuer} cannot be renewed; release this lease and ask for another`, {
     leaseId: lease.id,

@@ -11,8 +11,11 @@ export type KeptTerms = Terms & { readonly key: string | undefined };
 
 const MAX_TERMS_BYTES = 2048;
 
-/** Only what differs from the grant's defaults, so that an ordinary lease carries nothing. Undefined when nothing differs. */
-export function termsOf(request: Terms, granted: readonly string[], grant: Grant, key?: HolderKey): string | undefined {
+/**
+ * Only what differs from the grant's defaults, so that an ordinary lease carries nothing; `at` is the place at which its credential is
+ * made, where there is one. Undefined when nothing differs.
+ */
+export function termsOf(request: Terms, granted: readonly string[], grant: Grant, key?: HolderKey, at?: string): string | undefined {
   const whole = granted.length === grant.issue.scope.length && granted.every((scope) => grant.issue.scope.includes(scope));
   const terms = {
     ...(whole ? {} : { s: granted }),
@@ -20,6 +23,7 @@ export function termsOf(request: Terms, granted: readonly string[], grant: Grant
     ...(request.resource === "" ? {} : { r: request.resource }),
     ...(request.environment === "" ? {} : { e: request.environment }),
     ...(key === undefined ? {} : { k: keyName(key) }),
+    ...(at === undefined ? {} : { a: at }),
   };
   if (Object.keys(terms).length === 0) return undefined;
   return JSON.stringify(terms);
@@ -35,15 +39,25 @@ export const termsTooLong = (terms: string | undefined): boolean => terms !== un
 export function termsFrom(lease: Lease, grant: Grant | undefined): KeptTerms | undefined {
   if (lease.terms === undefined || lease.terms === "")
     return { scope: grant?.issue.scope ?? [], purpose: "", resource: "", environment: "", key: undefined };
-  let read: unknown;
-  try {
-    read = JSON.parse(lease.terms);
-  } catch {
-    return undefined;
-  }
-  if (typeof read !== "object" || read === null) return undefined;
-  const { s, p, r, e, k } = read as Readonly<Record<string, unknown>>;
+  const read = readTerms(lease.terms);
+  if (read === undefined) return undefined;
+  const { s, p, r, e, k } = read;
   const text = (value: unknown): string => (typeof value === "string" ? value : "");
   const scope = Array.isArray(s) ? s.filter((item) => typeof item === "string") : (grant?.issue.scope ?? []);
   return { scope, purpose: text(p), resource: text(r), environment: text(e), key: text(k) || undefined };
+}
+
+/** The place at which a lease's credential was made, as `placeOf` names it; undefined where there is none, or none was noted. */
+export function madeAt({ terms }: Pick<Lease, "terms">): string | undefined {
+  const at = terms === undefined || terms === "" ? undefined : readTerms(terms)?.["a"];
+  return typeof at === "string" ? at : undefined;
+}
+
+function readTerms(terms: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const read: unknown = JSON.parse(terms);
+    return typeof read === "object" && read !== null ? (read as Readonly<Record<string, unknown>>) : undefined;
+  } catch {
+    return undefined;
+  }
 }

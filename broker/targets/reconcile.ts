@@ -1,8 +1,10 @@
 import { DiesByItself, type Issuer } from "../../domain/credential.ts";
 import type { LeaseId } from "../../domain/ids.ts";
+import type { Lease } from "../../domain/lease.ts";
 import { describe } from "../background.ts";
 import { inParallel } from "../leases/end.ts";
 import type { Parts } from "../parts.ts";
+import { isAt } from "./places.ts";
 
 /** What comparing a target with the store brought to light. */
 export interface Findings {
@@ -58,7 +60,8 @@ export async function reconcile(
     await inParallel(orphans, AT_ONCE, async (id) => {
       if (!(await endOrphan(parts, name, issuer, id, signal))) failed += 1;
     });
-  const missing = await gone(parts, name, present, began - SETTLED_MS, signal);
+  const isMissing = (lease: Lease): boolean => lease.openedAt < began - SETTLED_MS && !present.has(lease.id) && isAt(lease, issuer);
+  const missing = await gone(parts, name, isMissing, signal);
   if (mode === "done") for (const id of missing) await endMissing(parts, name, id);
   return {
     at: parts.now(),
@@ -97,12 +100,11 @@ async function endOrphan(parts: ReconcileParts, name: string, issuer: Issuer, id
   return true;
 }
 
-/** Active leases of this target, opened before, whose thing the listing did not bring. */
+/** Active leases of this target, made at this very place before the listing began, whose thing it did not bring. */
 async function gone(
   parts: ReconcileParts,
   name: string,
-  present: ReadonlySet<LeaseId>,
-  openedBefore: number,
+  isMissing: (lease: Lease) => boolean,
   signal: AbortSignal,
 ): Promise<readonly LeaseId[]> {
   const missing: LeaseId[] = [];
@@ -110,7 +112,7 @@ async function gone(
   do {
     signal.throwIfAborted();
     const page = await parts.store.leases.list({ issuer: name, state: "active" }, cursor, PAGE);
-    for (const lease of page.items) if (lease.openedAt < openedBefore && !present.has(lease.id)) missing.push(lease.id);
+    for (const lease of page.items) if (isMissing(lease)) missing.push(lease.id);
     cursor = page.nextCursor;
   } while (cursor !== undefined);
   return missing;

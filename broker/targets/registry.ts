@@ -2,6 +2,7 @@ import type { Issuer } from "../../domain/credential.ts";
 import { describe } from "../background.ts";
 import type { Background, Log } from "../parts.ts";
 import type { Policy, Target } from "../policy/policy.ts";
+import { placeOf } from "./places.ts";
 import { portsOf, type PortsFrom } from "./ports.ts";
 
 /** One target as it is open now. */
@@ -14,13 +15,15 @@ export interface OpenedTarget {
 
 /**
  * The issuers in force by the name that leases carry: those that need no target, and one for each target of the policy. A reload
- * replaces what changed. A target that left the policy stays open until this process ends, so that what was made there can be ended.
+ * replaces what changed. A target that left the policy, and a place that a target no longer leads to, stay open until this process ends,
+ * so that what was made there can be ended there.
  */
 export class IssuerRegistry {
   /** Follows every reload. */
   readonly issuers: ReadonlyMap<string, Issuer>;
   readonly #issuers: Map<string, Issuer>;
   readonly #targets = new Map<string, OpenedTarget>();
+  readonly #before = new Map<string, Issuer>();
   readonly #ports: PortsFrom;
   readonly #background: Background;
   readonly #log: Log;
@@ -38,6 +41,11 @@ export class IssuerRegistry {
     return this.#targets;
   }
 
+  /** The issuer at a place that this target led to before, as `placeOf` names it. */
+  before(name: string, place: string): Issuer | undefined {
+    return this.#before.get(`${name} ${place}`);
+  }
+
   /** Opens what this policy has and did not have; connects to nothing. */
   follow(policy: Pick<Policy, "targets">): void {
     for (const [name, { target, issuer }] of this.#targets) {
@@ -53,12 +61,27 @@ export class IssuerRegistry {
       const issuer = target.kind.open(target, portsOf(name, this.#ports));
       this.#targets.set(name, { target, issuer, retired: false });
       this.#issuers.set(name, issuer);
-      if (known !== undefined) this.#background.run("close a replaced target", () => this.#close(name, known.issuer));
+      this.#leave(`${name} ${placeOf(issuer) ?? ""}`);
+      if (known === undefined) continue;
+      if (placeOf(known.issuer) === placeOf(issuer)) this.#closeSoon(name, known.issuer);
+      else this.#before.set(`${name} ${placeOf(known.issuer) ?? ""}`, known.issuer);
     }
   }
 
+  /** A target that leads back to a place needs its old way there no more. */
+  #leave(way: string): void {
+    const old = this.#before.get(way);
+    if (old !== undefined) this.#closeSoon(way, old);
+    this.#before.delete(way);
+  }
+
+  #closeSoon(name: string, issuer: Issuer): void {
+    this.#background.run("close a replaced target", () => this.#close(name, issuer));
+  }
+
   async close(): Promise<void> {
-    await Promise.all([...this.#targets].map(([name, { issuer }]) => this.#close(name, issuer)));
+    const open = [...[...this.#targets].map(([name, { issuer }]) => [name, issuer] as const), ...this.#before];
+    await Promise.all(open.map(([name, issuer]) => this.#close(name, issuer)));
   }
 
   async #close(name: string, issuer: Issuer): Promise<void> {

@@ -36,8 +36,8 @@ type Opened = () => ReadonlyMap<string, OpenedTarget>;
 export class TargetWatch {
   readonly #parts: WatchParts;
   readonly #targets: Opened;
-  readonly #states = new Map<string, TargetState>();
-  readonly #reconciling = new Map<string, Promise<Findings>>();
+  readonly #states = new Map<string, { readonly of: Issuer | undefined; readonly state: TargetState }>();
+  readonly #reconciling = new Map<Issuer, Promise<Findings>>();
   readonly #attending = new Set<string>();
   readonly #triedAt = new Map<string, number>();
 
@@ -46,11 +46,14 @@ export class TargetWatch {
     this.#targets = targets;
   }
 
-  /** What is known of a target. */
+  /** What is known of a target as it is open now: of another place, or by other settings, it is nothing. */
   state(name: string): TargetState {
-    const known = this.#states.get(name) ?? {};
-    this.#states.set(name, known);
-    return known;
+    const of = this.#targets().get(name)?.issuer;
+    const known = this.#states.get(name);
+    if (known?.of === of && known !== undefined) return known.state;
+    const state: TargetState = {};
+    this.#states.set(name, { of, state });
+    return state;
   }
 
   /**
@@ -78,15 +81,16 @@ export class TargetWatch {
 
   /** Compares now. Those who ask while one runs share it. On hold it only shows, unless a person said `done`. */
   reconcile(name: string, mode: Findings["mode"]): Promise<Findings> {
-    const running = this.#reconciling.get(name);
+    const issuer = this.#targets().get(name)?.issuer;
+    if (issuer === undefined) return Promise.reject(nowhere());
+    const running = this.#reconciling.get(issuer);
     if (running !== undefined) return running;
-    const run = this.#compare(name, mode).finally(() => void this.#reconciling.delete(name));
-    this.#reconciling.set(name, run);
+    const run = this.#compare(name, issuer, mode).finally(() => void this.#reconciling.delete(issuer));
+    this.#reconciling.set(issuer, run);
     return run;
   }
 
-  async #compare(name: string, mode: Findings["mode"]): Promise<Findings> {
-    const issuer = this.#issuer(name);
+  async #compare(name: string, issuer: Issuer, mode: Findings["mode"]): Promise<Findings> {
     const state = this.state(name);
     try {
       const found = await reconcile(this.#parts, name, issuer, mode, AbortSignal.timeout(RECONCILE_MS));
@@ -180,7 +184,7 @@ export class TargetWatch {
 
   #issuer(name: string): Issuer {
     const opened = this.#targets().get(name);
-    if (opened === undefined) throw new StintError("not_found", "there is no such target");
+    if (opened === undefined) throw nowhere();
     return opened.issuer;
   }
 
@@ -194,6 +198,8 @@ export class TargetWatch {
     if (state.trouble?.what === what) delete state.trouble;
   }
 }
+
+const nowhere = (): StintError => new StintError("not_found", "there is no such target");
 
 /** The target's own words may hold anything. */
 const oneLine = (error: unknown): string => (describe(error).split("\n")[0] ?? "failed").slice(0, 300);

@@ -16,7 +16,7 @@ const MAX_FAMILY = 10_000;
 
 type EndParts = Pick<
   Parts,
-  "store" | "issuers" | "sealer" | "now" | "random" | "log" | "events" | "policy" | "meter" | "background" | "onHold" | "facts"
+  "store" | "issuers" | "enderOf" | "sealer" | "now" | "random" | "log" | "events" | "policy" | "meter" | "background" | "onHold" | "facts"
 >;
 
 export interface TaskEnding {

@@ -51,6 +51,7 @@ function openGitHubApp({ settings }: OpenTarget<GitHubAppSettings>, ports: Targe
   const parts: Parts = { ...api, installation: installationFinder(api), memory: createMemory() };
   return {
     kind: "github-app",
+    place: settings.api_url,
     params: gitHubAppParams(settings),
     options: GitHubAppOptions,
     refuses: (params, options) => refusal(params, GitHubAppOptions.parse(options)),

@@ -33,6 +33,7 @@ function openHttp({ name, settings }: OpenTarget<HttpSettings>, ports: TargetPor
   const options = httpOptions(settings.options);
   return {
     kind: "http",
+    place: settings.url,
     params: HttpParams,
     ...(settings.options.length > 0 && { options }),
     maxTtlMs: settings.max_ttl,

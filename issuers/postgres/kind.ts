@@ -6,7 +6,7 @@ import { listRoles } from "./list.ts";
 import { roleOf } from "./names.ts";
 import { Revoker } from "./revoke.ts";
 import { rotatePassword } from "./rotate.ts";
-import { postgresParams, PostgresSettings, type PostgresParams } from "./settings.ts";
+import { placeOf, postgresParams, PostgresSettings, type PostgresParams } from "./settings.ts";
 import { Site } from "./site.ts";
 
 const MAX_TTL_MS = 24 * 3_600_000;
@@ -20,11 +20,19 @@ export const postgresKind: IssuerKind<PostgresSettings, PostgresParams> = {
   open: openPostgres,
 };
 
+/** Roles belong to a server as a whole, whichever of its databases we connect to. */
+function serverOf(settings: PostgresSettings): string {
+  const { host, port } = placeOf(settings);
+  return `${host}:${port}`;
+}
+
 function openPostgres(target: OpenTarget<PostgresSettings>, ports: TargetPorts): Issuer<PostgresParams> {
   const site = new Site(target.settings, ports);
   const revoker = new Revoker(site);
   return {
     kind: "postgres",
+    place: serverOf(target.settings),
+    knowsWhatItEnds: true,
     params: postgresParams(target.settings),
     maxTtlMs: MAX_TTL_MS,
     revocation: "immediate",

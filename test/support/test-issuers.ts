@@ -159,11 +159,13 @@ export const testKind: IssuerKind<z.output<typeof TestSettings>, TestParams> = {
     return {
       ...issuer,
       kind: "test-file",
+      place: file,
+      knowsWhatItEnds: true,
       bearer: false,
       options: z.strictObject({ public_key: z.string().max(100).optional() }),
       async issue(order, signal) {
         const admin = await ports.secret(password);
-        const { credential, handle } = await issuer.issue(order, signal);
+        const { credential } = await issuer.issue(order, signal);
         return {
           credential: {
             type: "test_role",
@@ -177,7 +179,6 @@ export const testKind: IssuerKind<z.output<typeof TestSettings>, TestParams> = {
               type: "a lie",
             },
           },
-          ...(handle === undefined ? {} : { handle }),
         };
       },
       async revoke(order, signal) {
