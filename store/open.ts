@@ -14,7 +14,7 @@ import { findFacts } from "./facts.ts";
 import { createKeeper } from "./keep.ts";
 import { leaseHandles } from "./handles.ts";
 import { createHoldStore } from "./hold.ts";
-import { ALL_BUCKETS, placeKey } from "./keyspace.ts";
+import { ALL_BUCKETS, placeKey, type Place } from "./keyspace.ts";
 import { createLeaseStore } from "./leases.ts";
 import { pipelined } from "./pipeline.ts";
 import { createProofStore } from "./proofs.ts";
@@ -34,6 +34,8 @@ export const LAYOUT = 2;
 
 /** How often this Redis is looked at again: a setting that endangers leases is known within a minute. */
 const LOOK_MS = 30_000;
+/** How long a start waits for replicas. */
+const REPLICAS_MS = 3_000;
 
 export interface OpenStoreOptions {
   /** See `connect`. */
@@ -76,6 +78,7 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
     if (clock === undefined) throw new StintError("server_error", "a store needs a clock");
     keeper.require(facts.replicas);
     const runner = observed(createRunner(connection.client, clock, keeper), options.observe);
+    if (keeper.needed() > 0) await replicasToAnswer(runner, options.patienceMs ?? REPLICAS_MS);
     const { id, firstStart } = await layOut(connection, clock);
     await pipelined(runner, ALL_BUCKETS, (pipe, bucket) => pipe.hsetnx(placeKey(bucket), "seq", "0"));
     sampled?.start(1000);
@@ -146,6 +149,24 @@ function refuseUnfit(facts: StoreFacts): void {
       "store_unavailable",
       "STINT_REQUIRE_AOF is on and this Redis has no append-only file; run: CONFIG SET appendonly yes",
     );
+}
+
+/**
+ * A replica that has just followed says that it is in step up to a second before it answers. Waits for that, but not for replicas that
+ * stay away: a broker that starts without them can still end what is to end.
+ */
+async function replicasToAnswer(runner: Runner, patienceMs: number): Promise<void> {
+  const until = performance.now() + Math.min(patienceMs, REPLICAS_MS);
+  const write = (place: Place): Promise<unknown> => {
+    const key = `${placeKey(place)}:ping`;
+    return runner.keep(key, (client) => client.set(key, "1", "PX", 10_000));
+  };
+  const answered = (): Promise<boolean> =>
+    Promise.all([...ALL_BUCKETS, "meta" as const].map(write)).then(
+      () => true,
+      () => false,
+    );
+  while (performance.now() < until) if (await answered()) return;
 }
 
 /** Writes layout, bucket count and id at first start; refuses a store laid out otherwise. Two brokers starting at once agree. */

@@ -36,21 +36,27 @@ export interface TestRedisOptions {
   readonly aof?: boolean;
   /** Further arguments of the server, for example `["--maxmemory", "8mb"]`. */
   readonly args?: readonly string[];
+  /** A file that may grow no further is an error to it, as on a full disk, and not its end. */
+  readonly survivesFullFiles?: boolean;
 }
 
 /**
  * Starts a private Redis in a temporary folder, on a unix socket and a loopback port. With STINT_TEST_REDIS_URL it uses that one
- * instead, in a database per Jest worker, emptied first; killing and pausing then throw. No Redis at all is a failure, never a skip.
+ * instead, in a database per Jest worker, emptied first; with STINT_TEST_REDIS_LAYOUT one behind Sentinel or a Cluster. Killing and
+ * pausing then throw. No Redis at all is a failure, never a skip.
  */
 export async function startRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
   const given = process.env["STINT_TEST_REDIS_URL"];
-  if (given !== undefined && given !== "" && options.args === undefined && options.aof !== true) return useRedis(given);
+  const plain = options.args === undefined && options.aof !== true;
+  if (given !== undefined && given !== "" && plain) return useRedis(given);
+  const layout = process.env["STINT_TEST_REDIS_LAYOUT"] ?? "";
+  if (layout !== "" && plain) return (await import("./layouts.ts")).startLayout(layout);
   const folder = await mkdtemp(join(tmpdir(), "stint-redis-"));
   const socket = join(folder, "redis.sock");
   const persistence = options.aof === true ? ["--appendonly", "yes", "--appendfsync", "always"] : ["--appendonly", "no"];
   const port = await freePort();
   const args = ["--unixsocket", socket, ...persistence, "--maxmemory-policy", "noeviction", ...(options.args ?? [])];
-  const server = await startServer(folder, port, args);
+  const server = await startServer(folder, port, args, options.survivesFullFiles === true ? NO_XFSZ : undefined);
   const clients: Redis[] = [];
   const redisOptions = (): ClientOptions => ({ path: socket, retryStrategy: (times) => Math.min(times * 20, 200) });
   const stop = async (): Promise<void> => {
@@ -77,6 +83,9 @@ export async function startRedis(options: TestRedisOptions = {}): Promise<TestRe
   };
 }
 
+/** Becomes the program named behind it, deaf to SIGXFSZ. */
+const NO_XFSZ = ["/bin/sh", "-c", `trap '' XFSZ; exec "$0" "$@"`];
+
 /** A running redis-server process; for building clusters and replicas. */
 export interface ServerProcess {
   readonly folder: string;
@@ -93,7 +102,12 @@ process.once("exit", () => {
 });
 
 /** Starts `redis-server` with its files in `folder`, on a loopback port, and waits until it answers. `args` may begin with a configuration file. */
-export async function startServer(folder: string, port: number, args: readonly string[]): Promise<ServerProcess> {
+export async function startServer(
+  folder: string,
+  port: number,
+  args: readonly string[],
+  through: readonly string[] = [],
+): Promise<ServerProcess> {
   const { binary } = await redisServer();
   let child: ChildProcess | undefined;
   const log = join(folder, "redis.log");
@@ -113,7 +127,8 @@ export async function startServer(folder: string, port: number, args: readonly s
       "--daemonize",
       "no",
     ];
-    const started = spawn(binary, all, { stdio: "ignore" });
+    const [program, ...before] = [...through, binary] as const;
+    const started = spawn(program, [...before, ...all], { stdio: "ignore" });
     child = started;
     running.add(started);
     started.once("exit", () => running.delete(started));

@@ -14,6 +14,8 @@ const ROUNDS = { short: { sentinel: 2, cluster: 1 }, long: { sentinel: 6, cluste
 /** A primary that came back empty would be followed by replicas that are not: never run one without files. */
 const AOF = ["--appendonly", "yes", "--appendfsync", "everysec"];
 const GAP_MS = 5_000;
+/** Served in peace before each round. */
+const BEFORE_MS = 1_000;
 const CUT_OFF_MS = 3_000;
 
 /** Primaries die, or go on talking to clients while their replicas are cut off and then promoted. What was acknowledged stays. */
@@ -62,8 +64,9 @@ async function sentinelRounds(rounds: number, promises: Promises, say: (line: st
   try {
     for (let round = 0; round < rounds; round += 1) {
       const cutOff = round % 2 === 1;
-      const load = startLedger(store, systemClock);
+      const load = startLedger(store, systemClock, { lanes: 16 });
       await load.healed();
+      await pause(BEFORE_MS);
       const { primary, replicas } = await rolesNow(sentinel);
       if (cutOff) {
         for (const replica of replicas) replica.signal("SIGSTOP");
@@ -119,8 +122,9 @@ async function clusterRounds(rounds: number, promises: Promises, say: (line: str
   const store = await openStore({ url: cluster.url });
   try {
     for (let round = 0; round < rounds; round += 1) {
-      const load = startLedger(store, systemClock);
+      const load = startLedger(store, systemClock, { lanes: 16 });
       await load.healed();
+      await pause(BEFORE_MS);
       const victim = await aPrimary(cluster, round);
       const family = cluster.nodes.findIndex((node, index) => node === victim || (cluster.replicas[index] ?? []).includes(victim));
       const others = [cluster.nodes[family], ...(cluster.replicas[family] ?? [])].filter((node) => node !== undefined && node !== victim);

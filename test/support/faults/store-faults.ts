@@ -1,8 +1,11 @@
 import { clockJumps } from "./clock-jumps.ts";
+import { dueAtOnce } from "./due-at-once.ts";
 import { failover } from "./failover.ts";
 import type { Fault } from "./fault.ts";
+import { fullDisk } from "./full-disk.ts";
 import { fullMemory } from "./full-memory.ts";
 import { goneBack } from "./gone-back.ts";
+import { killSwitch } from "./kill-switch.ts";
 import { killedRedis } from "./killed-redis.ts";
 import { lostReplies } from "./lost-replies.ts";
 import { refusingRedis } from "./refusing-redis.ts";
@@ -18,6 +21,9 @@ export const STORE_FAULTS: readonly Fault[] = [
   unfitRedis,
   refusingRedis,
   clockJumps,
+  dueAtOnce,
+  killSwitch,
+  fullDisk,
   goneBack,
   reshard,
 ];
