@@ -25,10 +25,15 @@ type Plan =
 export class Failpoints {
   readonly #plans = new Map<string, { skip: number; readonly plan: Plan }[]>();
   #dead = false;
+  /** How often this broker hears each hint that the feed goes on. */
+  hears = 1;
+  /** What the kernel would do: closes what nobody else closes. */
+  readonly atDeath: (() => Promise<void>)[] = [];
 
   /** As SIGKILL: every flow of this broker ends where it is. */
-  die(): void {
+  async die(): Promise<void> {
     this.#dead = true;
+    for (const close of this.atDeath.splice(0)) await close().catch(() => undefined);
   }
 
   /** The next call of this name (after `skip` others) stops there. */
@@ -108,7 +113,18 @@ const GROUPS = ["leases", "tasks", "audit", "feed", "revocations"] as const;
 /** The store as this broker sees it: every call of these groups is a place (`leases.open`), and so are the signing keys (`keys.eval`). */
 export function watchedStore(store: OpenedStore, points: Failpoints): OpenedStore {
   const groups = GROUPS.map((group) => [group, watched(group, store[group], points)] as const);
-  return { ...store, ...Object.fromEntries(groups), client: watched("keys", store.client, points) };
+  const watching = { ...store, ...Object.fromEntries(groups), client: watched("keys", store.client, points) };
+  const hints: OpenedStore["feed"]["hints"] = async (listener) => {
+    const stop = await store.feed.hints((hint) => {
+      for (let times = 0; times < points.hears; times += 1) listener(hint);
+    });
+    points.atDeath.push(stop);
+    return stop;
+  };
+  return {
+    ...watching,
+    feed: new Proxy(watching.feed, { get: (feed, name) => (name === "hints" ? hints : Reflect.get(feed, name, feed)) }),
+  };
 }
 
 function watched<T extends object>(group: string, inner: T, points: Failpoints): T {

@@ -37,7 +37,7 @@ allow:
   - { trust: github, claims: { repository_id: "456789" } }
 issue: { target: crash-db, ttl: 10m }
 `;
-const TTL_MS = 600_000;
+export const TTL_MS = 600_000;
 /** Past the 30 s that a pending lease has, and past the minute that a claim hides a lease. */
 export const PENDING_OVER = 31_000;
 export const CLAIM_OVER = 61_000;
@@ -118,14 +118,28 @@ export class World implements AsyncDisposable {
           points,
         ),
       ...more,
+    }).catch(async (error: unknown) => {
+      await redis[Symbol.asyncDispose]();
+      await target[Symbol.asyncDispose]();
+      throw error;
     });
     return { broker, points, redis, target, http: await startHttpWire(more.port ?? this.#ports.actor) };
   }
 
+  /** Its successor, on what it left. */
+  async revive(): Promise<void> {
+    this.actor = await this.start();
+    this.#dead = false;
+  }
+
+  /** The policy, for a broker that reaches the target over this wire. */
+  documents(wire: Wire): string {
+    return documentsOf(this.idp, this.url, wire);
+  }
+
   /** A story begins: a broker that is well, and a task. */
   async begin(): Promise<void> {
-    if (this.#dead) this.actor = await this.start();
-    this.#dead = false;
+    if (this.#dead) await this.revive();
     this.opened = new Set();
     this.acknowledged = new Set();
     this.#audited = (await this.survivor.store.audit.states()).map(({ lastSeq }) => lastSeq);
@@ -182,12 +196,17 @@ export class World implements AsyncDisposable {
 
   /** The actor's process is gone, with all that it was about to do. */
   async crash(): Promise<void> {
-    this.actor.points.die();
-    this.actor.target.die();
-    await this.actor.http[Symbol.asyncDispose]();
-    await this.actor.broker.abandon();
-    await this.actor.redis[Symbol.asyncDispose]();
     this.#dead = true;
+    await this.kill(this.actor);
+  }
+
+  /** The same of another one that was started in this story. */
+  async kill(actor: Actor): Promise<void> {
+    await actor.points.die();
+    actor.target.die();
+    await actor.http[Symbol.asyncDispose]();
+    await actor.broker.abandon();
+    await actor.redis[Symbol.asyncDispose]();
   }
 
   /** Time passes, and the survivor sweeps as often as there is something due. */
@@ -258,9 +277,11 @@ export class World implements AsyncDisposable {
     const ends = new Map<string, number>();
     const over = new Set<string>();
     for (let bucket = 0; bucket < BUCKETS; bucket += 1) {
-      const from = this.#audited[bucket] ?? 0;
+      const { firstWaiting, lastSeq } = await this.survivor.store.audit.state(bucket);
+      // What a story has exported into files is gone from here, and looked at there.
+      const from = Math.max(this.#audited[bucket] ?? 0, (firstWaiting ?? lastSeq + 1) - 1);
       const rows = await this.survivor.store.audit.read(bucket, from, 10_000);
-      expect(rows.map(({ seq }) => seq)).toEqual(rows.map((_, at) => from + at + 1));
+      expect({ bucket, seqs: rows.map(({ seq }) => seq) }).toEqual({ bucket, seqs: range(from + 1, lastSeq) });
       for (const row of rows) {
         const ids = (row.leases ?? (row.lease === undefined ? [] : [row.lease])).filter((id) => this.opened.has(id));
         for (const id of ids) {
@@ -282,6 +303,8 @@ export class World implements AsyncDisposable {
   }
 }
 
+const range = (from: number, to: number): readonly number[] => Array.from({ length: Math.max(0, to - from + 1) }, (_, at) => from + at);
+
 export function credentialIn(heard: Heard): { readonly lease: LeaseId; readonly credential: Readonly<Record<string, unknown>> } {
   if (heard.status === "broken") throw new Error("the connection broke");
   return {
@@ -299,9 +322,11 @@ function common(parts: {
   readonly idp: TestIdp;
 }): BrokerSettings {
   const { clock, url, masterKey, target, wire, idp } = parts;
-  const place = `\n---\nkind: Target\nname: crash-db\nowner: team-platform\n${wire.documents}\n`;
-  return { clock, url, masterKey, variables: target.variables, documents: shopDocuments(idp, url) + place + GRANT };
+  return { clock, url, masterKey, variables: target.variables, documents: documentsOf(idp, url, wire) };
 }
+
+const documentsOf = (idp: TestIdp, url: string, wire: Wire): string =>
+  `${shopDocuments(idp, url)}\n---\nkind: Target\nname: crash-db\nowner: team-platform\n${wire.documents}\n${GRANT}`;
 
 const recorded = (store: OpenedStore, record: Recorder): OpenedStore => ({
   ...store,
