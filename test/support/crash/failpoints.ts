@@ -110,10 +110,15 @@ const lost = (): Error => new StintError("store_unavailable", "the store cannot 
 
 const GROUPS = ["leases", "tasks", "audit", "feed", "revocations"] as const;
 
-/** The store as this broker sees it: every call of these groups is a place (`leases.open`), and so are the signing keys (`keys.eval`). */
+/** The store as this broker sees it: every call of these groups is a place (`leases.open`), and so are the signing keys (`keys.write`, `keys.hmget`). */
 export function watchedStore(store: OpenedStore, points: Failpoints): OpenedStore {
   const groups = GROUPS.map((group) => [group, watched(group, store[group], points)] as const);
-  const watching = { ...store, ...Object.fromEntries(groups), client: watched("keys", store.client, points) };
+  const keep: OpenedStore["keep"] = (key, send) => points.around("keys.write", () => store.keep(key, send));
+  const keys = {
+    client: watched("keys", store.client, points),
+    keep: keep,
+  };
+  const watching = { ...store, ...Object.fromEntries(groups), ...keys };
   const hints: OpenedStore["feed"]["hints"] = async (listener) => {
     const stop = await store.feed.hints((hint) => {
       for (let times = 0; times < points.hears; times += 1) listener(hint);
@@ -133,7 +138,7 @@ function watched<T extends object>(group: string, inner: T, points: Failpoints):
       const value: unknown = Reflect.get(on, name, on);
       if (typeof value !== "function" || typeof name !== "string") return value;
       const call = value.bind(on) as (...args: readonly unknown[]) => unknown;
-      if (group === "keys" && name !== "eval" && name !== "hmget") return call;
+      if (group === "keys" && name !== "hmget") return call;
       return (...args: readonly unknown[]) => points.around(`${group}.${name}`, async () => call(...args));
     },
   });

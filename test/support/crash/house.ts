@@ -108,7 +108,7 @@ export const HOUSE: readonly Point[] = [
     rows: {
       crash: async (world) => {
         const before = await kids(world.survivor);
-        const there = world.actor.points.stop("keys.eval", "after");
+        const there = world.actor.points.stop("keys.write", "after");
         void rotate(world.actor.broker).catch(() => undefined);
         await there.reached;
         await world.crash();
@@ -117,7 +117,7 @@ export const HOUSE: readonly Point[] = [
       },
       pause: async (world) => {
         const before = await kids(world.survivor);
-        const there = world.actor.points.stop("keys.eval", "after");
+        const there = world.actor.points.stop("keys.write", "after");
         const rotating = rotate(world.actor.broker);
         await there.reached;
         await world.later(5_000);
@@ -128,7 +128,7 @@ export const HOUSE: readonly Point[] = [
       },
       error: async (world) => {
         const before = await kids(world.survivor);
-        const reached = world.actor.points.fail("keys.eval", "before");
+        const reached = world.actor.points.fail("keys.write", "before");
         await expect(rotate(world.actor.broker)).rejects.toMatchObject({ code: "store_unavailable" });
         await reached;
         expect(await kids(world.survivor)).toEqual(before);
@@ -136,14 +136,14 @@ export const HOUSE: readonly Point[] = [
       },
       "lost reply": async (world) => {
         const before = await kids(world.survivor);
-        const reached = world.actor.points.fail("keys.eval", "after");
+        const reached = world.actor.points.fail("keys.write", "after");
         await expect(rotate(world.actor.broker)).rejects.toMatchObject({ code: "store_unavailable" });
         await reached;
         await oneMore(world, before);
       },
       duplicate: async (world) => {
         const before = await kids(world.survivor);
-        const reached = world.actor.points.twice("keys.eval");
+        const reached = world.actor.points.twice("keys.write");
         await rotate(world.actor.broker);
         await reached;
         await oneMore(world, before);
