@@ -13,7 +13,7 @@ export interface Tls {
 /** Half a request may stand open for 10 s, looked at every 2 s: half-open connections are gone within 15 s. */
 const LIMITS = {
   headersTimeout: 10_000,
-  requestTimeout: 12_000,
+  requestTimeout: 10_000,
   connectionsCheckingInterval: 2_000,
   keepAliveTimeout: 65_000,
   // a token of 16 KiB in Authorization must fit

@@ -94,13 +94,14 @@ function laneCells({ lane, perSecond, p50Ms, p99Ms, cpuUs, redisUs, busy }: Lane
 }
 
 /** Up to 80 percent of what it can do, p99 stays within three times what it is alone; past that, what is served does not fall. */
-function load({ saturation, unloaded, rows }: PressureReport): string {
-  const cells = [unloaded, ...rows].map(({ share, served, shed, p50Ms, p99Ms }) => {
+function load({ saturation, saturationCpuUs, unloaded, rows }: PressureReport): string {
+  const cells = [unloaded, ...rows].map(({ share, served, shed, p50Ms, p99Ms, cpuUs }) => {
     const [kept, slower] = [served.median / Math.min(share, 1) / saturation.median, p99Ms.median / unloaded.p99Ms.median];
     const met = share === unloaded.share ? "" : (share <= 0.8 ? slower <= 3 : kept >= 0.95) ? "met" : "missed";
-    return [percent(share), two(kept), two(slower), whole(served.median), whole(shed.median), ms(p50Ms.median), ms(p99Ms.median), met];
+    const cpu = saturationCpuUs === undefined || cpuUs === undefined ? "-" : two(saturationCpuUs.median / cpuUs.median);
+    return [percent(share), two(kept), cpu, two(slower), whole(served.median), whole(shed.median), ms(p50Ms.median), ms(p99Ms.median), met];
   });
-  return table(["asked", "served of what it can", "p99 of unloaded", "served/s", "refused/s", "p50", "p99", ""], cells);
+  return table(["asked", "served of what it can", "by its CPU", "p99 of unloaded", "served/s", "refused/s", "p50", "p99", ""], cells);
 }
 
 function goals(rows: readonly VerifyRow[]): string {
