@@ -1,4 +1,5 @@
-import { Counter, Gauge, Histogram, type Aggregator, type OpenMetricsContentType, type Registry as PromRegistry } from "prom-client";
+import { Counter, Gauge, type Aggregator, type OpenMetricsContentType, type Registry as PromRegistry } from "prom-client";
+import { Distribution } from "./distribution.ts";
 
 export type Registry = PromRegistry<OpenMetricsContentType>;
 
@@ -22,10 +23,10 @@ export const gauge = <L extends string>(
   { labels = [], together: aggregator = "max" }: { readonly labels?: readonly L[]; readonly together?: Aggregator } = {},
 ): Gauge<L> => new Gauge({ name, help, labelNames: [...labels], registers: [registry], aggregator });
 /** Counts by size; its name ends in the unit. */
-export const histogram = <L extends string>(
+export const histogram = (
   registry: Registry,
   name: string,
   help: string,
-  labelNames: readonly L[],
-  buckets: readonly number[],
-): Histogram<L> => new Histogram({ name, help, labelNames: [...labelNames], buckets: [...buckets], registers: [registry] });
+  labelNames: readonly string[],
+  bounds: readonly number[],
+): Distribution => new Distribution(registry, name, help, labelNames, bounds);

@@ -3,22 +3,29 @@ interface Labelled<C> {
   labels(...values: string[]): C;
 }
 
+/** By the first value, then the second, and so on; at the end of a way stands the child. */
+interface Node<C> {
+  child: C | undefined;
+  readonly next: Map<string, Node<C>>;
+}
+
 /** Remembers the children of a metric: looking one up by its labels costs more than counting. The label sets are closed, so this stays small. */
 export class Children<C> {
   readonly #metric: Labelled<C>;
-  readonly #known = new Map<string, C>();
+  readonly #root: Node<C> = { child: undefined, next: new Map() };
 
   constructor(metric: Labelled<C>) {
     this.#metric = metric;
   }
 
   of(...values: string[]): C {
-    const key = values.join("\n");
-    const known = this.#known.get(key);
-    if (known !== undefined) return known;
-    const made = this.#metric.labels(...values);
-    this.#known.set(key, made);
-    return made;
+    let node = this.#root;
+    for (const value of values) {
+      let next = node.next.get(value);
+      if (next === undefined) node.next.set(value, (next = { child: undefined, next: new Map() }));
+      node = next;
+    }
+    return (node.child ??= this.#metric.labels(...values));
   }
 }
 
