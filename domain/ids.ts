@@ -15,7 +15,8 @@ export type EventId = Id<"evt">;
 export const BUCKETS = 64;
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
-const VALUES = new Map([...ALPHABET].map((letter, value) => [letter, value]));
+/** By the code of the letter. */
+const VALUES: readonly number[] = Array.from({ length: 128 }, (_, code) => Math.max(0, ALPHABET.indexOf(String.fromCharCode(code))));
 const BODY = /^[0-7][0-9abcdefghjkmnpqrstvwxyz]{25}$/;
 
 /** A source of random bytes; tests hand in one that repeats. */
@@ -33,11 +34,18 @@ export const pooledRandom: RandomBytes = (buffer) => {
   used += buffer.length;
 };
 
-let hashed = { subject: "", bits: 0xe3b };
+const BITS = new Map<string, number>();
+/** Subjects whose bits are remembered, of the last ones that asked. */
+const MOST_SUBJECTS = 8_192;
+
 /** First 12 bits of SHA-256(subject): they are `rand_a` of every id that belongs to the subject. A request asks several times for one. */
 export function subjectBits(subject: string): number {
-  if (subject !== hashed.subject) hashed = { subject, bits: Number.parseInt(hash("sha256", subject, "hex").slice(0, 3), 16) };
-  return hashed.bits;
+  let bits = BITS.get(subject);
+  if (bits !== undefined) return bits;
+  bits = Number.parseInt(hash("sha256", subject, "hex").slice(0, 3), 16);
+  if (BITS.size >= MOST_SUBJECTS) BITS.clear();
+  BITS.set(subject, bits);
+  return bits;
 }
 
 /** The bucket a subject's records live in. */
@@ -88,9 +96,9 @@ export function isId<K extends IdKind>(kind: K, text: unknown): text is Id<K> {
 }
 
 function valueOf(id: Id, from: number, to: number): number {
-  const body = id.slice(id.indexOf("_") + 1);
+  const body = id.indexOf("_") + 1;
   let value = 0;
-  for (const letter of body.slice(from, to)) value = value * 32 + (VALUES.get(letter) ?? 0);
+  for (let at = body + from; at < body + to && at < id.length; at += 1) value = value * 32 + (VALUES[id.charCodeAt(at)] ?? 0);
   return value;
 }
 

@@ -4,8 +4,13 @@ import { canonicalize } from "json-canonicalize";
 /** JSON in its one canonical spelling (RFC 8785): same record, same bytes, same hash. One line, for newlines are escaped in JSON. */
 export const canonical = (value: unknown): string => canonicalize(value);
 
-/** The order of the members of records that were met before, by their names as they came. Records are of a few shapes. */
-const ORDERS = new Map<string, readonly string[]>();
+/** The members of records that were met before, in order and as they are spelt, by their names as they came. Records are of a few shapes. */
+const ORDERS = new Map<string, readonly Member[]>();
+interface Member {
+  readonly name: string;
+  /** With its quotes and its colon. */
+  readonly head: string;
+}
 const MOST_ORDERS = 1000;
 
 /**
@@ -17,12 +22,13 @@ export function canonicalRecord(record: Readonly<Record<string, unknown>>): stri
   const shape = names.join("\n");
   let order = ORDERS.get(shape);
   if (order === undefined) {
-    order = names.toSorted(); // by UTF-16 code units, as RFC 8785 section 3.2.3 wants it
+    // by UTF-16 code units, as RFC 8785 section 3.2.3 wants it
+    order = names.toSorted().map((name) => ({ name, head: `${JSON.stringify(name)}:` }));
     if (ORDERS.size < MOST_ORDERS) ORDERS.set(shape, order);
   }
   if (order.length !== names.length) return canonical(record);
   let text = "";
-  for (const name of order) {
+  for (const { name, head } of order) {
     const value = record[name];
     if (value === undefined) {
       // names that hold line breaks may look like others together
@@ -30,10 +36,12 @@ export function canonicalRecord(record: Readonly<Record<string, unknown>>): stri
       continue;
     }
     if (typeof value !== "string" && typeof value !== "number") return canonical(record);
-    text += `${text === "" ? "{" : ","}${JSON.stringify(name)}:${JSON.stringify(value)}`;
+    text += (text === "" ? "{" : ",") + head + (typeof value === "string" ? JSON.stringify(value) : numberText(value));
   }
   return text === "" ? "{}" : `${text}}`;
 }
+
+const numberText = (value: number): string => (Number.isSafeInteger(value) ? String(value) : JSON.stringify(value));
 
 /** SHA-256 of a line's bytes, without its newline; hex. What was read from a file is hashed as it lies there, not as it was decoded. */
 export const lineHash = (line: string | Buffer): string => hash("sha256", line, "hex");
