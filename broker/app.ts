@@ -12,8 +12,9 @@ import { proxyRoutes, type ProxyRoute } from "./http/proxies.ts";
 import { type House, type Route, route } from "./http/route.ts";
 import { ROUTES } from "./http/routes.ts";
 import { sender } from "./http/send.ts";
-import { type ServeOptions, serve } from "./http/serve.ts";
+import { serve } from "./http/serve.ts";
 import type { Served } from "./http/served.ts";
+import type { ServeOptions } from "./http/serving.ts";
 import { unmatched } from "./http/unmatched.ts";
 import type { Services } from "./services.ts";
 

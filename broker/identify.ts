@@ -26,7 +26,7 @@ export interface Identify {
 }
 
 export function createIdentify(parts: Pick<Parts, "attest">, taskTokens: TaskTokens, unverified: Unverified): Identify {
-  async function attested(evidence: Secret, origin: Origin, isTaskToken: boolean, bind: "certificate" | undefined): Promise<Principal> {
+  async function attested(evidence: Secret, origin: Origin, isTaskToken: boolean, bind: "certificate" | undefined): Promise<Identified> {
     try {
       if (isTaskToken)
         throw new StintError("invalid_identity", "a task token is no evidence here; present the identity token of the workload");
@@ -37,22 +37,24 @@ export function createIdentify(parts: Pick<Parts, "attest">, taskTokens: TaskTok
           "invalid_request",
           "evidence is not bound to a key of yours: present it as Bearer, and a DPoP proof beside it",
         );
-      return withKey(principal, provenKey(origin.possession, bind));
+      return { principal: withKey(principal, provenKey(origin.possession, bind)), evidenceEndsAt: undefined, parent: undefined };
     } catch (error) {
       throw error instanceof StintError ? unverified.refuse(error, origin) : error;
     }
   }
+
+  async function held(evidence: Secret, origin: Origin, bind: "certificate" | undefined): Promise<Identified> {
+    const holder = await taskTokens.verify(evidence);
+    if (holder === undefined)
+      throw unverified.refuse(new StintError("invalid_identity", "the task token is not valid, or its task is over"), origin);
+    const { possession } = origin;
+    const proven = holder.key === undefined && bind !== undefined ? provenKey(possession, bind) : provenHolder(holder.key, possession);
+    return { principal: withKey(holder.principal, proven), evidenceEndsAt: holder.expiresAt, parent: holder.parent };
+  }
+
   return {
-    outside: (evidence, origin, bind) => attested(evidence, origin, looksLikeTaskToken(evidence.reveal()), bind),
-    async any(evidence, origin, bind) {
-      if (!looksLikeTaskToken(evidence.reveal()))
-        return { principal: await attested(evidence, origin, false, bind), evidenceEndsAt: undefined, parent: undefined };
-      const holder = await taskTokens.verify(evidence);
-      if (holder === undefined)
-        throw unverified.refuse(new StintError("invalid_identity", "the task token is not valid, or its task is over"), origin);
-      const { possession } = origin;
-      const proven = holder.key === undefined && bind !== undefined ? provenKey(possession, bind) : provenHolder(holder.key, possession);
-      return { principal: withKey(holder.principal, proven), evidenceEndsAt: holder.expiresAt, parent: holder.parent };
-    },
+    outside: async (evidence, origin, bind) => (await attested(evidence, origin, looksLikeTaskToken(evidence.reveal()), bind)).principal,
+    any: (evidence, origin, bind) =>
+      looksLikeTaskToken(evidence.reveal()) ? held(evidence, origin, bind) : attested(evidence, origin, false, bind),
   };
 }

@@ -18,58 +18,71 @@ export function readBody(request: IncomingMessage, limit: number = BODY_LIMIT): 
   if (declared === undefined && request.headers["transfer-encoding"] === undefined) return Promise.resolve(EMPTY);
   if (declared !== undefined && Number(declared) > limit) return Promise.reject(tooLarge(limit));
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    const stop = (): void => {
-      request.off("data", onData).off("end", onEnd).off("error", onGone).off("close", onGone);
-    };
+    // most bodies come in one piece
+    let first: Buffer = EMPTY;
+    let [size, done] = [0, false];
+    let chunks: Buffer[] | undefined;
     const onData = (chunk: Buffer): void => {
+      // of what is too large the rest is read and dropped until the server's own request deadline, so that the answer can be delivered
+      if (done) return;
+      if (size === 0) first = chunk;
+      else (chunks ??= [first]).push(chunk);
       size += chunk.length;
-      chunks.push(chunk);
       if (size <= limit) return;
-      stop();
-      // the rest is read and dropped until the server's own request deadline, so that the answer can still be delivered
-      request.on("error", () => undefined).resume();
+      [done, first, chunks] = [true, EMPTY, undefined];
       reject(tooLarge(limit));
     };
     const onEnd = (): void => {
-      stop();
-      const [only] = chunks;
-      resolve(only !== undefined && chunks.length === 1 ? only : Buffer.concat(chunks, size));
+      if (done) return;
+      done = true;
+      resolve(chunks === undefined ? first : Buffer.concat(chunks, size));
     };
     const onGone = (): void => {
-      stop();
+      if (done) return;
+      done = true;
       reject(new StintError("invalid_request", "the request ended before its body did"));
     };
+    // they stay until the request is gone: to take four listeners off again is work, and an error must find one
     request.on("data", onData).on("end", onEnd).on("error", onGone).on("close", onGone);
   });
 }
 
 const tooLarge = (limit: number): StintError => new StintError("payload_too_large", `the body is larger than ${limit} bytes`);
 
-/** A JSON body, parsed strictly. No body at all reads as `{}`, so that a route decides by its schema what it needs. */
-export async function readJson(request: IncomingMessage): Promise<{ readonly value: unknown; readonly raw: Buffer }> {
-  refuseEncoding(request, "unsupported_media_type");
-  const type = request.headers["content-type"];
-  if (type !== undefined) checkType(type, "application/json", "unsupported_media_type");
-  const raw = await readBody(request);
-  if (raw.length === 0) return { value: {}, raw };
-  if (type === undefined) throw new StintError("unsupported_media_type", "the body has no content type; expected application/json");
-  try {
-    return { value: parseJson(utf8(raw)), raw };
-  } catch (error) {
-    if (error instanceof RefusedJson) throw new StintError("invalid_request", `the body is refused: ${error.message}`);
-    throw error;
-  }
+/** A kind of body: `expect` looks at the headers before anything is read, `parse` at what was read. Both throw what the caller is told. */
+export interface BodyKind {
+  expect(request: IncomingMessage): void;
+  parse(request: IncomingMessage, raw: Buffer): unknown;
 }
 
+/** A JSON body, parsed strictly. No body at all reads as `{}`, so that a route decides by its schema what it needs. */
+export const jsonBody: BodyKind = {
+  expect(request) {
+    refuseEncoding(request, "unsupported_media_type");
+    const type = request.headers["content-type"];
+    if (type !== undefined) checkType(type, "application/json", "unsupported_media_type");
+  },
+  parse(request, raw) {
+    if (raw.length === 0) return {};
+    if (request.headers["content-type"] === undefined)
+      throw new StintError("unsupported_media_type", "the body has no content type; expected application/json");
+    try {
+      return parseJson(utf8(raw));
+    } catch (error) {
+      if (error instanceof RefusedJson) throw new StintError("invalid_request", `the body is refused: ${error.message}`);
+      throw error;
+    }
+  },
+};
+
 /** A form body of the OAuth endpoints, flat; any other type is `invalid_request` there (RFC 6749 section 5.2). */
-export async function readForm(request: IncomingMessage): Promise<{ readonly value: Parameters; readonly raw: Buffer }> {
-  refuseEncoding(request, "invalid_request");
-  checkType(request.headers["content-type"] ?? "", "application/x-www-form-urlencoded", "invalid_request");
-  const raw = await readBody(request);
-  return { value: parseForm(utf8(raw)), raw };
-}
+export const formBody: BodyKind = {
+  expect(request) {
+    refuseEncoding(request, "invalid_request");
+    checkType(request.headers["content-type"] ?? "", "application/x-www-form-urlencoded", "invalid_request");
+  },
+  parse: (_request, raw): Parameters => parseForm(utf8(raw)),
+};
 
 function utf8(raw: Buffer): string {
   if (!isUtf8(raw)) throw new StintError("invalid_request", "the body is not UTF-8");

@@ -51,7 +51,8 @@ export class Lane {
    * for whoever has taken its share, `overloaded` (503) when there is no room for anybody, and `store_unavailable` while the store fails.
    */
   async run<T>(who: () => Who, work: () => T | Promise<T>): Promise<T> {
-    const ticket = await this.#enter(who);
+    const entered = this.#enter(who);
+    const ticket = entered instanceof Promise ? await entered : entered;
     let failed = false;
     try {
       return await work();

@@ -1,12 +1,10 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { performance } from "node:perf_hooks";
 import { z } from "zod";
 import { StintError } from "../../domain/errors.ts";
 import type { Possession } from "../dpop/possession.ts";
 import type { Origin, Role } from "../services.ts";
-import { readForm, readJson } from "./body.ts";
-import type { ClientAddress } from "./client-address.ts";
-import type { ClientCertificate } from "./client-certificate.ts";
+import { formBody, jsonBody, readBody, type BodyKind } from "./body.ts";
 import { oauthError, problem, toStintError } from "./error-response.ts";
 import { parseQuery } from "./form.ts";
 import { refuseAmbiguous } from "./guard.ts";
@@ -15,27 +13,12 @@ import { placeOf, roomIn, whoAsks, type Place } from "./lanes.ts";
 import { isPaced } from "./pacer.ts";
 import { possessionOf, withNonce } from "./proofs.ts";
 import type { Answer, Call, House, Route, Streaming } from "./route.ts";
-import type { Send } from "./send.ts";
-import type { Served } from "./served.ts";
+import type { Serve, ServeOptions } from "./serving.ts";
 import { newTraceId, parseTraceparent } from "./trace.ts";
 
 const NO_QUERY = z.strictObject({});
-
-export interface ServeOptions {
-  readonly house: House;
-  readonly addressOf: ClientAddress;
-  readonly certificateOf: ClientCertificate;
-  readonly fromProxy: (request: IncomingMessage) => boolean;
-  readonly send: Send;
-  /** Called once for every request, after its answer. */
-  readonly served: (what: Served) => void;
-}
-
-/** An express handler that needs no `next`. */
-export type Serve = (
-  request: IncomingMessage & { readonly params?: unknown; readonly originalUrl?: string },
-  response: ServerResponse,
-) => void;
+/** Nothing is known of the caller, so far. */
+const NOBODY = {};
 
 /** Turns one route into a handler: check, authenticate, parse, handle, render, and one record of it. Never throws, never answers twice. */
 export function serve(options: ServeOptions, route: Pick<Route, "path" | "access" | "handle"> & Partial<Route>): Serve {
@@ -80,7 +63,12 @@ class Exchange {
     let error: StintError | undefined;
     try {
       refuseAmbiguous(this.#request);
-      answer = await this.#handled();
+      const { house } = this.#options;
+      // by the route's lane, where it has one: refused before its body is read when there is no room for anybody
+      const lane = roomIn(house.lanes, this.#at.lane);
+      const call = await this.#call();
+      const work = () => this.#route.handle(call, house);
+      answer = await (lane === undefined ? work() : lane.run(() => whoAsks(call.body, call.headers, this.#ip), work));
     } catch (thrown) {
       error = toStintError(thrown);
       if (isPaced(error)) await this.#options.house.pacer.hold();
@@ -89,27 +77,26 @@ class Exchange {
     this.#deliver(answer, error);
   }
 
-  /** By the route's lane, where it has one: refused before its body is read when there is no room for anybody. */
-  async #handled(): Promise<Answer | Streaming> {
-    const { house } = this.#options;
-    const lane = roomIn(house.lanes, this.#at.lane);
-    const call = await this.#call();
-    const work = () => this.#route.handle(call, house);
-    return lane === undefined ? work() : lane.run(() => whoAsks(call.body, call.headers, this.#ip), work);
-  }
-
   /** Who calls comes first: a stranger's body is not even read where a known caller is needed, unless it says itself who calls. */
   async #call(): Promise<Call> {
     const caller = this.#authenticate();
     const proven = possessionOf(this.#request, this.#route, this.#options);
     const possession = proven instanceof Promise ? await proven : proven;
-    const { body, raw } = await this.#body();
+    const schema = this.#route.body;
+    const raw = schema === undefined ? undefined : await this.#raw();
+    const body = schema === undefined || raw === undefined ? undefined : schema.parse(this.#kind().parse(this.#request, raw));
     const verifier = this.#verifierOfForm(body);
-    const query = this.#querySchema()?.parse(parseQuery(this.#request.url ?? ""));
-    const idempotency = raw === undefined ? undefined : idempotencyOf(this.#request.headers, raw);
-    const params = (this.#request.params ?? {}) as Readonly<Record<string, string>>;
     const { headers } = this.#request;
-    return { ...caller, ...verifier, params, body, query, headers, origin: this.#origin(possession), line: this.#line(), idempotency };
+    const call: Call = {
+      params: (this.#request.params ?? {}) as Readonly<Record<string, string>>,
+      body,
+      query: this.#querySchema()?.parse(parseQuery(this.#request.url ?? "")),
+      headers,
+      origin: this.#origin(possession),
+      line: this.#line(),
+      idempotency: raw === undefined ? undefined : idempotencyOf(headers, raw),
+    };
+    return caller === verifier ? call : Object.assign(call, caller, verifier);
   }
 
   #authenticate(): object {
@@ -117,9 +104,9 @@ class Exchange {
     const { headers } = this.#request;
     switch (this.#route.access) {
       case "open":
-        return {};
+        return NOBODY;
       case "verifier": // its key may stand in the form, which then has to be read first
-        return this.#route.encoding === "form" ? {} : { verifier: door.verifier(headers, {}, this.#ip) };
+        return this.#route.encoding === "form" ? NOBODY : { verifier: door.verifier(headers, {}, this.#ip) };
       case "bearer":
         return { token: door.presented(headers).token };
       case "holder": {
@@ -133,7 +120,7 @@ class Exchange {
   }
 
   #verifierOfForm(body: unknown): object {
-    if (this.#route.access !== "verifier" || this.#route.encoding !== "form") return {};
+    if (this.#route.access !== "verifier" || this.#route.encoding !== "form") return NOBODY;
     return { verifier: this.#options.house.door.verifier(this.#request.headers, body as FormClient, this.#ip) };
   }
 
@@ -151,13 +138,15 @@ class Exchange {
     this.#traceId = parseTraceparent(this.#request.headers.traceparent) ?? this.#traceId;
   }
 
-  async #body(): Promise<{ readonly body: unknown; readonly raw: Buffer | undefined }> {
-    const schema = this.#route.body;
-    if (schema === undefined) return { body: undefined, raw: undefined };
+  #raw(): Promise<Buffer> {
     if (this.#isOAuth() && this.#request.url?.includes("?") === true)
       throw new StintError("invalid_request", "parameters belong in the body, never in the URL");
-    const { value, raw } = this.#route.encoding === "form" ? await readForm(this.#request) : await readJson(this.#request);
-    return { body: schema.parse(value), raw };
+    this.#kind().expect(this.#request);
+    return readBody(this.#request);
+  }
+
+  #kind(): BodyKind {
+    return this.#route.encoding === "form" ? formBody : jsonBody;
   }
 
   /** Under /v1 a query that a route does not know is a mistake, and a token in a URL is an incident. */
@@ -166,8 +155,8 @@ class Exchange {
   }
 
   #origin(possession?: Possession): Origin {
-    const origin = { ip: this.#ip, traceId: this.#traceId, route: this.#at.label };
-    return possession === undefined ? origin : { ...origin, possession };
+    const [ip, traceId, route] = [this.#ip, this.#traceId, this.#at.label];
+    return possession === undefined ? { ip, traceId, route } : { ip, traceId, route, possession };
   }
 
   #line(): Call["line"] {

@@ -26,7 +26,8 @@ const MAX_AHEAD_MS = 2_000;
 /** Decides, opens the lease, makes the credential. Refusals are recorded and thrown. */
 export async function issue(parts: Parts, asked: IssueRequest): Promise<IssuedCredential> {
   parts.gate.require();
-  const plan = await decideOn(parts, asked);
+  const decided = decideOn(parts, asked);
+  const plan = decided instanceof Promise ? await decided : decided;
   const { issuer } = plan.verdict.grant.issue;
   return plan.issuer.computesOnly ? openAndMake(parts, plan) : parts.door.through(issuer, (call) => openAndMake(parts, plan, call));
 }
@@ -39,7 +40,8 @@ async function openAndMake(parts: Parts, plan: Plan, call?: TargetCall): Promise
     : makeOutside(parts, plan, reply.lease, reply.task, reply.limitedBy, call);
 }
 
-async function decideOn(parts: Parts, asked: IssueRequest): Promise<Plan> {
+/** A promise only where it is a refusal, which is written down first. */
+function decideOn(parts: Parts, asked: IssueRequest): Plan | Promise<never> {
   const policy = parts.policy();
   const now = parts.now();
   const taskId = asked.task.kind === "task" ? asked.task.id : undefined;
