@@ -50,6 +50,7 @@ export async function makeHere(parts: Parts, plan: Plan, lease: Lease, task: Tas
     const status = lease.status === undefined ? undefined : await statusOf(parts, lease, lease.expiresAt);
     made = await plan.issuer.issue(status === undefined ? order : { ...order, status }, NO_DEADLINE);
   } catch (error) {
+    noteFailure(parts, lease, error);
     await abandon(parts, lease);
     throw issuerFailed(lease, error);
   }
@@ -76,6 +77,7 @@ export async function makeOutside(
     if (activated === "already_ended")
       throw new StintError("task_ended", "the task or the lease ended while the credential was made; it was revoked");
   } catch (error) {
+    if (!(error instanceof StintError)) noteFailure(parts, lease, error);
     await undo(parts, plan.issuer, lease, made);
     throw error instanceof StintError ? error : issuerFailed(lease, error);
   }
@@ -124,7 +126,13 @@ async function abandon(parts: Parts, lease: Lease): Promise<void> {
   }
 }
 
-/** What the asker is told of a target's trouble: that there is some, and when to come again. The cause is for the log. */
+/** Why, for those who can mend it: the asker is only told that the target has trouble. */
+export function noteFailure({ log }: Pick<Parts, "log">, lease: Lease, error: unknown): void {
+  const said = describe(error).split("\n")[0] ?? "failed";
+  log.warn({ leaseId: lease.id, issuer: lease.issuer, grant: lease.grant, error: said }, "a credential could not be made");
+}
+
+/** What the asker is told of a target's trouble: that there is some, and when to come again. */
 export function issuerFailed(lease: Lease, error: unknown, what = "make the credential; nothing was handed out"): StintError {
   return new StintError(
     "issuer_unavailable",

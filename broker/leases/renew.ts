@@ -17,7 +17,7 @@ import type { TaskHolder, TaskTokens } from "../tasks/token.ts";
 import { noSuchLease, requireLeaseId } from "./access.ts";
 import { choose } from "./choose.ts";
 import { idempotencyOf } from "./issue.ts";
-import { askTarget, ISSUE_DEADLINE_MS, issuerFailed, noteCredential, statusOf } from "./make.ts";
+import { askTarget, ISSUE_DEADLINE_MS, issuerFailed, noteCredential, noteFailure, statusOf } from "./make.ts";
 import { termsFrom, type KeptTerms } from "./terms.ts";
 import { shortestTtl } from "./ttl.ts";
 
@@ -91,7 +91,9 @@ async function renewedAtTarget(
   try {
     return await askTarget(call, () => atTarget(parts.meter, lease.issuer, "make", work));
   } catch (error) {
-    throw error instanceof StintError ? error : issuerFailed(lease, error, "lengthen the credential; it may end when it would have");
+    if (error instanceof StintError) throw error;
+    noteFailure(parts, lease, error);
+    throw issuerFailed(lease, error, "lengthen the credential; it may end when it would have");
   }
 }
 

@@ -61,13 +61,19 @@ const PLAIN = new Set(
 /** Whether a member of the credential opens something. */
 export function isSecret(material: CredentialMaterial, name: string): boolean {
   const known = Object.hasOwn(SECRETS, material.type) ? SECRETS[material.type] : undefined;
-  return known === undefined ? !PLAIN.has(name) : known.includes(name);
+  if (known !== undefined) return known.includes(name);
+  return !PLAIN.has(name) || holdsPassword((material as Readonly<Record<string, unknown>>)[name]);
+}
+
+/** A maker's `url` may be one to connect with: `amqp://name:password@host`. */
+function holdsPassword(value: unknown): boolean {
+  return typeof value === "string" && /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*:[^/?#]*@/i.test(value);
 }
 
 /** Every text that must not be printed: secret members, and the lines of those that have several. */
 export function secretsOf(material: CredentialMaterial): readonly string[] {
   const found = Object.entries(material).flatMap(([name, value]) => (isSecret(material, name) ? textsIn(value) : []));
-  return [...new Set(found.flatMap((text) => [text, ...linesOf(text)]))];
+  return [...new Set(found.flatMap((text) => [text, ...linesOf(text), ...passwordIn(text)]))];
 }
 
 /** Short texts and words such as `true` are everywhere: to hide them would hide the rest. */
@@ -77,6 +83,20 @@ const textsIn = (value: unknown): readonly string[] => {
   if (typeof value === "string") return value.length >= SHORTEST ? [value] : [];
   return typeof value === "object" && value !== null ? Object.values(value).flatMap(textsIn) : [];
 };
+
+/** A program that was given a URL prints parts of it. */
+function passwordIn(text: string): readonly string[] {
+  const [, written = ""] = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*?:([^/?#]*)@/i.exec(text) ?? [];
+  return [written, unescaped(written)].filter((each) => each.length >= SHORTEST);
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
 
 const linesOf = (text: string): readonly string[] =>
   text.includes("\n") ? text.split(/\r?\n/).filter((line) => line.length >= 16 && !line.startsWith("-----")) : [];

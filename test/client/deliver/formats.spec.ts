@@ -213,6 +213,12 @@ describe("what is secret of a credential", () => {
     expect(isSecret(MATERIALS.postgres, "username")).toBe(false);
   });
 
+  it("is a URL with a password in it, and that password, whatever the member is called", () => {
+    const made = { type: "http", url: "amqp://name:p%40ss-word@broker.test/v", host: "broker.test", id: "https://plain.test:8080/x" };
+    expect(secretsOf(made)).toEqual(["amqp://name:p%40ss-word@broker.test/v", "p%40ss-word", "p@ss-word"]);
+    expect([isSecret(made, "url"), isSecret(made, "id"), isSecret(made, "host")]).toEqual([true, false, false]);
+  });
+
   it("has a key's lines one by one, as a log shows them", () => {
     const key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAA\nAAAAAEbm9uZQAAAAA\n-----END OPENSSH PRIVATE KEY-----\n";
     expect(secretsOf({ type: "ssh_certificate", certificate: "c", private_key: key })).toEqual([
