@@ -22,15 +22,18 @@ export interface ChildOptions {
   /** A file descriptor for its stderr. */
   readonly stderr?: number;
   readonly nodeArgs?: readonly string[];
+  /** What it says is nobody's business. */
+  readonly quiet?: boolean;
 }
 
 /** Starts a built program on its core. It dies with us at the latest. */
 export function startNode(program: string, args: readonly string[], options: ChildOptions): ChildProcess {
   const command = [process.execPath, ...(options.nodeArgs ?? []), program, ...args];
   const all = canPin ? ["taskset", "-c", String(options.core), ...command] : command;
+  const said = options.quiet === true ? "ignore" : (options.stderr ?? "inherit");
   const child = spawn(all[0] ?? "", all.slice(1), {
     env: { ...(options.env ?? process.env) },
-    stdio: ["ignore", options.stderr ?? "inherit", options.stderr ?? "inherit", ...(options.ipc === true ? (["ipc"] as const) : [])],
+    stdio: ["ignore", said, said, ...(options.ipc === true ? (["ipc"] as const) : [])],
     ...(options.ipc === true ? { serialization: "advanced" as const } : {}),
   });
   running.add(child);

@@ -33,6 +33,8 @@ export interface BenchOptions {
   readonly leases: number;
   /** CPU profiles of floor and broker are left here. */
   readonly profile: string | undefined;
+  /** Other token servers are measured in the same rounds. */
+  readonly peers: boolean;
   /** Told what is going on. */
   readonly say: (text: string) => void;
 }
@@ -40,6 +42,8 @@ export interface BenchOptions {
 export interface CommandLine extends BenchOptions {
   readonly json: boolean;
   readonly out: string;
+  /** Whether ratios are held against the last landed report, or replace it. */
+  readonly landed: "left" | "compared" | "replaced";
 }
 
 export const USAGE = `npm run bench -- [--only issue,sweep] [--rounds 5] [--seconds 3] [--connections 32] [--fsync everysec] [--full] [--json] [--out FILE]
@@ -52,6 +56,9 @@ export const USAGE = `npm run bench -- [--only issue,sweep] [--rounds 5] [--seco
   --fsync        durability of the Redis beneath: always, everysec, no, off
   --full         1,000,000 live leases for sweep, memory, mark and feed instead of 100,000
   --profile      flame graphs and CPU profiles of floor and broker, in bench-profile or in the folder named
+  --no-peers     leave out node-oidc-provider
+  --compare      hold the ratios against docs/bench/last.json; exit 9 when one is worse by more than the spread
+  --land         write them there instead
   --json         print the report as JSON
   --out          where the JSON is written; bench-report.json unless told otherwise`;
 
@@ -70,12 +77,16 @@ export function readOptions(args: readonly string[], say: (text: string) => void
       fsync: { type: "string", default: "everysec" },
       full: { type: "boolean", default: false },
       profile: { type: "string" },
+      "no-peers": { type: "boolean", default: false },
+      compare: { type: "boolean", default: false },
+      land: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       out: { type: "string", default: "bench-report.json" },
     },
   });
   const fsync = FSYNC.find((name) => name === values.fsync);
   if (fsync === undefined) throw new Error(`--fsync: expected ${FSYNC.join(", ")}`);
+  if (values.land && values.compare) throw new Error("--land and --compare: expected one of them");
   return {
     paths: pathsOf(values.only),
     rounds: wholeNumber("rounds", values.rounds),
@@ -85,6 +96,8 @@ export function readOptions(args: readonly string[], say: (text: string) => void
     fsync,
     leases: values.full ? 1_000_000 : 100_000,
     profile: values.profile,
+    peers: !values["no-peers"],
+    landed: values.land ? "replaced" : values.compare ? "compared" : "left",
     say,
     json: values.json,
     out: values.out,

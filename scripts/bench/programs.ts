@@ -10,7 +10,7 @@ import { AUDIENCE, BASIC, type Scenario } from "./scenario.ts";
 
 /** A server under test. */
 export interface Program extends AsyncDisposable {
-  readonly name: "floor" | "broker";
+  readonly name: "floor" | "broker" | "peer";
   readonly url: string;
   readonly port: number;
   readonly pid: number;
@@ -78,7 +78,8 @@ interface Starting {
   readonly log: string | undefined;
 }
 
-async function ready({ name, url, port, child, log }: Starting): Promise<Program> {
+/** Waits until it answers. Throws with the end of its log when it does not. */
+export async function ready({ name, url, port, child, log }: Starting): Promise<Program> {
   const until = performance.now() + PATIENCE_MS;
   const answers = async (): Promise<boolean> => (await fetch(`${url}/readyz`).catch(() => undefined))?.ok === true;
   while (!(await answers())) {

@@ -4,6 +4,7 @@ import { figureOf, type Figure } from "./figures.ts";
 import type { JobResult } from "./keep-alive.ts";
 import type { Loader } from "./loader.ts";
 import type { BenchOptions, HttpPath } from "./options.ts";
+import type { Peer, PeerLane } from "./peer.ts";
 import type { Program } from "./programs.ts";
 import type { BenchRedis } from "./redis.ts";
 import { BASIC, type EvidenceAlg, type Scenario } from "./scenario.ts";
@@ -19,6 +20,8 @@ export interface LaneReport {
   readonly redisUs: Figure;
   /** Share of its core that the server used: under 0.9 something else was the limit, and CPU says more than throughput. */
   readonly busy: Figure | undefined;
+  /** Its throughput as a share of the floor's, of each round; of lanes beside floor and broker. */
+  readonly toFloor?: Figure;
 }
 
 export interface PathReport {
@@ -43,12 +46,16 @@ export interface Bench {
   readonly loader: Loader;
   readonly floor: Program;
   readonly broker: Program;
+  /** Measured in the same rounds, where it is wanted. */
+  readonly peer?: Peer | undefined;
 }
 
 interface Lane {
   readonly name: string;
   readonly program: Program;
   readonly route: string;
+  /** Of the peer: what it is asked, and how. */
+  readonly peer?: PeerLane;
 }
 
 interface Round {
@@ -128,9 +135,12 @@ export class Rounds {
       { name: "floor", program: floor, route },
       { name: "broker", program: broker, route },
     ];
-    if (path === "issue-es256") return [...both, { name: "floor + task token", program: floor, route: "token-and-task-token" }];
-    if (path === "introspect") return [...both, { name: "floor by hash", program: floor, route: "introspect-by-hash" }];
-    return both;
+    const { peer } = this.#bench;
+    const peers =
+      peer === undefined ? [] : peer.lanes(path).map((lane) => ({ name: lane.name, program: peer, route: lane.route, peer: lane }));
+    if (path === "issue-es256") return [...both, { name: "floor + task token", program: floor, route: "token-and-task-token" }, ...peers];
+    if (path === "introspect") return [...both, { name: "floor by hash", program: floor, route: "introspect-by-hash" }, ...peers];
+    return [...both, ...peers];
   }
 
   async #round(path: HttpPath, lane: Lane, ms: number, pace?: number): Promise<Round> {
@@ -140,18 +150,18 @@ export class Rounds {
       options.requests === undefined
         ? { ms, count: Math.ceil((this.#rateOf(path, lane) * ms * 1.3) / 1000) }
         : { ms: 60_000, count: options.requests };
-    const bodies = await this.#bodies(path, program, limit.count);
+    const bodies = lane.peer?.mint?.(limit.count) ?? (await this.#bodies(path, program, limit.count));
     await this.#quiet();
     const [cpuBefore, redisBefore] = [cpuMsOf(program.pid), await redis.cpuMs()];
     const result = await loader.run({
       port: program.port,
       path: `/oauth2/${lane.route}`,
-      headers: path === "introspect" ? [`Authorization: ${BASIC}`] : [],
+      headers: lane.peer?.headers ?? (path === "introspect" ? [`Authorization: ${BASIC}`] : []),
       bodies,
       cycle: options.requests === undefined && (path === "introspect" || (isIssue(path) && program.name === "floor")),
       connections: options.connections,
       ms: limit.ms,
-      expect: { status: 200, text: EXPECTED[path] },
+      expect: { status: 200, text: lane.peer?.expect ?? EXPECTED[path] },
       collect: isIssue(path) ? "access_token" : undefined,
       pace,
     });
@@ -163,7 +173,8 @@ export class Rounds {
       throw new Error(`${path}: ${result.failed} of ${result.done} answers of the ${lane.name} were wrong: ${result.firstFailure}`);
     const perSecond = (result.done * 1000) / result.ms;
     if (pace === undefined) this.#rates.set(`${path} ${lane.name}`, perSecond);
-    if (isIssue(path)) this.#stock(program).push(...result.collected);
+    // a peer's tokens are each client's own: those that are looked at later are asked for by who looks
+    if (isIssue(path) && lane.peer === undefined) this.#stock(program).push(...result.collected);
     const spent = (after: number | undefined): number => (after === undefined || cpuBefore === undefined ? Number.NaN : after - cpuBefore);
     return {
       result: { ...result, collected: [] },
@@ -200,11 +211,12 @@ export class Rounds {
 
   async #issueUnmeasured(program: Program, count: number): Promise<void> {
     const { scenario, loader, options } = this.#bench;
-    const bodies = await scenario.mint(count, "ES256", program.url);
+    const stocking = program.name === "peer" ? this.#bench.peer?.stock : undefined;
+    const bodies = stocking?.mint?.(count) ?? (await scenario.mint(count, "ES256", program.url));
     const common = {
       port: program.port,
       path: "/oauth2/token",
-      headers: [],
+      headers: stocking?.headers ?? [],
       cycle: false,
       connections: options.connections,
       ms: 120_000,
@@ -221,8 +233,9 @@ export class Rounds {
 
   /** Until both servers have little left to do: what one leaves behind must not slow the other down. */
   async #quiet(): Promise<void> {
-    const { floor, broker, options } = this.#bench;
-    const used = (): number => (cpuMsOf(floor.pid) ?? 0) + (cpuMsOf(broker.pid) ?? 0);
+    const { floor, broker, peer, options } = this.#bench;
+    const programs = [floor, broker, ...(peer === undefined ? [] : [peer])];
+    const used = (): number => programs.reduce((sum, { pid }) => sum + (cpuMsOf(pid) ?? 0), 0);
     // a broker is never quite idle: it sweeps and exports several times a second
     for (let tries = options.requests === undefined ? 20 : 1; tries > 0; tries -= 1) {
       const before = used();
@@ -234,13 +247,14 @@ export class Rounds {
   async #report(path: HttpPath, lanes: readonly { readonly lane: Lane; readonly rounds: readonly Round[] }[]): Promise<PathReport> {
     const [floor, broker, ...others] = lanes;
     if (floor === undefined || broker === undefined) throw new Error("no lanes");
-    const paired = (of: (floor: Round, broker: Round) => number): Figure =>
+    const beside = (rounds: readonly Round[], of: (floor: Round, other: Round) => number): Figure =>
       figureOf(
         floor.rounds.flatMap((round, index) => {
-          const ours = broker.rounds[index];
-          return ours === undefined ? [] : [of(round, ours)];
+          const other = rounds[index];
+          return other === undefined ? [] : [of(round, other)];
         }),
       );
+    const paired = (of: (floor: Round, broker: Round) => number): Figure => beside(broker.rounds, of);
     const cpuRatio = paired((a, b) => a.cpuUs / b.cpuUs);
     const figures = laneReport(broker.lane, broker.rounds);
     return {
@@ -250,7 +264,10 @@ export class Rounds {
       goal: GOALS[path],
       floor: laneReport(floor.lane, floor.rounds),
       broker: figures,
-      others: others.map(({ lane, rounds }) => laneReport(lane, rounds)),
+      others: others.map(({ lane, rounds }) => ({
+        ...laneReport(lane, rounds),
+        toFloor: beside(rounds, (floor, other) => other.perSecond / floor.perSecond),
+      })),
       atEighty: isIssue(path) && this.#bench.options.requests === undefined ? await this.#atEighty(path, broker.lane, figures) : undefined,
     };
   }

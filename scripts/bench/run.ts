@@ -12,6 +12,7 @@ import { HTTP_PATHS, type BenchOptions } from "./options.ts";
 import { measurePostgres, type PostgresReport } from "./postgres.ts";
 import { readProfiles, type ProfileReport } from "./profile.ts";
 import { measurePressure, type PressureReport } from "./pressure.ts";
+import { comparable, startPeer } from "./peer.ts";
 import { startBroker, startFloor } from "./programs.ts";
 import { openRedis } from "./redis.ts";
 import { Rounds, type PathReport } from "./rounds.ts";
@@ -63,9 +64,10 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
       await using loader = await startLoader();
       await using floor = await startFloor(scenario, redis.url, options.profile);
       await using broker = await startBroker(scenario, redis.url, folder, options.profile);
+      await using peer = options.peers && comparable(wanted) ? await startPeer(redis.url) : undefined;
       for (const program of [floor, broker]) await checkAnswers(program, scenario);
-      options.say("both programs answer correctly");
-      const rounds = new Rounds({ options, scenario, redis, loader, floor, broker });
+      options.say(`${peer === undefined ? "both" : "all three"} programs answer correctly`);
+      const rounds = new Rounds({ options, scenario, redis, loader, floor, broker, peer });
       paths.push(...(await rounds.measure(wanted)));
       served = rounds.served;
     } finally {
@@ -107,7 +109,10 @@ function versions(redis: string): Readonly<Record<string, string>> {
   const manifest = (path: string): { readonly version: string } =>
     JSON.parse(readFileSync(join(import.meta.dirname, "../../..", path), "utf8")) as { version: string };
   const own = Object.fromEntries(
-    ["express", "ioredis", "jose", "zod", "pino", "pg"].map((name) => [name, manifest(`node_modules/${name}/package.json`).version]),
+    ["express", "ioredis", "jose", "zod", "pino", "pg", "oidc-provider"].map((name) => [
+      name,
+      manifest(`node_modules/${name}/package.json`).version,
+    ]),
   );
   return { stint: manifest("package.json").version, node: process.versions.node, openssl: process.versions.openssl, redis, ...own };
 }

@@ -1,6 +1,7 @@
 import type { DeliveryFigures } from "./feed.ts";
 import { NOISY, type Figure } from "./figures.ts";
 import type { PostgresReport } from "./postgres.ts";
+import { plot } from "./plot.ts";
 import type { LaneReport, PathReport } from "./rounds.ts";
 import type { PressureReport } from "./pressure.ts";
 import type { BenchReport } from "./run.ts";
@@ -21,6 +22,7 @@ export function renderTable(report: BenchReport): string {
       `${settings.rounds} interleaved rounds, ${settings.seconds} s each, ${settings.connections} connections, appendfsync ${settings.fsync}`,
     );
     parts.push("", "RATIOS to the floor of the same run (median of rounds; more is better)", ratios(paths));
+    parts.push("", "PLOT: throughput of the floor's", plot(paths));
     parts.push("", "ABSOLUTE (median; they size this machine and nothing else)", absolutes(paths));
   }
   if (store !== undefined) parts.push("", ...storeLines(store));

@@ -16,6 +16,9 @@ describe("the benchmark", () => {
       expect(Number.isFinite(ratio.median)).toBe(true);
       for (const lane of [floor, broker]) expect(lane.perSecond.median).toBeGreaterThan(0);
     }
+    const peers = report.paths.map(({ others }) => others.filter(({ lane }) => lane.startsWith("node-oidc-provider")));
+    expect(peers.map((lanes) => lanes.length)).toEqual([2, 0, 1, 1]);
+    for (const { toFloor } of peers.flat()) expect(toFloor?.median).toBeGreaterThan(0);
     expect(report.store).toBeUndefined();
     expect(report.versions).toMatchObject({
       node: process.versions.node,
