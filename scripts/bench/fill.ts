@@ -19,9 +19,9 @@ export const dueOf = (leases: number): number => Math.min(10_000, Math.floor(lea
 
 /**
  * Opens leases as requests would, one script each: five to a task, a hundred to a workload, and one loud workload with a tenth of
- * them; `dueOf` of them live a minute, the rest an hour. Evidence leaves no trace here, it is remembered for minutes only.
+ * them; `dueOf` of them live a minute, the rest an hour, unless all are to live as long. Evidence leaves no trace here, it is remembered for minutes only.
  */
-export async function fill(store: OpenedStore, clock: FakeClock, leases: number): Promise<readonly LeaseId[]> {
+export async function fill(store: OpenedStore, clock: FakeClock, leases: number, allLiveMs?: number): Promise<readonly LeaseId[]> {
   const opened: LeaseId[] = [];
   const every = leases / dueOf(leases);
   let next = 0;
@@ -39,7 +39,7 @@ export async function fill(store: OpenedStore, clock: FakeClock, leases: number)
           task,
           grant: "deploy-prod",
           keyId: KEY_ID,
-          ttlMs: isDue ? SHORT_MS : HOUR_MS,
+          ttlMs: allLiveMs ?? (isDue ? SHORT_MS : HOUR_MS),
           maxTtlMs: HOUR_MS,
         }),
       );

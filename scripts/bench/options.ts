@@ -14,9 +14,11 @@ export const PATHS = [
   "x509",
   "postgres",
   "load",
+  "layouts",
+  "starts",
 ] as const;
 export type Path = (typeof PATHS)[number];
-/** Over HTTP, against the floor; the others look at the store alone, `verify` at `stint/verify`, `x509` and `postgres` at their issuers alone, `load` at the broker past what it can do. */
+/** Over HTTP, against the floor; the others look at the store alone, `verify` at `stint/verify`, `x509` and `postgres` at their issuers alone, `load` at the broker past what it can do, `layouts` at Redis on one and several primaries, `starts` at the start of a broker. */
 export const HTTP_PATHS = ["issue-es256", "issue-rs256", "introspect", "revoke"] as const satisfies readonly Path[];
 export type HttpPath = (typeof HTTP_PATHS)[number];
 
@@ -48,13 +50,13 @@ export interface CommandLine extends BenchOptions {
 
 export const USAGE = `npm run bench -- [--only issue,sweep] [--rounds 5] [--seconds 3] [--connections 32] [--fsync everysec] [--full] [--json] [--out FILE]
 
-  --only         issue, issue-es256, issue-rs256, introspect, revoke, sweep, memory, mark, verify, feed, x509, postgres, load; several with commas
+  --only         issue, issue-es256, issue-rs256, introspect, revoke, sweep, memory, mark, verify, feed, x509, postgres, load, layouts, starts; several with commas
   --rounds       rounds of each program, interleaved; the median and the spread are reported
   --seconds      length of a round
   --requests     length of a round in requests instead
   --connections  requests in flight
   --fsync        durability of the Redis beneath: always, everysec, no, off
-  --full         1,000,000 live leases for sweep, memory, mark and feed instead of 100,000
+  --full         1,000,000 live leases for sweep, memory, mark, feed and starts instead of 100,000
   --profile      flame graphs and CPU profiles of floor and broker, in bench-profile or in the folder named
   --no-peers     leave out node-oidc-provider
   --compare      hold the ratios against docs/bench/last.json; exit 9 when one is worse by more than the spread

@@ -6,6 +6,7 @@ import { measureCertificates } from "./certificates.ts";
 import { checkAnswers } from "./checks.ts";
 import { canPin } from "./children.ts";
 import { NOISY } from "./figures.ts";
+import { measureLayouts, type LayoutRow } from "./layouts.ts";
 import { startLoader } from "./loader.ts";
 import { measureFeed, type DeliveryFigures } from "./feed.ts";
 import { HTTP_PATHS, type BenchOptions } from "./options.ts";
@@ -17,6 +18,7 @@ import { startBroker, startFloor } from "./programs.ts";
 import { openRedis } from "./redis.ts";
 import { Rounds, type PathReport } from "./rounds.ts";
 import { createScenario } from "./scenario.ts";
+import { measureStarts, type StartReport } from "./starts.ts";
 import { measureStore, type StoreReport } from "./store-figures.ts";
 import { measureVerify, type VerifyRow } from "./verify.ts";
 
@@ -40,12 +42,16 @@ export interface BenchReport {
   readonly x509: readonly VerifyRow[];
   readonly postgres: PostgresReport | undefined;
   readonly pressure: PressureReport | undefined;
+  readonly layouts: readonly LayoutRow[];
+  readonly starts: StartReport | undefined;
   /** Paths of which a program's throughput differed between rounds by more than 30 % of its median. */
   readonly noisy: readonly string[];
 }
 
 /** Revocations that each number of verifiers is told of. */
 const FEED_ROUNDS = 40;
+/** Leases opened and ended in each round on each layout. */
+const LAYOUT_LEASES = 10_000;
 /** Postgres roles due at once. */
 const ROLES_DUE = 10_000;
 
@@ -82,6 +88,8 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
   const x509 = options.paths.has("x509") ? await measureCertificates({ rounds: options.rounds, count: 500, say: options.say }) : [];
   const postgres = options.paths.has("postgres") ? await measurePostgres({ ...options, roles: ROLES_DUE }) : undefined;
   const pressure = options.paths.has("load") ? await measurePressure(options) : undefined;
+  const layouts = options.paths.has("layouts") ? await measureLayouts({ ...options, leases: LAYOUT_LEASES }) : [];
+  const starts = options.paths.has("starts") ? await measureStarts(options) : undefined;
   return {
     machine: {
       cores: availableParallelism(),
@@ -99,6 +107,8 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
     x509,
     postgres,
     pressure,
+    layouts,
+    starts,
     noisy: paths.flatMap(({ path, floor, broker }) =>
       [floor, broker].filter(({ perSecond }) => perSecond.spread > NOISY).map(({ lane }) => `${path} (${lane})`),
     ),

@@ -8,6 +8,7 @@ import { dueOf, fill, LOUD, noteAll, SHORT_MS, trimAudit } from "./fill.ts";
 import { figureOf, type Figure } from "./figures.ts";
 import type { BenchOptions } from "./options.ts";
 import { openRedis, type BenchRedis } from "./redis.ts";
+import { sweepAll } from "./sweep-all.ts";
 
 /** What the store alone costs, at so many live leases. */
 export interface StoreReport {
@@ -52,7 +53,6 @@ export interface MarkReport {
 }
 
 const BATCH = 100;
-const BUCKETS_AT_ONCE = 4;
 const MARKS = 50;
 
 /** Fills a Redis of its own through the store's own scripts and measures what was asked for. */
@@ -142,26 +142,13 @@ async function weigh(
   }
 }
 
-/** As the sweeper does it: which buckets have something due, then pages of a hundred, four buckets at a time. */
 async function measureSweep(redis: BenchRedis, store: OpenedStore, clock: FakeClock, leases: number): Promise<SweepReport> {
   clock.advance({ ms: SHORT_MS + 1_000 });
   const due = dueOf(leases);
   const redisBefore = await redis.cpuMs();
   const started = performance.now();
-  let expired = 0;
-  const buckets = [...(await store.leases.dueBuckets()).leases];
-  const lane = async (): Promise<void> => {
-    for (let bucket = buckets.pop(); bucket !== undefined; bucket = buckets.pop()) {
-      for (let more = true; more;) {
-        const page = await store.leases.claimDue(bucket, BATCH, "allowed");
-        expired += page.expired;
-        more = page.more;
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: BUCKETS_AT_ONCE }, lane));
+  await sweepAll(store, due);
   const ms = performance.now() - started;
-  assert.equal(expired, due, "every due lease ended, and no other");
   const redisUs = (((await redis.cpuMs()) - redisBefore) * 1000) / due;
   const empty = await timed(20, async () => assert.equal((await store.leases.dueBuckets()).leases.length, 0));
   return { due, ms, perSecond: (due * 1000) / ms, goalPerSecond: 30_000, redisUs, emptyMs: empty };

@@ -1,4 +1,6 @@
 import type { DeliveryFigures } from "./feed.ts";
+import { ms, percent, table, two, whole } from "./columns.ts";
+import { layoutTable, startLine } from "./layout-table.ts";
 import { NOISY, type Figure } from "./figures.ts";
 import type { PostgresReport } from "./postgres.ts";
 import { plot } from "./plot.ts";
@@ -10,7 +12,7 @@ import type { VerifyRow } from "./verify.ts";
 
 /** The report for people: ratios first, because only they travel between machines; absolute figures after. */
 export function renderTable(report: BenchReport): string {
-  const { machine, versions, settings, paths, store, verify, feed, x509, postgres, pressure, profiles, noisy } = report;
+  const { machine, versions, settings, paths, store, verify, feed, x509, postgres, pressure, profiles, layouts, starts, noisy } = report;
   const parts = [
     `Stint ${versions["stint"]} on ${machine.cores} cores (${machine.cpu}, ${machine.system})${machine.pinned ? ", servers pinned to one, load and Redis to another" : ", nothing pinned"}`,
     Object.entries(versions)
@@ -46,6 +48,9 @@ export function renderTable(report: BenchReport): string {
       `LOAD: one process serves ${whole(pressure.saturation.median)} issue requests a second; shares of that asked for`,
       load(pressure),
     );
+  if (layouts.length > 0)
+    parts.push("", "LAYOUTS: what Redis spends on a lease from its opening to its end, all primaries together", layoutTable(layouts));
+  if (starts !== undefined) parts.push("", startLine(starts));
   if (noisy.length > 0) {
     parts.push(
       "",
@@ -204,21 +209,3 @@ function postgresLines({ server, leases, due }: PostgresReport): readonly string
     `making one takes ${ms(due.base.p50)} (p99 ${ms(due.base.p99)}); meanwhile ${ms(due.meanwhile.p50)} (p99 ${ms(due.meanwhile.p99)}), ${due.made} made`,
   ];
 }
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
-  // names to the left, numbers to the right
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, column) =>
-        /^[\d.-]/.test(rows[0]?.[column] ?? "") ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
-      )
-      .join("  ")
-      .trimEnd();
-  return [head, ...rows].map((row) => `  ${line(row)}`).join("\n");
-}
-
-const two = (value: number): string => value.toFixed(2);
-const whole = (value: number): string => (Number.isFinite(value) ? Math.round(value).toString() : "-");
-const percent = (share: number): string => `${Math.round(share * 100)} %`;
-const ms = (value: number): string => `${value.toFixed(value < 10 ? 2 : 0)} ms`;

@@ -72,7 +72,16 @@ interface Node {
 async function startNode(folder: string, args: readonly string[]): Promise<Node> {
   await mkdir(folder);
   const [port, busPort] = [await freePort(), await freePort()];
-  const cluster = ["--cluster-enabled", "yes", "--cluster-port", String(busPort), "--cluster-node-timeout", "2000"];
+  const cluster = [
+    "--cluster-enabled",
+    "yes",
+    "--cluster-port",
+    String(busPort),
+    "--cluster-node-timeout",
+    "2000",
+    "--cluster-announce-ip",
+    "127.0.0.1",
+  ];
   const common = ["--appendonly", "no", "--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0"];
   return { server: await startServer(folder, port, [...cluster, ...common, ...args]), busPort };
 }
