@@ -138,9 +138,12 @@ export class RetryableFailure extends Error {
   override readonly name: string = "RetryableFailure";
   /** How long the target asked to be left alone, in milliseconds from now; undefined where it did not. */
   readonly retryAfterMs: number | undefined;
-  constructor(message?: string, options: ErrorOptions & { readonly retryAfterMs?: number | undefined } = {}) {
+  /** The target answered: something is in the way of this one credential, and says nothing of others there. */
+  readonly aboutOne: boolean;
+  constructor(message?: string, options: ErrorOptions & { readonly retryAfterMs?: number | undefined; readonly aboutOne?: boolean } = {}) {
     super(message, options);
     this.retryAfterMs = options.retryAfterMs;
+    this.aboutOne = options.aboutOne ?? false;
   }
 }
 

@@ -5,6 +5,7 @@ import type { Secret } from "../../domain/secret.ts";
 import type { DueLease } from "../../store/api.ts";
 import { describe } from "../background.ts";
 import type { Parts } from "../parts.ts";
+import { blamesTarget } from "../sweeper/breaker.ts";
 import { backoffMs, isStuck, MAX_BACKOFF_MS, type Random } from "../sweeper/backoff.ts";
 
 /** A call at a target may take this long; a claim lasts a minute, so nobody else tries meanwhile. */
@@ -12,8 +13,8 @@ export const REVOKE_DEADLINE_MS = 20_000;
 /** Calls at targets that one request or job keeps in flight. */
 const AT_ONCE = 16;
 
-/** `waits`: nothing failed, only time can end it (`DiesByItself`). */
-export type EndOutcome = "revoked" | "already_gone" | "postponed" | "waits" | "superseded" | "nothing";
+/** `waits`: nothing failed, only time can end it (`DiesByItself`). `stays`: something is wrong with this one, not with its target. */
+export type EndOutcome = "revoked" | "already_gone" | "postponed" | "waits" | "stays" | "superseded" | "nothing";
 type EndParts = Pick<Parts, "store" | "enderOf" | "sealer" | "now" | "random" | "log" | "events" | "meter" | "onHold">;
 
 /**
@@ -60,7 +61,8 @@ async function postpone(parts: EndParts, { lease, epoch }: DueLease, error: unkn
   else parts.log.warn(fields, "lease could not be ended at its target");
   const outcome = await parts.store.leases.postpone(lease.id, epoch, { delayMs, error: said, stuck });
   if (stuck && outcome === "postponed") parts.events.publish("lease.stuck", { lease: lease.id, issuer: lease.issuer, error: said });
-  return waits && outcome === "postponed" ? "waits" : outcome;
+  if (outcome !== "postponed") return outcome;
+  return waits ? "waits" : blamesTarget(error) ? outcome : "stays";
 }
 
 /** Never sooner than the target asked for, and never later than the slowest pace, whatever it asked for. */

@@ -8,6 +8,7 @@ import { describe } from "../background.ts";
 import type { Parts } from "../parts.ts";
 import type { IssuedCredential } from "../services.ts";
 import { endNow } from "./end.ts";
+import { blamesTarget } from "../sweeper/breaker.ts";
 import type { TargetCall } from "../targets/door.ts";
 import type { Plan } from "./plan.ts";
 
@@ -85,15 +86,15 @@ export async function makeOutside(
   return answer(plan, { ...lease, state: "active" }, task, limitedBy, made, false);
 }
 
-/** What the target refuses for its asker's sake (a `StintError`) says nothing against the target. */
+/** What the target refuses for its asker's sake, or until a person acts, says nothing against the target. */
 export async function askTarget<T>(call: TargetCall, work: () => Promise<T>): Promise<T> {
   try {
     const done = await work();
     call.succeeded();
     return done;
   } catch (error) {
-    if (error instanceof StintError) call.succeeded();
-    else call.failed();
+    if (blamesTarget(error)) call.failed();
+    else if (error instanceof StintError) call.succeeded();
     throw error;
   }
 }

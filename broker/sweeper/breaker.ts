@@ -1,8 +1,19 @@
+import { PermanentFailure, RetryableFailure } from "../../domain/credential.ts";
+import { StintError } from "../../domain/errors.ts";
 import type { Clock } from "../../domain/time.ts";
 
 /** Failures in a row that open a breaker, and how long it stays open before one call may try again. */
 const FAILURES = 5;
 const OPEN_MS = 15_000;
+
+/**
+ * Whether an error says that the target is not well. A refusal of one credential does not: whoever can bring that about, with an option
+ * that nobody takes or by what its role leaves behind, must not keep everybody else from the target.
+ */
+export function blamesTarget(error: unknown): boolean {
+  if (error instanceof StintError || error instanceof PermanentFailure) return false;
+  return !(error instanceof RetryableFailure && error.aboutOne);
+}
 
 /** One per issuer: a target that is down must not be called a thousand times, nor hold up the others. */
 export interface Breakers {

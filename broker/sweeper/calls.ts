@@ -49,7 +49,7 @@ export function createCalls(parts: Parts, breakers: Breakers): Calls {
       try {
         const outcome = await endClaimed(parts, due);
         if (outcome === "postponed") breakers.failed(issuer);
-        else if (outcome === "waits") breakers.notCalled(issuer);
+        else if (outcome === "waits" || outcome === "stays") breakers.notCalled(issuer);
         else breakers.succeeded(issuer);
       } catch (error) {
         breakers.failed(issuer);

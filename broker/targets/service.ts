@@ -1,3 +1,4 @@
+import type { PublishedDocument } from "../../domain/credential.ts";
 import { StintError } from "../../domain/errors.ts";
 import type { Hold } from "../hold.ts";
 import type { Parts } from "../parts.ts";
@@ -6,6 +7,7 @@ import type { Breakers } from "../sweeper/breaker.ts";
 import type { Calls } from "../sweeper/calls.ts";
 import type { TargetService, TargetStanding } from "./api.ts";
 import type { IssuerRegistry, OpenedTarget } from "./registry.ts";
+import { SharedReads } from "./shared-reads.ts";
 import type { TargetWatch } from "./watch.ts";
 
 interface Beneath {
@@ -20,6 +22,8 @@ export function createTargets(
   parts: Pick<Parts, "store" | "door" | "events">,
   { registry, watch, breakers, calls, hold }: Beneath,
 ): TargetService {
+  const reads = new SharedReads<PublishedDocument, Uint8Array>();
+
   function opened(name: string): OpenedTarget {
     const found = registry.targets().get(name);
     if (found === undefined) throw new StintError("not_found", "there is no such target");
@@ -49,7 +53,8 @@ export function createTargets(
       const documents = registry.targets().get(target)?.issuer.documents ?? {};
       const found = Object.hasOwn(documents, name) ? documents[name] : undefined;
       if (found === undefined) throw new StintError("not_found", "there is no such document here");
-      return { body: await found.read(), contentType: found.contentType, maxAge: found.maxAge };
+      // anybody may ask, as often as they like
+      return { body: await reads.read(found, () => found.read()), contentType: found.contentType, maxAge: found.maxAge };
     },
     async reconcile(name, mode, operator, reason, origin) {
       if (opened(name).issuer.list === undefined)

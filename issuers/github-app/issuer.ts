@@ -145,9 +145,18 @@ async function revoke(parts: Parts, order: RevokeOrder, signal: AbortSignal): Pr
     if (memory.isGone(order.leaseId) || ports.clock() >= deadAt) return "already_gone";
     throw new DiesByItself("if GitHub made a token, nobody holds it and nobody can end it; it is dead within the hour", deadAt);
   }
-  const { token, until } = Handle.parse(JSON.parse(order.handle.reveal()));
+  const { token, until } = readHandle(order.handle);
   if (ports.clock() >= until + SLACK_MS) return "already_gone";
   return end(parts, order.leaseId, token, signal);
+}
+
+function readHandle(handle: Secret): z.output<typeof Handle> {
+  try {
+    return Handle.parse(JSON.parse(handle.reveal()));
+  } catch {
+    // its words would be the token's
+    throw new PermanentFailure("what was kept to end this token is not what this release writes: it dies within the hour");
+  }
 }
 
 async function end(parts: Parts, leaseId: LeaseId, token: string, signal: AbortSignal): Promise<"revoked" | "already_gone"> {

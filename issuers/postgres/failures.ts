@@ -23,6 +23,8 @@ const PASSING: Readonly<Record<string, string>> = {
   XX000: "somebody else changed the same row",
   "2BP01": "something depends on it that appeared meanwhile",
 };
+/** Locks and dependencies: the server is well, and a workload may have brought them about. */
+const IN_THE_WAY = /^(?:55P03|55006|2BP01|40001|40P01|XX000)$/;
 /** Node's codes of certificates that are not believed. */
 const CERTIFICATE = /^(?:CERT_|UNABLE_TO_|ERR_TLS_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_|INVALID_CA|PATH_LENGTH|ERR_SSL)/;
 
@@ -52,6 +54,7 @@ export function asFailure(error: unknown, doing: string): RetryableFailure | Per
     const passing = PASSING[state];
     return new RetryableFailure(`${doing}: ${state} ${said}${passing === undefined ? "" : ` (${passing})`}; it is tried again`, {
       cause: error,
+      aboutOne: IN_THE_WAY.test(state),
     });
   }
   const code = propertyOf(error, "code");

@@ -87,7 +87,7 @@ async function shutOut(site: Site, role: FoundRole, signal: AbortSignal): Promis
     });
     if (isOut) return;
   }
-  throw new RetryableFailure(`${what}: somebody holds on to it though all its sessions were ended; it is tried again`);
+  throw new RetryableFailure(`${what}: somebody holds on to it though all its sessions were ended; it is tried again`, { aboutOne: true });
 }
 
 function stillHas(role: FoundRole, traces: readonly Trace[], error: RetryableFailure): Error {
@@ -110,7 +110,9 @@ async function endSessions(site: Site, role: FoundRole, signal: AbortSignal): Pr
     if (left === 0) return;
     await pause(Math.min(10 * tries, 200), undefined, { signal }).catch(() => undefined);
   }
-  throw new RetryableFailure(`${doing(role, "still has sessions")} that do not end, though they were told to; it is tried again`);
+  throw new RetryableFailure(`${doing(role, "still has sessions")} that do not end, though they were told to; it is tried again`, {
+    aboutOne: true,
+  });
 }
 
 /** Only whoever prepared a transaction, or a superuser, may undo it: we do it as the role, of which we are a member. */

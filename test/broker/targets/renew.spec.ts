@@ -40,6 +40,8 @@ it("a renewal at a target that is down says so, says when to come again, and cou
     facts: { retryAfterSeconds: 7 },
   });
   trouble = new PermanentFailure("the role is gone");
+  for (let tries = 0; tries < 9; tries += 1) await expect(renew()).rejects.toMatchObject({ code: "issuer_unavailable" });
+  trouble = new RetryableFailure("the target did not answer");
   for (let tries = 0; tries < 4; tries += 1) await expect(renew()).rejects.toMatchObject({ code: "issuer_unavailable" });
   const before = asked;
   await expect(renew()).rejects.toMatchObject({ code: "issuer_unavailable", message: expect.stringContaining("left alone") });
