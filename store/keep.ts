@@ -105,16 +105,15 @@ async function flush(node: Redis, all: readonly Waiting[], needed: number): Prom
     const result = results[index];
     if (result === undefined || result.status === "rejected") reject(result?.reason);
     else if (kept.status === "rejected") reject(kept.reason);
-    else if (kept.value < needed) reject(notKept(kept.value, needed));
+    else if (kept.value < needed) reject(new NotKept(kept.value, needed));
     else resolve(result.value);
   }
 }
 
 /** It is on record at the primary and may be lost with it: nobody may be told that it is done. */
-function notKept(have: number, needed: number): StintError {
-  return new StintError(
-    "store_unavailable",
-    `only ${have} of the ${needed} replicas that must have it have what was written: it may be lost with the primary. Ask again`,
-    { retryAfterSeconds: 2 },
-  );
+export class NotKept extends StintError {
+  constructor(have: number, needed: number) {
+    const what = `only ${have} of the ${needed} replicas that must have it have what was written: it may be lost with the primary`;
+    super("store_unavailable", `${what}. Ask again`, { retryAfterSeconds: 2 });
+  }
 }

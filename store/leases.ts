@@ -7,6 +7,7 @@ import { denialArgs, evidenceArgs, idempotencyArgs, refused, valueHash } from ".
 import { dueBuckets, countLeases } from "./due.ts";
 import { credentialNotes } from "./credentials.ts";
 import { ALL_BUCKETS, bare, externalNameKey } from "./keyspace.ts";
+import { NotKept } from "./keep.ts";
 import { listLeases } from "./lease-list.ts";
 import { classLetter, readLease } from "./records.ts";
 import { readTask } from "./task-records.ts";
@@ -113,8 +114,8 @@ async function open(runner: Runner, order: OpenOrder): Promise<OpenReply> {
   const bucket = bucketOfSubject(principal.subject);
   if (bucketOfId(order.leaseId) !== bucket) throw new StintError("server_error", "the lease id belongs to another subject");
   const opened = instantOf(order.leaseId);
-  const reply = texts(
-    await runner.run("open-lease", bucket, {
+  const asked = runner
+    .run("open-lease", bucket, {
       id: bare(order.leaseId),
       subject: principal.subject,
       workload: principal.workload,
@@ -146,8 +147,12 @@ async function open(runner: Runner, order: OpenOrder): Promise<OpenReply> {
       denial_route: order.denial.route,
       denial_trace: order.denial.traceId,
       retention: order.retentionMs,
-    }),
-  );
+    })
+    .catch((error: unknown) => {
+      if (error instanceof NotKept && order.idempotency === undefined) void giveUp(runner, order);
+      throw error;
+    });
+  const reply = texts(await asked);
   if (reply[0] === "superseded") return { outcome: "superseded", mark: Number(reply[1]), keyWithdrawn: reply[2] === "key" };
   if (reply[0] === "refused") return refused(reply);
   const [outcome, leaseText = "", taskText = "", limit] = reply;
@@ -157,6 +162,13 @@ async function open(runner: Runner, order: OpenOrder): Promise<OpenReply> {
   const limitedBy = limit as LimitedBy;
   if (outcome === "replayed") return { outcome, lease, task, limitedBy, replay: reply[5] ?? "" };
   return { outcome: "opened", lease, task, limitedBy, taskOpened: reply[4] === "1" };
+}
+
+/** Nobody will ever be told of it, so it shall count for nobody. With an idempotency key it is asked for again, and told then. */
+async function giveUp(runner: Runner, order: OpenOrder): Promise<void> {
+  const said = JSON.stringify({ action: "lease.ended", principal: "broker", ended_by: "issue_failed" });
+  const args = { id: bare(order.leaseId), by: "issue_failed", said };
+  await runner.run("end-lease", bucketOfId(order.leaseId), args).catch(() => undefined); // else it ends by its time
 }
 
 function taskArgs(

@@ -10,8 +10,8 @@ const BATCH = 100;
 /** Buckets worked on side by side: enough to keep Redis busy, few enough to leave it for requests. */
 const BUCKETS_AT_ONCE = 4;
 /** A pass stops here and goes on with the next tick, so that after a long stop requests still have their turn. */
-const BUDGET_MS = 800;
-/** Leases leave tasks some of it. */
+const BUDGET_MS = 900;
+/** Leases leave tasks some of it, where any are due. */
 const LEASES_MS = 600;
 /** Claimed at least, however many calls are under way. */
 const FEW = 10;
@@ -40,7 +40,7 @@ export function createSweeper(parts: Parts, calls: Calls, breakers: Breakers, el
       const total: Total = { expired: 0, claimed: 0, tasks: 0, more: false };
       const due = await parts.store.leases.dueBuckets();
       // Leases first: what had expired before its task was over is recorded as that.
-      await endDueLeases(parts, calls, due.leases, total, stopAfter(LEASES_MS));
+      await endDueLeases(parts, calls, due.leases, total, stopAfter(due.tasks.length === 0 ? BUDGET_MS : LEASES_MS));
       const stop = stopAfter(BUDGET_MS);
       await inParallel(rotated(due.tasks), BUCKETS_AT_ONCE, async (bucket) => {
         if (stop()) total.more = true;

@@ -95,6 +95,20 @@ describe("a store behind Sentinel", () => {
     expect(await Promise.all(ALL_BUCKETS.map((bucket) => store.leases.claimDue(bucket, 100, "allowed")))).toHaveLength(64);
   });
 
+  it("keeps nobody's budget for a lease that nobody was told of, unless it can be asked for again", async () => {
+    const limits = { active: 1, perHour: undefined };
+    const key = { key: "a-key", body: "a-body" };
+    const again = openOrder(clock, "github:50", { limits, idempotency: key, replay: "x" });
+    pauseReplicas();
+    await expect(store.leases.open(openOrder(clock, "github:51", { limits }))).rejects.toMatchObject(away);
+    await expect(store.leases.open(again)).rejects.toMatchObject(away);
+    sentinel.replicas.forEach((replica) => replica.signal("SIGCONT"));
+    const outcome = async (order: ReturnType<typeof openOrder>) =>
+      eventually("replicas are back", async () => (await store.leases.open(order).catch(() => undefined))?.outcome);
+    expect(await outcome(openOrder(clock, "github:51", { limits }))).toBe("opened");
+    expect(await outcome({ ...openOrder(clock, "github:50", { limits, idempotency: key }), principal: again.principal })).toBe("replayed");
+  });
+
   it("exports no record that a failover could take back", async () => {
     pauseReplicas();
     await expect(store.audit.read(0, 0, 10)).rejects.toMatchObject(away);
