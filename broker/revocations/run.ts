@@ -78,9 +78,16 @@ async function runMarks(
   inForce: () => void,
 ): Promise<void> {
   const places = marks.flatMap(({ scope, buckets }) => buckets.map((bucket) => ({ scope, bucket, at: job.at })));
+  // One bucket that cannot be marked, or of whose mark no replica has heard, keeps no other from its own.
+  const failures: unknown[] = [];
   await inParallel(places, MARKING, async (place) => {
-    place.at = await parts.store.revocations.mark(place.bucket, place.scope, job.at, { ...audit, action: "revocation.started" });
+    const said = { ...audit, action: "revocation.started" } as const;
+    await parts.store.revocations.mark(place.bucket, place.scope, job.at, said).then(
+      (at) => (place.at = at),
+      (error: unknown) => failures.push(error),
+    );
   });
+  if (failures.length > 0) throw failures[0];
   await parts.store.revocations.progress(job.id, retention(parts), { state: "cleaning", inForceAt: job.inForceAt ?? parts.now() });
   inForce();
   await inParallel(places, CLEANING, async ({ scope, bucket, at }) => {
