@@ -34,3 +34,6 @@ export function createBackground(log: Log): Background {
 /** An error in a log field: its class and message, never its stack or its data. */
 export const describe = (error: unknown): string =>
   (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, 300);
+
+/** The same for a person's list: what a target says may hold anything, so only its first line is kept. */
+export const firstLine = (error: unknown): string => describe(error).split("\n")[0] ?? "failed";

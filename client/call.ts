@@ -70,7 +70,7 @@ function worthRetrying(error: BrokerError): boolean {
   // the answer brought the nonce that the next proof holds: nothing was decided
   if (error.code === "use_dpop_nonce") return true;
   if (error.status === undefined) return error instanceof UnreachableError;
-  return error.status === 429 || error.status >= 500;
+  return error.status === 429 || (error.status >= 500 && error.status !== 501); // what is not offered will not be later
 }
 
 function pauseBefore(error: BrokerError, attempt: number): number {

@@ -176,6 +176,6 @@ function classFor(code: string, status: number): ErrorClass {
 export function errorFromAnswer(status: number, body: ErrorBody, retryAfterMs: number | undefined): BrokerError {
   const code = text(body.code) ?? text(body.error) ?? `http_${status}`;
   const message = text(body.detail) ?? text(body.error_description) ?? text(body.title) ?? `the broker answered ${status}`;
-  const retryable = status === 429 || status >= 500;
+  const retryable = status === 429 || (status >= 500 && status !== 501);
   return new (classFor(code, status))(message, { code, status, body, retryable, retryAfterMs });
 }

@@ -126,6 +126,7 @@ export class KeyRotation {
   async rotateDue(): Promise<void> {
     const held = await this.#cache.current();
     const now = this.#options.clock();
+    if (KEY_ALGORITHMS.some((alg) => signerAt(held, alg, now) === undefined)) return this.ensure(); // the store was emptied
     const due = TOKEN_ALGORITHMS.some((alg) => announcementDue(held, alg, now, this.#times));
     if (due || held.owed.length > 0 || tidied(held, now, this.#times) !== held)
       await this.#change((current, at) => this.#aged(current, at));

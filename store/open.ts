@@ -79,8 +79,12 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
     keeper.require(facts.replicas);
     const runner = observed(createRunner(connection.client, clock, keeper), options.observe);
     if (keeper.needed() > 0) await replicasToAnswer(runner, options.patienceMs ?? REPLICAS_MS);
-    const { id, firstStart } = await layOut(connection, clock);
-    await pipelined(runner, ALL_BUCKETS, (pipe, bucket) => pipe.hsetnx(placeKey(bucket), "seq", "0"));
+    const layOutAs = async (wanted: string): Promise<{ id: string; firstStart: boolean }> => {
+      const laidOut = await layOut(connection, clock, wanted);
+      await pipelined(runner, ALL_BUCKETS, (pipe, bucket) => pipe.hsetnx(placeKey(bucket), "seq", "0"));
+      return laidOut;
+    };
+    const { id, firstStart } = await layOutAs(randomUUID());
     sampled?.start(1000);
     const looking = setInterval(
       () =>
@@ -121,6 +125,8 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
         await runner.keep(key, (client) => client.set(key, "1", "PX", 10_000));
         if ((await runner.ask((client) => client.get(key))) !== "1")
           throw new StintError("store_unavailable", "Redis does not give back what was written");
+        // Emptied under our feet: it goes on as the store that it was, so that audit files and later brokers know it again.
+        if ((await runner.ask((client) => client.hexists(placeKey("meta"), "id"))) === 0) await layOutAs(id);
       },
       async close() {
         clearInterval(looking);
@@ -169,11 +175,10 @@ async function replicasToAnswer(runner: Runner, patienceMs: number): Promise<voi
   while (performance.now() < until) if (await answered()) return;
 }
 
-/** Writes layout, bucket count and id at first start; refuses a store laid out otherwise. Two brokers starting at once agree. */
-async function layOut(connection: Connection, clock: StoreClock): Promise<{ id: string; firstStart: boolean }> {
+/** Writes layout, bucket count and id `made` at first start; refuses a store laid out otherwise. Two brokers starting at once agree. */
+async function layOut(connection: Connection, clock: StoreClock, made: string): Promise<{ id: string; firstStart: boolean }> {
   const key = placeKey("meta");
   const { client } = connection;
-  const made = randomUUID();
   const firstStart = (await client.hsetnx(key, "id", made)) === 1;
   if (firstStart) await client.hset(key, "layout", LAYOUT, "buckets", BUCKETS, "created", clock.now());
   const [id, layout, buckets] = await client.hmget(key, "id", "layout", "buckets");

@@ -146,7 +146,7 @@ export class SigningKeys {
   #signer<A extends KeyAlgorithm>(set: KeySet, alg: A): SigningKey<A> {
     const key = signerAt(set, alg, this.#clock());
     if (key === undefined)
-      throw new StintError("server_error", `There is no ${alg} key to sign with. Restart a broker of this store: it makes one.`);
+      throw new StintError("server_error", `There is no ${alg} key to sign with. A broker of this store makes one within some seconds.`);
     return this.#cache.signing({ ...key, alg });
   }
 

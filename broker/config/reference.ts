@@ -35,7 +35,7 @@ export function renderReference(): string {
     "|---|---|---|---|",
     ...rows,
     "",
-    "Trusts, grants, verifiers and settings are documents in the folder that `STINT_CONFIG` names: see the [policy guide](policy.md).",
+    "Trusts, grants, targets, verifiers and settings are documents in the folder that `STINT_CONFIG` names: see the [policy guide](policy.md).",
     "",
   ].join("\n");
 }

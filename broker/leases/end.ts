@@ -3,7 +3,7 @@ import { DiesByItself, PermanentFailure, RetryableFailure } from "../../domain/c
 import type { LeaseId } from "../../domain/ids.ts";
 import type { Secret } from "../../domain/secret.ts";
 import type { DueLease } from "../../store/api.ts";
-import { describe } from "../background.ts";
+import { describe, firstLine } from "../background.ts";
 import type { Parts } from "../parts.ts";
 import { blamesTarget } from "../sweeper/breaker.ts";
 import { backoffMs, isStuck, MAX_BACKOFF_MS, type Random } from "../sweeper/backoff.ts";
@@ -19,14 +19,15 @@ type EndParts = Pick<Parts, "store" | "enderOf" | "sealer" | "now" | "random" | 
 
 /**
  * Ends one claimed lease at its target and settles the record; a failure postpones it, without end. Already gone is success.
- * Whoever comes late with an old epoch changes nothing.
+ * Whoever comes late with an old epoch changes nothing. `onFailure` hears what the target said.
  */
-export async function endClaimed(parts: EndParts, due: DueLease): Promise<EndOutcome> {
+export async function endClaimed(parts: EndParts, due: DueLease, onFailure?: (error: unknown) => void): Promise<EndOutcome> {
   const { lease, epoch } = due;
   let how: "revoked" | "already_gone";
   try {
     how = await revokeAtTarget(parts, due);
   } catch (error) {
+    onFailure?.(error);
     return postpone(parts, due, error);
   }
   const settled = await parts.store.leases.settle(lease.id, epoch, how);
@@ -54,8 +55,7 @@ async function postpone(parts: EndParts, { lease, epoch }: DueLease, error: unkn
   const dueSince = lease.endedAt ?? lease.expiresAt;
   const stuck = !waits && isStuck({ permanent: error instanceof PermanentFailure, attempts, dueForMs: parts.now() - dueSince });
   const delayMs = waits ? Math.max(100, error.deadAt - parts.now()) : stuck ? MAX_BACKOFF_MS : nextTryMs(attempts, error, parts.random);
-  // The target's own words may hold anything: only the first line is kept, and never more than a person would read.
-  const said = describe(error).split("\n")[0] ?? "failed";
+  const said = firstLine(error);
   const fields = { leaseId: lease.id, issuer: lease.issuer, attempts, stuck, error: said };
   if (waits) parts.log.info(fields, "lease waits for its credential to die by itself");
   else parts.log.warn(fields, "lease could not be ended at its target");

@@ -93,7 +93,7 @@ export async function askTarget<T>(call: TargetCall, work: () => Promise<T>): Pr
     call.succeeded();
     return done;
   } catch (error) {
-    if (blamesTarget(error)) call.failed();
+    if (blamesTarget(error)) call.failed(error);
     else if (error instanceof StintError) call.succeeded();
     throw error;
   }

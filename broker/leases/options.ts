@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { Issuer } from "../../domain/credential.ts";
 import { StintError } from "../../domain/errors.ts";
 
@@ -20,6 +21,16 @@ export function readOptions(
     if (refusal === undefined) return read.data;
     throw new StintError("invalid_request", `options: ${refusal}`, { errors: [{ path: "options", message: refusal }] });
   }
-  const errors = read.error.issues.slice(0, 20).map(({ path, message }) => ({ path: ["options", ...path].map(String).join("."), message }));
-  throw new StintError("invalid_request", `options: ${errors[0]?.message ?? "not understood"}`, { errors });
+  const errors = read.error.issues
+    .slice(0, 20)
+    .map((issue) => ({ path: ["options", ...issue.path].map(String).join("."), message: sentenceOf(issue, issuer) }));
+  throw new StintError("invalid_request", `${errors[0]?.path ?? "options"}: ${errors[0]?.message ?? "not understood"}`, { errors });
+}
+
+/** Whoever named a member that there is not is told which there are. */
+function sentenceOf(issue: z.core.$ZodIssue, { kind, options }: Pick<Issuer, "kind" | "options">): string {
+  if (issue.code !== "unrecognized_keys") return issue.message;
+  const unknown = issue.keys.map((key) => `"${key}"`).join(", ");
+  const known = options instanceof z.ZodObject ? Object.keys(options.shape).join(", ") : "";
+  return `there is no option ${unknown}${known === "" ? "" : `; a credential of kind ${kind} takes ${known}`}`;
 }

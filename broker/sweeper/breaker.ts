@@ -20,23 +20,32 @@ export interface Breakers {
   /** Whether this issuer may be called now. While a breaker is half open only one call may. */
   allows(issuer: string): boolean;
   succeeded(issuer: string): void;
-  failed(issuer: string): void;
+  failed(issuer: string, failure: Failure): void;
   /** It was allowed and found nothing to ask the target: nothing was learned of it. */
   notCalled(issuer: string): void;
   /** Issuers that are not called just now; for the log and the metrics. */
   open(): readonly string[];
+  /** What went wrong at this issuer last, until a call succeeds there. */
+  lastFailure(issuer: string): (Failure & { readonly at: number }) | undefined;
+}
+
+/** A call that failed: which, and the first line of what came of it. */
+export interface Failure {
+  readonly what: "issue" | "revoke";
+  readonly error: string;
 }
 
 interface State {
   failures: number;
   openUntil: number;
   probing: boolean;
+  last: (Failure & { readonly at: number }) | undefined;
 }
 
 export function createBreakers(now: Clock): Breakers {
   const states = new Map<string, State>();
   const stateOf = (issuer: string): State => {
-    const known = states.get(issuer) ?? { failures: 0, openUntil: 0, probing: false };
+    const known = states.get(issuer) ?? { failures: 0, openUntil: 0, probing: false, last: undefined };
     states.set(issuer, known);
     return known;
   };
@@ -51,8 +60,9 @@ export function createBreakers(now: Clock): Breakers {
     succeeded(issuer) {
       states.delete(issuer);
     },
-    failed(issuer) {
+    failed(issuer, failure) {
       const state = stateOf(issuer);
+      state.last = { ...failure, at: now() };
       state.failures += 1;
       state.probing = false;
       if (state.failures >= FAILURES) state.openUntil = now() + OPEN_MS;
@@ -60,6 +70,7 @@ export function createBreakers(now: Clock): Breakers {
     notCalled(issuer) {
       stateOf(issuer).probing = false;
     },
+    lastFailure: (issuer) => states.get(issuer)?.last,
     open: () => [...states].filter(([, state]) => state.failures >= FAILURES && now() < state.openUntil).map(([issuer]) => issuer),
   };
 }

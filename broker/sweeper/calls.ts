@@ -1,5 +1,6 @@
 import type { DueLease } from "../../store/api.ts";
-import { describe } from "../background.ts";
+import { CLAIM_MS } from "../../store/leases.ts";
+import { describe, firstLine } from "../background.ts";
 import { endClaimed } from "../leases/end.ts";
 import type { Parts } from "../parts.ts";
 import type { Breakers } from "./breaker.ts";
@@ -9,7 +10,7 @@ const WORKERS = 32;
 const SHARE = WORKERS / 2;
 /** Claimed leases that may wait for a worker. */
 const QUEUE = 2_000;
-/** A claim lasts a minute (store): what has waited longer than this is nearly somebody else's. */
+/** A claim lasts a minute (`CLAIM_MS`): what has waited longer than this is nearly somebody else's. */
 const FRESH_MS = 30_000;
 
 /** The sweeper's calls at targets. They outlive the pass that began them: a slow target must not hold up the next pass. */
@@ -18,13 +19,15 @@ export interface Calls {
   take(due: readonly DueLease[]): number;
   /** How many more could be taken. */
   room(): number;
-  /** Under way at this issuer, and waiting for their turn there. */
+  /** Under way at this issuer; and waiting there, for their turn or until it is called again. */
   at(issuer: string): { readonly running: number; readonly waiting: number };
 }
 
 export function createCalls(parts: Parts, breakers: Breakers): Calls {
   const inFlight = new Map<string, number>();
   let waiting: (DueLease & { readonly takenAt: number })[] = [];
+  /** Of issuers that are left alone: which leases were claimed for them within the last minute, and are due again when that is over. */
+  const aside = new Map<string, Map<string, number>>();
   let running = 0;
 
   function next(): void {
@@ -42,17 +45,20 @@ export function createCalls(parts: Parts, breakers: Breakers): Calls {
 
   function begin(due: DueLease): void {
     const { issuer } = due.lease;
-    if (!breakers.allows(issuer)) return; // left claimed: due again when the claim lapses, and no try is counted
+    if (!breakers.allows(issuer)) return setAside(due); // left claimed: due again when the claim lapses, and no try is counted
+    aside.get(issuer)?.delete(due.lease.id);
     running += 1;
     inFlight.set(issuer, (inFlight.get(issuer) ?? 0) + 1);
     parts.background.run("revoke at target", async () => {
+      const failed = (error: unknown): void => breakers.failed(issuer, { what: "revoke", error: firstLine(error) });
       try {
-        const outcome = await endClaimed(parts, due);
-        if (outcome === "postponed") breakers.failed(issuer);
+        let failure: unknown;
+        const outcome = await endClaimed(parts, due, (error) => void (failure = error));
+        if (outcome === "postponed") failed(failure);
         else if (outcome === "waits" || outcome === "stays") breakers.notCalled(issuer);
         else breakers.succeeded(issuer);
       } catch (error) {
-        breakers.failed(issuer);
+        failed(error);
         parts.log.warn({ leaseId: due.lease.id, error: describe(error) }, "lease stays due");
       } finally {
         running -= 1;
@@ -62,9 +68,28 @@ export function createCalls(parts: Parts, breakers: Breakers): Calls {
     });
   }
 
+  const queuedAt = (issuer: string): number => waiting.filter(({ lease }) => lease.issuer === issuer).length;
+
+  function setAside({ lease }: DueLease): void {
+    const there = asideAt(lease.issuer);
+    there.delete(lease.id); // so that the oldest stays in front
+    aside.set(lease.issuer, there.set(lease.id, parts.now()));
+  }
+
+  /** Those whose claim has not lapsed; somebody else may have claimed the others. */
+  function asideAt(issuer: string): Map<string, number> {
+    const there = aside.get(issuer) ?? new Map<string, number>();
+    const oldest = parts.now() - CLAIM_MS;
+    for (const [id, at] of there) {
+      if (at >= oldest) break;
+      there.delete(id);
+    }
+    return there;
+  }
+
   return {
     room: () => Math.max(0, QUEUE - running - waiting.length),
-    at: (issuer) => ({ running: inFlight.get(issuer) ?? 0, waiting: waiting.filter(({ lease }) => lease.issuer === issuer).length }),
+    at: (issuer) => ({ running: inFlight.get(issuer) ?? 0, waiting: queuedAt(issuer) + asideAt(issuer).size }),
     take(due) {
       const takenAt = parts.now();
       const queued = new Map<string, number>();

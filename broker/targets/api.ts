@@ -2,7 +2,7 @@ import type { PublishedDocument, TargetFacts } from "../../domain/credential.ts"
 import type { RevocationClass } from "../../domain/lease.ts";
 import type { Operator, Origin } from "../services.ts";
 import type { Findings } from "./reconcile.ts";
-import type { TargetState } from "./watch.ts";
+import type { Trouble } from "./state.ts";
 
 /** One target as it stands. */
 export interface TargetStanding {
@@ -18,7 +18,7 @@ export interface TargetStanding {
   readonly waiting: number;
   readonly facts: TargetFacts | undefined;
   readonly findings: Findings | undefined;
-  readonly trouble: TargetState["trouble"];
+  readonly trouble: Trouble | undefined;
 }
 
 /** Places at which credentials are made. Unknown names throw `not_found`. */

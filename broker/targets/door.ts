@@ -1,4 +1,5 @@
 import { StintError } from "../../domain/errors.ts";
+import { firstLine } from "../background.ts";
 import type { Breakers } from "../sweeper/breaker.ts";
 import type { IssuerRegistry } from "./registry.ts";
 import type { TargetWatch } from "./watch.ts";
@@ -9,7 +10,7 @@ const AT_ONCE = 64;
 /** What came of the call at the target, told by whoever made it. */
 export interface TargetCall {
   succeeded(): void;
-  failed(): void;
+  failed(error: unknown): void;
 }
 
 /** The way to a target for those who want something made there. Each target has its own. */
@@ -36,12 +37,18 @@ export function createDoor(registry: Pick<IssuerRegistry, "targets">, watch: Pic
         await watch.ready(name);
         if (!breakers.allows(name)) throw busy(name, "did not answer several times in a row and is left alone for a moment");
         let told = false;
-        const tell = (what: "succeeded" | "failed") => () => {
-          told = true;
-          breakers[what](name);
+        const call: TargetCall = {
+          succeeded() {
+            told = true;
+            breakers.succeeded(name);
+          },
+          failed(error) {
+            told = true;
+            breakers.failed(name, { what: "issue", error: firstLine(error) });
+          },
         };
         try {
-          return await work({ succeeded: tell("succeeded"), failed: tell("failed") });
+          return await work(call);
         } finally {
           if (!told) breakers.notCalled(name);
         }

@@ -31,7 +31,8 @@ export function createTargets(
   }
 
   function standing({ target: { name, owner }, issuer, retired }: OpenedTarget): TargetStanding {
-    const { facts, findings, trouble } = watch.state(name);
+    const { facts, findings } = watch.state(name);
+    const trouble = watch.trouble(name);
     const { running, waiting } = calls.at(name);
     const state = retired ? "retired" : breakers.open().includes(name) ? "left_alone" : trouble === undefined ? "open" : "failing";
     const { kind, revocation } = issuer;

@@ -1,10 +1,11 @@
 import type { Issuer, TargetFacts } from "../../domain/credential.ts";
 import { StintError } from "../../domain/errors.ts";
-import { describe } from "../background.ts";
+import { firstLine } from "../background.ts";
 import type { Parts } from "../parts.ts";
 import { pause } from "../sweeper/schedule.ts";
 import { reconcile, type Findings } from "./reconcile.ts";
 import type { OpenedTarget } from "./registry.ts";
+import { foundSince, type TargetState, type Trouble } from "./state.ts";
 
 /** Each target is compared with the store when it is first used or a broker starts, and then this often. */
 export const RECONCILE_EVERY_MS = 15 * 60_000;
@@ -18,17 +19,10 @@ const ROTATE_MS = 30_000;
 /** A request that comes before the first comparison waits for it this long. */
 const PATIENCE_MS = 5_000;
 
-/** What a target told us when it was last asked. */
-export interface TargetState {
-  findings?: Findings;
-  facts?: TargetFacts;
-  /** The last thing that went wrong, until the same works again. */
-  trouble?: { readonly at: number; readonly what: "reconcile" | "examine" | "rotate"; readonly error: string };
-  reconciledAt?: number;
-  examinedAt?: number;
+interface WatchParts extends Pick<Parts, "store" | "now" | "log" | "events" | "background" | "onHold"> {
+  /** A call for a credential that failed, until one succeeds. */
+  readonly lastFailure: (target: string) => Trouble | undefined;
 }
-
-type WatchParts = Pick<Parts, "store" | "now" | "log" | "events" | "background" | "onHold">;
 const NOTHING: Readonly<Record<string, unknown>> = Object.freeze({});
 type Opened = () => ReadonlyMap<string, OpenedTarget>;
 
@@ -40,6 +34,8 @@ export class TargetWatch {
   readonly #reconciling = new Map<Issuer, Promise<Findings>>();
   readonly #attending = new Set<string>();
   readonly #triedAt = new Map<string, number>();
+  /** When this broker first looked around on hold: what was found before says nothing of what the store has lost. */
+  #heldSince: number | undefined;
 
   constructor(parts: WatchParts, targets: Opened) {
     this.#parts = parts;
@@ -115,7 +111,7 @@ export class TargetWatch {
       this.#failed(name, "rotate", error);
       throw new StintError(
         "issuer_unavailable",
-        `the password at ${name} was not changed: ${oneLine(error)}`,
+        `the password at ${name} was not changed: ${firstLine(error)}`,
         { retryAfterSeconds: 30 },
         { cause: error },
       );
@@ -139,6 +135,11 @@ export class TargetWatch {
     }
   }
 
+  /** What went wrong there last and has not worked since: while we looked after it, or while credentials were made and ended. */
+  trouble(name: string): Trouble | undefined {
+    return this.state(name).trouble ?? this.#parts.lastFailure(name);
+  }
+
   /** What decisions may weigh. The password's age is missing until the broker has changed it: a condition on it then does not hold. */
   posture(): Readonly<Record<string, unknown>> {
     if (this.#targets().size === 0) return NOTHING;
@@ -146,7 +147,7 @@ export class TargetWatch {
       const { facts, trouble } = this.state(name);
       const changed = facts?.passwordChangedAt;
       const age = changed === undefined ? {} : { password_age: Math.floor((this.#parts.now() - changed) / 1000) };
-      return [name, { reachable: facts !== undefined && trouble === undefined, ...age }];
+      return [name, { reachable: facts !== undefined && trouble === undefined && !this.#failedSince(name), ...age }];
     });
     return { targets: Object.fromEntries(targets) as unknown };
   }
@@ -165,9 +166,9 @@ export class TargetWatch {
     const state = this.state(name);
     const now = this.#parts.now();
     const isDue = (last: number | undefined, everyMs: number): boolean => last === undefined || now - last >= everyMs;
-    if (state.trouble !== undefined && now - (this.#triedAt.get(name) ?? 0) < AGAIN_AFTER_MS) return;
+    if (this.trouble(name) !== undefined && now - (this.#triedAt.get(name) ?? 0) < AGAIN_AFTER_MS) return;
     this.#triedAt.set(name, now);
-    if (isDue(state.examinedAt, EXAMINE_EVERY_MS)) await this.examine(name);
+    if (isDue(state.examinedAt, EXAMINE_EVERY_MS) || this.#failedSince(name)) await this.examine(name);
     if (
       issuer.rotate !== undefined &&
       rotateMs !== undefined &&
@@ -177,9 +178,16 @@ export class TargetWatch {
       await this.rotate(name).catch(() => undefined); // noted as trouble, and tried again
     // On hold nothing is touched unasked; what would be done is shown, and looked at again as often.
     const held = this.#parts.onHold();
-    const last = held ? state.findings?.at : state.reconciledAt;
+    this.#heldSince = held ? (this.#heldSince ?? now) : undefined;
+    const last = held ? foundSince(state.findings, this.#heldSince) : state.reconciledAt;
     if (issuer.list !== undefined && isDue(last, RECONCILE_EVERY_MS))
       await this.reconcile(name, held ? "shown" : "done").catch(() => undefined); // likewise
+  }
+
+  /** A call failed there since it was last asked how it is. */
+  #failedSince(name: string): boolean {
+    const failed = this.#parts.lastFailure(name);
+    return failed !== undefined && failed.at >= (this.state(name).examinedAt ?? 0);
   }
 
   #issuer(name: string): Issuer {
@@ -189,7 +197,7 @@ export class TargetWatch {
   }
 
   #failed(name: string, what: "reconcile" | "examine" | "rotate", error: unknown): void {
-    const said = oneLine(error);
+    const said = firstLine(error);
     this.state(name).trouble = { at: this.#parts.now(), what, error: said };
     this.#parts.log.warn({ target: name, what, error: said }, "a target could not be attended to; it is tried again");
   }
@@ -200,9 +208,6 @@ export class TargetWatch {
 }
 
 const nowhere = (): StintError => new StintError("not_found", "there is no such target");
-
-/** The target's own words may hold anything. */
-const oneLine = (error: unknown): string => (describe(error).split("\n")[0] ?? "failed").slice(0, 300);
 
 /** Waits for the work, but not longer; the work goes on. */
 async function patiently(work: Promise<unknown>, ms: number): Promise<void> {

@@ -101,7 +101,10 @@ function details(error: BrokerError): string {
     const { path, message } = typeof one === "object" && one !== null ? (one as { path?: unknown; message?: unknown }) : {};
     return [path, message].filter((part) => typeof part === "string" && part !== "").join(": ");
   });
-  return [error.message, ...places].join("; ");
+  // The message is often the first of them, without its place or with it.
+  const [first] = errors as readonly { readonly message?: unknown }[];
+  const said = typeof first?.message === "string" && error.message.endsWith(first.message);
+  return (said ? places : [error.message, ...places]).join("; ");
 }
 
 const traceOf = (error: BrokerError): string | undefined =>

@@ -4,6 +4,6 @@ import { askForProgram, type HelperOptions } from "./helper-ask.ts";
 
 /** `stint credential-helper aws`: a `credential_process`. The SDKs keep the answer until shortly before it expires. */
 export async function run(context: Context, options: HelperOptions): Promise<number> {
-  context.screen.out.write(awsProcess(await askForProgram(context, options)));
+  context.screen.out.write(await askForProgram(context, options, awsProcess));
   return 0;
 }

@@ -28,7 +28,7 @@ export async function run(context: Context, options: Options, operation: string)
   if (operation === "erase") return EXIT.ok;
   if (!isHost(hostOfServer(text), options.host)) return refuse(NOT_FOUND);
   try {
-    out.write(dockerAnswer(await askForProgram(context, options), options, text));
+    out.write(await askForProgram(context, options, (view) => dockerAnswer(view, options, text)));
     return EXIT.ok;
   } catch (error) {
     fail(context.screen, error, options.grant, context.env);

@@ -17,10 +17,12 @@ export async function run(context: Context, options: Options, operation: string)
   const wanted = membersOf(await told());
   if (operation !== "get" || wanted.get("protocol") !== "https" || !isHost(wanted.get("host") ?? "", options.host)) return 0;
   try {
-    const view = await askForProgram(context, options);
-    const own = hostOf(view.credential);
-    if (own !== undefined && !isHost(own, options.host)) throw new UnsuitableError(`the token is for ${own}, not for ${options.host}`);
-    context.screen.out.write(gitAnswer(view, options));
+    const answer = await askForProgram(context, options, (view) => {
+      const own = hostOf(view.credential);
+      if (own !== undefined && !isHost(own, options.host)) throw new UnsuitableError(`the token is for ${own}, not for ${options.host}`);
+      return gitAnswer(view, options);
+    });
+    context.screen.out.write(answer);
     return 0;
   } catch (error) {
     const code = fail(context.screen, error, options.grant, context.env);

@@ -6,7 +6,7 @@ import { askForProgram, type HelperOptions } from "./helper-ask.ts";
 /** `stint credential-helper kubectl` (client-go credential plugins). client-go keeps the answer until it ends, and asks anew after a 401. */
 export async function run(context: Context, options: HelperOptions): Promise<number> {
   const version = versionAsked(context.env["KUBERNETES_EXEC_INFO"]);
-  context.screen.out.write(execCredential(await askForProgram(context, options), version));
+  context.screen.out.write(await askForProgram(context, options, (view) => execCredential(view, version)));
   return 0;
 }
 

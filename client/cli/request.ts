@@ -10,6 +10,7 @@ import { writePrivateFile } from "../deliver/private-file.ts";
 import { asked, issuerOptions, type AskOptions } from "./asked.ts";
 import { secretVariable, type Context } from "./context.ts";
 import { UsageError } from "./exit-codes.ts";
+import { orGiveBack } from "./give-back.ts";
 import { clean, note } from "./screen.ts";
 import { clockTime } from "./times.ts";
 
@@ -29,7 +30,8 @@ export async function run(context: Context, options: Options, grant: string): Pr
   if (options.field !== undefined && options.format !== undefined) throw new UsageError("--field and --format exclude each other");
   if (options.format === "ssh" && options.out === undefined)
     throw new UsageError("--format ssh writes two files", "Give --out FILE: the certificate goes beside it, to FILE-cert.pub.");
-  await deliver(context, options, await ask(context, asked(grant, options, await issuerOptions(options.option))));
+  const view = await ask(context, asked(grant, options, await issuerOptions(options.option)));
+  await orGiveBack(context, view, (made) => deliver(context, options, made));
   return 0;
 }
 

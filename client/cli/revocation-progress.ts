@@ -4,7 +4,7 @@ import { formatDuration } from "../../domain/time.ts";
 import type { OperatorClient } from "../operator-client.ts";
 import type { Context } from "./context.ts";
 import { EXIT } from "./exit-codes.ts";
-import { plural, tally } from "./receipt.ts";
+import { plural, tally, type ReceiptLease } from "./receipt.ts";
 import { clean, note } from "./screen.ts";
 import { clockTime } from "./times.ts";
 
@@ -32,7 +32,7 @@ export async function follow(context: Context, operator: OperatorClient, started
   };
   process.once("SIGINT", interrupted);
   try {
-    while ((job.state !== "done" || !job.receipt.settled) && clock() < until) {
+    while (goesOn(job) && clock() < until) {
       await sleep(STEP_MS);
       job = await operator.revocation(job.id);
       const line = `  ${job.state} ${job.ended}/${job.matched}`;
@@ -46,6 +46,10 @@ export async function follow(context: Context, operator: OperatorClient, started
   return report(context, job);
 }
 
+/** Something may still come of it soon: what is stuck is tried every 15 minutes, and nobody waits for that here. */
+const goesOn = ({ state, receipt }: RevocationView): boolean =>
+  state !== "done" || (!receipt.settled && ((receipt.more ?? 0) > 0 || receipt.leases.some(({ outcome }) => outcome === "revoking")));
+
 /** The receipt in words. */
 export function report({ screen, clock }: Context, job: RevocationView): number {
   const now = clock();
@@ -53,7 +57,7 @@ export function report({ screen, clock }: Context, job: RevocationView): number 
   const { dead, dying, open, stuck } = tally(job.receipt.leases, now);
   const took = percentiles(job.receipt.leases.map((lease) => lease.took_ms).filter((ms) => ms !== null));
   const parts = [`${dead + (job.receipt.more ?? 0)} dead${took}`];
-  if (dying > 0) parts.push(`${dying} may be honoured until ${clockTime(job.receipt.dead_by, now)} by verifiers that do not ask`);
+  if (dying > 0) parts.push(`${dying} ${fate(job.receipt.leases, clockTime(job.receipt.dead_by, now))}`);
   if (open > 0) parts.push(`${open} not yet confirmed by their targets`);
   if (stuck > 0) parts.push(`${plural(stuck, "lease")} stuck (stint lease ls --state stuck)`);
   const whole = job.state === "done" && dying + open + stuck === 0;
@@ -69,6 +73,12 @@ export function report({ screen, clock }: Context, job: RevocationView): number 
   }
   return whole ? EXIT.ok : EXIT.partial;
 }
+
+/** What becomes of those that are revoked and not dead yet. */
+const fate = (leases: readonly ReceiptLease[], until: string): string =>
+  leases.some(({ outcome, revocation }) => outcome === "dead_by" && revocation === "expiry_only")
+    ? `may be honoured until ${until} by verifiers that do not ask`
+    : `revoked, honoured nowhere after ${until}`;
 
 function percentiles(took: readonly number[]): string {
   if (took.every((ms) => ms === 0)) return "";

@@ -8,6 +8,9 @@ interface Options extends Machine {
   readonly reason?: string;
 }
 
+/** Leases that are named here; `--json` has more. */
+const NAMED = 5;
+
 /** `stint target reconcile TARGET [--dry-run]`: fails when an orphan could not be ended. */
 export async function run(context: Context, options: Options, target: string): Promise<number> {
   const reason = options.reason === undefined ? {} : { reason: options.reason };
@@ -20,7 +23,7 @@ function rowsOf(findings: FindingsView, { screen }: Context): (readonly [string,
   const { mode, seen, orphaned, orphans, missed, missing, failed } = findings;
   const would = mode === "shown" ? "would be ended" : "ended";
   const named = (count: number, ids: readonly string[]): string =>
-    count === 0 ? "none" : `${count} ${would}: ${ids.slice(0, 5).join(" ")}`;
+    count === 0 ? "none" : `${count} ${would}: ${ids.slice(0, NAMED).join(" ")}${count > NAMED ? ` and ${count - NAMED} more` : ""}`;
   return [
     ["there", `${seen} of ours`],
     ["orphans", named(orphaned, orphans)],

@@ -17,7 +17,7 @@ export function awsVariables(material: CredentialMaterial): Readonly<Record<stri
 function awsKeys(material: CredentialMaterial): { readonly id: string; readonly secret: string; readonly session: string | undefined } {
   if (optionalText(material, "access_key_id") === undefined) {
     throw new UnsuitableError(
-      `a ${named(material)} credential is no AWS access key`,
+      `a credential of kind ${named(material)} is no AWS access key`,
       tokenOf(material) === undefined
         ? "--format json shows what it has."
         : "AWS exchanges a JWT itself: write it to a file that AWS_WEB_IDENTITY_TOKEN_FILE names, beside AWS_ROLE_ARN.",

@@ -40,7 +40,10 @@ export const usualFormat = ({ credential }: Answer): CredentialFormat => (tokenO
 function token({ credential }: Answer): string {
   const text = tokenOf(credential);
   if (text === undefined)
-    throw new UnsuitableError(`a ${named(credential)} credential is no single token`, "Use --format json, or one that fits its kind.");
+    throw new UnsuitableError(
+      `a credential of kind ${named(credential)} is no single token`,
+      "Use --format json, or one that fits its kind.",
+    );
   return text;
 }
 

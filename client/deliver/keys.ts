@@ -10,7 +10,7 @@ export interface SshFiles {
 /** A private key with its certificate, for ssh. */
 export function sshFiles({ credential }: Answer): SshFiles {
   if (credential.type !== "ssh_certificate")
-    throw new UnsuitableError(`a ${named(credential)} credential is no SSH certificate`, "--format json shows what it has.");
+    throw new UnsuitableError(`a credential of kind ${named(credential)} is no SSH certificate`, "--format json shows what it has.");
   return { key: ended(privateKey({ credential })), certificate: ended(textOf(credential, "certificate")) };
 }
 
@@ -23,7 +23,7 @@ export interface X509Files {
 
 export function x509Files({ credential }: Answer): X509Files {
   if (credential.type !== "x509_certificate")
-    throw new UnsuitableError(`a ${named(credential)} credential is no X.509 certificate`, "--format json shows what it has.");
+    throw new UnsuitableError(`a credential of kind ${named(credential)} is no X.509 certificate`, "--format json shows what it has.");
   return {
     certificate: ended(textOf(credential, "certificate")),
     key: ended(privateKey({ credential })),

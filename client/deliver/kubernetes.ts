@@ -18,5 +18,7 @@ function proofOf(answer: Answer): Readonly<Record<string, string>> {
   }
   const token = tokenOf(answer.credential);
   if (token !== undefined) return { token };
-  throw new UnsuitableError(`a ${named(answer.credential)} credential is neither a token nor a client certificate, which kubectl takes`);
+  throw new UnsuitableError(
+    `a credential of kind ${named(answer.credential)} is neither a token nor a client certificate, which kubectl takes`,
+  );
 }

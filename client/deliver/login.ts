@@ -40,7 +40,7 @@ function pairOf(material: CredentialMaterial, asked: string | undefined): { read
   const token = tokenOf(material);
   if (token !== undefined) return { username: asked ?? optionalText(material, "username") ?? TOKEN_USER, password: token };
   if (KEYS.has(material.type) || material.type === "postgres")
-    throw new UnsuitableError(`a ${named(material)} credential is no user name and password for the web`);
+    throw new UnsuitableError(`a credential of kind ${named(material)} is no user name and password for the web`);
   return { username: asked ?? textOf(material, "username"), password: textOf(material, "password") };
 }
 

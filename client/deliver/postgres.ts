@@ -13,7 +13,7 @@ interface Connection {
 
 function connectionOf(material: CredentialMaterial): Connection {
   if (material.type !== "postgres")
-    throw new UnsuitableError(`a ${named(material)} credential opens no Postgres database`, "--format json shows what it has.");
+    throw new UnsuitableError(`a credential of kind ${named(material)} opens no Postgres database`, "--format json shows what it has.");
   const read = (name: string): string => oneLine(textOf(material, name), name);
   return {
     host: read("host"),

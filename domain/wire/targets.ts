@@ -28,7 +28,10 @@ export const TargetView = z
     revocation: z.enum(REVOCATIONS),
     making: z.int().nonnegative().meta({ description: "Credentials being made there now, by this broker." }),
     ending: z.int().nonnegative().meta({ description: "Leases being ended there now, by this broker." }),
-    waiting: z.int().nonnegative().meta({ description: "Claimed leases that wait for a call there, in this broker." }),
+    waiting: z.int().nonnegative().meta({
+      description:
+        "Leases that wait to be ended there, as far as this broker has claimed them: for their turn, or until the target is called again.",
+    }),
     server: z.string().nullable(),
     password_changed_at: WireTime.nullable().meta({
       description: "When the broker last changed its own password or key there; null: never.",
@@ -36,7 +39,9 @@ export const TargetView = z
     quota: z.strictObject({ left: z.int(), of: z.int(), resets_at: WireTime }).nullable(),
     warnings: z.array(z.string()),
     findings: FindingsView.nullable().meta({ description: "Of the last comparison with the store; null where none was made or can be." }),
-    trouble: z.strictObject({ at: WireTime, what: z.enum(["reconcile", "examine", "rotate"]), error: z.string() }).nullable(),
+    trouble: z
+      .strictObject({ at: WireTime, what: z.enum(["reconcile", "examine", "rotate", "issue", "revoke"]), error: z.string() })
+      .nullable(),
   })
   .meta({ id: "Target" });
 export type TargetView = z.infer<typeof TargetView>;

@@ -140,6 +140,13 @@ describe("an error answer", () => {
     });
   });
 
+  it("that says it is not offered is not asked for again", async () => {
+    await using server = await recordingServer(() => ({ status: 501, body: { code: "not_implemented", detail: "cannot be listed" } }));
+    const error = await failureOf(call({ url: server.url }, { method: "GET", path: "/" }));
+    expect([error.name, error.code, error.retryable]).toEqual(["InvalidRequestError", "not_implemented", false]);
+    expect(server.received).toHaveLength(1);
+  });
+
   it("without a body is told by its status", async () => {
     await using server = await recordingServer(() => ({ status: 502, body: "bad gateway" }));
     const error = await failureOf(call({ url: server.url, attempts: 1 }, { method: "GET", path: "/" }));

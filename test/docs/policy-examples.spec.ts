@@ -25,10 +25,10 @@ describe("YAML in the documentation", () => {
   it("says what it is an example of, so that it is tried here", () => {
     expect(
       yaml
-        .filter(({ info }) => !/^yaml (?:policy|claims|when|accept|verifier|proxy|workflow|kubeconfig|authentication)$/.test(info))
+        .filter(({ info }) => !/^yaml (?:policy|claims|when|accept|verifier|target|proxy|workflow|kubeconfig|authentication)$/.test(info))
         .map(({ page, line }) => `${page}:${line}`),
     ).toEqual([]);
-    for (const kind of ["policy", "claims", "when", "accept", "verifier", "proxy", "workflow"])
+    for (const kind of ["policy", "claims", "when", "accept", "verifier", "target", "proxy", "workflow"])
       expect({ kind, examples: of(kind).length > 0 }).toEqual({ kind, examples: true });
   });
 
@@ -88,6 +88,10 @@ allow: [{ trust: github, claims: { repository_id: "1", event_name: push } }]
 issue: { issuer: jwt, audience: ${audience}, scope: [deploy:read, deploy:write] }`;
     const { problems } = loadDocuments([{ file: "example.yaml", text: `${block.text}\n---\n${grant}` }], context);
     expect(problems.filter(({ rule }) => rule !== "no-tests")).toEqual([]);
+  });
+
+  it.each(named(of("target")))("is a target that loads: $name", ({ block }) => {
+    expect(loadDocuments([{ file: "example.yaml", text: block.text }], context).problems).toEqual([]);
   });
 
   it.each(named(of("accept")))("accepts rules that exist, with a reason: $name", ({ block }) => {

@@ -30,6 +30,9 @@ describe("what is asked beside the grant", () => {
       code: "invalid_request",
       facts: { errors: [{ path: "options.user" }] },
     });
+    expect(refusal(() => readOptions(issuer, "no root", { usr: "x" }))).toMatchObject({
+      message: 'options: there is no option "usr"; a credential of kind login takes user',
+    });
     expect(refusal(() => readOptions({ kind: "jwt" }, {}, { user: "x" }))).toMatchObject({
       code: "invalid_request",
       message: "options: a jwt credential takes none",

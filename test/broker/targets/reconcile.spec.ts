@@ -143,9 +143,60 @@ describe("a target that was just opened", () => {
     const { opened } = await shop.broker.store.leases.counts();
     await expect(issue()).rejects.toThrow("left alone for a moment");
     expect((await shop.broker.store.leases.counts()).opened).toBe(opened);
-    expect(targets().list()).toMatchObject([{ name: "shop-db", state: "left_alone" }]);
+    const trouble = { at: clock(), what: "issue", error: "RetryableFailure: the target did not answer" };
+    expect(targets().list()).toMatchObject([{ name: "shop-db", state: "left_alone", trouble }]);
     clock.advance({ seconds: 16 });
+    expect(targets().list()).toMatchObject([{ state: "failing", trouble }]); // nobody has seen it work since
     await expect(issue()).resolves.toMatchObject({ issuer: "shop-db" });
-    expect(targets().list()).toMatchObject([{ state: "open" }]);
+    expect(targets().list()).toMatchObject([{ state: "open", trouble: undefined }]);
+  });
+
+  it("that fails to end what is due says so, and how many wait there", async () => {
+    const issued = [];
+    for (let count = 0; count < 8; count += 1) issued.push(await issue());
+    place.goDown();
+    clock.advance({ hours: 2 });
+    await shop.broker.sweep();
+    await shop.broker.settled();
+    clock.advance({ seconds: 61 });
+    await shop.broker.sweep();
+    await shop.broker.settled();
+    const [down] = targets().list();
+    expect(down).toMatchObject({ state: "left_alone", ending: 0, trouble: { what: "revoke" } });
+    expect(down?.waiting).toBeGreaterThan(0);
+    place.heal();
+    for (let turn = 0; turn < 8; turn += 1) {
+      clock.advance({ minutes: 16 });
+      await shop.broker.sweep();
+      await shop.broker.settled();
+    }
+    expect(await place.alive()).toEqual([]);
+    expect(targets().list()).toMatchObject([{ state: "open", waiting: 0, trouble: undefined }]);
+  });
+});
+
+describe("a store that is emptied beneath a running broker", () => {
+  it("shows at once what would be ended at targets, and is used again without a restart", async () => {
+    const attend = async (): Promise<void> => {
+      await shop.broker.duties.runOnce();
+      await shop.broker.settled();
+    };
+    await attend();
+    const { lease: forgotten } = await issue();
+    await shop.broker.redis.client().flushall();
+    // as the witness does, once it has compared the store with the audit files
+    await shop.broker.store.hold.set({ action: "hold.set", principal: "broker", reason: "the store has gone back" });
+    clock.advance({ seconds: 11 });
+    await attend();
+    expect(targets().list()).toMatchObject([{ findings: { mode: "shown", orphans: [forgotten.id] } }]);
+    expect(await place.alive()).toEqual([forgotten.id]);
+    await reconcile();
+    expect(await shop.broker.services.hold.show()).toMatchObject({ held: false });
+    expect(await place.alive()).toEqual([]);
+    clock.advance({ seconds: 11 });
+    await attend();
+    await expect(issue()).resolves.toMatchObject({ issuer: "shop-db" });
+    await expect(shop.exchange({ grant: "deploy" })).resolves.toMatchObject({ issuer: "jwt" });
+    expect(await shop.broker.redis.client().hget("stint:{meta}", "id")).toBe(shop.broker.store.id);
   });
 });

@@ -168,3 +168,129 @@ describe("a broker behind a certificate authority of our own", () => {
     }
   });
 });
+
+describe("a credential that cannot take the shape that was asked for", () => {
+  const released = (received: readonly { readonly path: string }[]): boolean =>
+    received.some(({ path }) => path.endsWith(`${LEASE}/release`));
+
+  it.each([
+    { name: "in another kind's format", args: ["request", "g", "--format", "pgpass"], says: "opens no Postgres database" },
+    { name: "by a member it has not", args: ["request", "g", "--field", "nonsense"], says: 'there is no member "nonsense"' },
+    { name: "in a file that cannot be", args: ["request", "g", "--out", "/nowhere/at/all"], says: "ENOENT" },
+    { name: "for a tool", args: ["credential-helper", "aws", "--grant", "g"], says: "is no AWS access key" },
+  ])("is given back: $name", async ({ args, says }) => {
+    await using broker = await toyBroker();
+    const ran = await runCli(args, { STINT_URL: broker.url, STINT_ID_TOKEN: EVIDENCE });
+    expect([ran.code === 0, ran.out]).toEqual([false, ""]);
+    expect(ran.err).toContain(says);
+    expect(ran.err).toContain(`${LEASE} was given back: nobody has it`);
+    expect(released(broker.received)).toBe(true);
+    expect(ran.err).not.toContain(SECRET);
+  });
+
+  it("is kept when all went well, and where giving back fails that is said", async () => {
+    await using good = await toyBroker();
+    expect((await runCli(["request", "g"], { STINT_URL: good.url, STINT_ID_TOKEN: EVIDENCE })).code).toBe(0);
+    expect(released(good.received)).toBe(false);
+    await using bad = await toyBroker(({ path }) => (path.endsWith("/release") ? { status: 404, body: { code: "not_found" } } : undefined));
+    const ran = await runCli(["request", "g", "--format", "pgpass"], { STINT_URL: bad.url, STINT_ID_TOKEN: EVIDENCE });
+    expect([ran.code, ran.err]).toEqual([2, expect.stringContaining(`${LEASE} could not be given back and ends at`)]);
+  });
+});
+
+describe("a target", () => {
+  const view = (changed: string | null, warnings: readonly string[] = []) => ({
+    name: "web",
+    issuer: "ssh",
+    owner: null,
+    state: "open",
+    revocation: "immediate",
+    making: 0,
+    ending: 0,
+    waiting: 0,
+    server: null,
+    password_changed_at: changed,
+    quota: null,
+    warnings,
+    findings: null,
+    trouble: null,
+  });
+  const rotated = async (before: string | null, after: string, warnings: readonly string[] = []): Promise<string> => {
+    await using broker = await recordingServer(({ method }) =>
+      method === "GET" ? { body: { items: [view(before)], next_cursor: null } } : { body: view(after, warnings) },
+    );
+    return (await runCli(["target", "rotate", "web"], { STINT_URL: broker.url, STINT_OPERATOR_TOKEN: "op" })).err;
+  };
+
+  it("whose password was changed says when; whose CA is only announced says that", async () => {
+    expect(await rotated(null, "2026-03-02T12:00:00.000Z")).toMatch(/^✓ the broker's own password or key at web was changed at /);
+    const [at, from] = ["2026-03-02T12:00:00.000Z", "the next CA signs from 2026-03-03T12:00:00.000Z on"];
+    expect(await rotated(at, at, [from])).toBe(`✓ the next key at web is announced; the one of now signs until then\n  ${from}\n`);
+  });
+
+  it("with more leftovers than are named says how many more", async () => {
+    const orphans = Array.from({ length: 7 }, (_, index) => `lease_${index}`);
+    const found = { at: "2026-03-02T12:00:00.000Z", mode: "shown", seen: 9, orphaned: 7, orphans, missed: 0, missing: [], failed: 0 };
+    await using broker = await recordingServer(() => ({ body: found }));
+    const ran = await runCli(["target", "reconcile", "web", "--dry-run"], { STINT_URL: broker.url, STINT_OPERATOR_TOKEN: "op" });
+    expect(ran.out).toContain("7 would be ended: lease_0 lease_1 lease_2 lease_3 lease_4 and 2 more");
+  });
+});
+
+describe("a revoked certificate that a host has yet to hear of", () => {
+  it("is said to be honoured nowhere from then on", async () => {
+    const at = "2026-03-02T12:00:00.000Z";
+    const dead_by = "2099-01-01T00:00:00.000Z";
+    const lease = { lease_id: LEASE, issuer: "web", outcome: "dead_by", revocation: "verifier_checked", dead_by, took_ms: 3 };
+    const receipt = { ended_by: "revoked", settled: true, leases: [lease], dead_by, more: 0 };
+    const job = {
+      id: "rev_1",
+      state: "done",
+      selector: { lease: LEASE },
+      reason: "r",
+      by: "x",
+      at,
+      matched: 1,
+      ended: 1,
+      in_force_at: at,
+      lock: null,
+      receipt,
+    };
+    await using broker = await recordingServer(({ method }) => ({ status: method === "GET" ? 200 : 202, body: job }));
+    const ran = await runCli(["lease", "revoke", LEASE, "--reason", "r"], { STINT_URL: broker.url, STINT_OPERATOR_TOKEN: "op" });
+    expect([ran.code, ran.err]).toEqual([10, expect.stringContaining("1 revoked, honoured nowhere after 2099-01-01")]);
+  });
+});
+
+describe("a revocation of which only stuck leases are left", () => {
+  it("is not waited for, and says which they are", async () => {
+    const at = "2026-03-02T12:00:00.000Z";
+    const lease = {
+      lease_id: LEASE,
+      issuer: "db",
+      outcome: "stuck",
+      revocation: "immediate",
+      dead_by: null,
+      took_ms: null,
+      reason: "28P01",
+    };
+    const receipt = { ended_by: "revoked", settled: false, leases: [lease], dead_by: null, more: 0 };
+    const job = {
+      id: "rev_1",
+      state: "done",
+      selector: { lease: LEASE },
+      reason: "r",
+      by: "x",
+      at,
+      matched: 1,
+      ended: 0,
+      in_force_at: at,
+      lock: null,
+      receipt,
+    };
+    await using broker = await recordingServer(({ method }) => ({ status: method === "GET" ? 200 : 202, body: job }));
+    const ran = await runCli(["lease", "revoke", LEASE, "--reason", "r"], { STINT_URL: broker.url, STINT_OPERATOR_TOKEN: "op" });
+    expect([ran.code, ran.err]).toEqual([10, expect.stringContaining("1 lease stuck")]);
+    expect(ran.err).toContain(`${LEASE}  stuck  28P01`);
+  });
+});

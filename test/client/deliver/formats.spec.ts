@@ -163,7 +163,7 @@ describe("formats of programs' own", () => {
       SessionToken: "session",
       Expiration: "2099-01-01T00:00:00.000Z",
     });
-    expect(() => text("aws", MATERIALS.jwt)).toThrow(new UnsuitableError("a jwt credential is no AWS access key"));
+    expect(() => text("aws", MATERIALS.jwt)).toThrow(new UnsuitableError("a credential of kind jwt is no AWS access key"));
   });
 
   it("are refused, each with its reason, where the kind does not fit, and never say the secret", () => {
