@@ -142,8 +142,7 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
   const attestor = createAttestor({ trusts, clock: now, log: keysLog(log, meter) });
   const gate = gateOf(store, audit, hold, leaving);
   const breakers = createBreakers(now);
-  const watched = { store, now, log, events, background, onHold: () => hold.onHold(), lastFailure: breakers.lastFailure };
-  const watch = new TargetWatch(watched, () => registry.targets());
+  const watch = new TargetWatch({ store, now, log, events, background, breakers, onHold: () => hold.onHold() }, () => registry.targets());
   const acknowledged = new Acknowledged(store.seen, now, background);
   const signatures = ownSignatures(keys);
   const parts: Parts = {

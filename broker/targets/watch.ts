@@ -2,6 +2,7 @@ import type { Issuer, TargetFacts } from "../../domain/credential.ts";
 import { StintError } from "../../domain/errors.ts";
 import { firstLine } from "../background.ts";
 import type { Parts } from "../parts.ts";
+import type { Breakers } from "../sweeper/breaker.ts";
 import { pause } from "../sweeper/schedule.ts";
 import { reconcile, type Findings } from "./reconcile.ts";
 import type { OpenedTarget } from "./registry.ts";
@@ -20,8 +21,7 @@ const ROTATE_MS = 30_000;
 const PATIENCE_MS = 5_000;
 
 interface WatchParts extends Pick<Parts, "store" | "now" | "log" | "events" | "background" | "onHold"> {
-  /** A call for a credential that failed, until one succeeds. */
-  readonly lastFailure: (target: string) => Trouble | undefined;
+  readonly breakers: Pick<Breakers, "lastFailure">;
 }
 const NOTHING: Readonly<Record<string, unknown>> = Object.freeze({});
 type Opened = () => ReadonlyMap<string, OpenedTarget>;
@@ -137,7 +137,7 @@ export class TargetWatch {
 
   /** What went wrong there last and has not worked since: while we looked after it, or while credentials were made and ended. */
   trouble(name: string): Trouble | undefined {
-    return this.state(name).trouble ?? this.#parts.lastFailure(name);
+    return this.state(name).trouble ?? this.#parts.breakers.lastFailure(name);
   }
 
   /** What decisions may weigh. The password's age is missing until the broker has changed it: a condition on it then does not hold. */
@@ -186,7 +186,7 @@ export class TargetWatch {
 
   /** A call failed there since it was last asked how it is. */
   #failedSince(name: string): boolean {
-    const failed = this.#parts.lastFailure(name);
+    const failed = this.#parts.breakers.lastFailure(name);
     return failed !== undefined && failed.at >= (this.state(name).examinedAt ?? 0);
   }
 
