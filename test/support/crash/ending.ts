@@ -10,7 +10,8 @@ const stay = (world: World, name: string, side: Side, skip = 0): Stay => {
   const { reached, wake } = world.actor.points.stop(name, side, skip);
   return { reached, go: wake };
 };
-const hold = (world: World, stage: Stage): Stay => atTarget(world.actor.target.hold("revoke", stage), stage === "executing");
+const hold = async (world: World, stage: Stage): Promise<Stay> =>
+  atTarget(await world.actor.target.hold("revoke", stage), stage === "executing");
 const targetFails = (): Error => new RetryableFailure("the target did not answer");
 
 /** A lease that is due, and the actor's sweep that comes upon it. Leases in plenty where a batch is wanted. */
@@ -24,10 +25,10 @@ const sweeps = (world: World): void => void world.actor.broker.sweep().catch(() 
 const actorIsDone = (world: World): Promise<void> => world.actor.broker.settled();
 
 const dies =
-  (at: (world: World) => Stay, count = 1) =>
+  (at: (world: World) => Stay | Promise<Stay>, count = 1) =>
   async (world: World) => {
     await due(world, count);
-    const there = at(world);
+    const there = await at(world);
     sweeps(world);
     await there.reached;
     await world.crash();
@@ -38,10 +39,10 @@ const dies =
   };
 /** For five seconds: then it goes on. For longer than its claim: others have done it, and waking changes nothing (I7). */
 const sleeps =
-  (at: (world: World) => Stay, count = 1) =>
+  (at: (world: World) => Stay | Promise<Stay>, count = 1) =>
   async (world: World) => {
     await due(world, count);
-    const short = at(world);
+    const short = await at(world);
     sweeps(world);
     await short.reached;
     await world.later(5_000);
@@ -50,7 +51,7 @@ const sleeps =
     await world.check({ active: 0 });
 
     const leases = await due(world, count);
-    const long = at(world);
+    const long = await at(world);
     sweeps(world);
     await long.reached;
     await meanwhile(world, long, CLAIM_OVER);
@@ -87,7 +88,7 @@ const onTheWire =
 /** The target's answer does not come: the call is cut off, and the target goes on with it. */
 const cutAt = (stage: Stage) => async (world: World) => {
   await due(world);
-  const held = world.actor.target.hold("revoke", stage);
+  const held = await world.actor.target.hold("revoke", stage);
   sweeps(world);
   await held.reached;
   held.cut();
@@ -99,7 +100,7 @@ const cutAt = (stage: Stage) => async (world: World) => {
 };
 const refusedAt = (stage: Stage) => async (world: World) => {
   const [lease] = await due(world);
-  const held = world.actor.target.hold("revoke", stage);
+  const held = await world.actor.target.hold("revoke", stage);
   sweeps(world);
   await held.reached;
   await held.refuse();
@@ -110,7 +111,7 @@ const refusedAt = (stage: Stage) => async (world: World) => {
 };
 const repeatedAt = (stage: Stage) => async (world: World) => {
   await due(world);
-  const held = world.actor.target.hold("revoke", stage);
+  const held = await world.actor.target.hold("revoke", stage);
   sweeps(world);
   await held.reached;
   const again = held.again();

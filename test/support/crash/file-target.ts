@@ -110,7 +110,7 @@ export function fencedFile(): CrashTarget {
       return {
         kind: kindOf(call, alive),
         documents: "issuer: fenced-file",
-        hold(verb, stage) {
+        async hold(verb, stage) {
           const plan = held(verb, stage);
           plans.push(plan);
           return plan;

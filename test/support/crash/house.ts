@@ -82,7 +82,7 @@ const reload = async (actor: Actor): Promise<boolean> => (await actor.broker.rel
 /** Things of ours at the target of which no lease tells. */
 async function leftovers(world: World, count = 3): Promise<readonly LeaseId[]> {
   const left = Array.from({ length: count }, () => newId("lease", world.clock()));
-  for (const id of left) await world.target.leave(id);
+  for (const id of left) await world.target.leave(id, world.url);
   return left;
 }
 /** A broker that starts and begins to compare. */

@@ -9,7 +9,8 @@ const stay = (world: World, name: string, side: Side): Stay => {
   const { reached, wake } = world.actor.points.stop(name, side);
   return { reached, go: wake };
 };
-const hold = (world: World, stage: Stage): Stay => atTarget(world.actor.target.hold("issue", stage), stage === "executing");
+const hold = async (world: World, stage: Stage): Promise<Stay> =>
+  atTarget(await world.actor.target.hold("issue", stage), stage === "executing");
 const targetFails = () => new RetryableFailure("the target did not answer");
 
 const diesAt =
@@ -48,7 +49,7 @@ const askedTwice = (name: string, side: Side) => async (world: World) => {
 };
 /** The asker is cut off; the target knows nothing of it and goes on, before the asker's undoing or long after. */
 const cutAt = (stage: Stage) => async (world: World) => {
-  const held = world.actor.target.hold("issue", stage);
+  const held = await world.actor.target.hold("issue", stage);
   const asked = world.ask();
   await held.reached;
   held.cut();
@@ -59,7 +60,7 @@ const cutAt = (stage: Stage) => async (world: World) => {
   await nothingIsLeft(world, heard);
 };
 const refusedAt = (stage: Stage) => async (world: World) => {
-  const held = world.actor.target.hold("issue", stage);
+  const held = await world.actor.target.hold("issue", stage);
   const asked = world.ask();
   await held.reached;
   await held.refuse();
@@ -67,7 +68,7 @@ const refusedAt = (stage: Stage) => async (world: World) => {
 };
 /** The request arrives at the target a second time, then: there is one credential, and its end is the end of both. */
 const repeatedAt = (stage: Stage) => async (world: World) => {
-  const held = world.actor.target.hold("issue", stage);
+  const held = await world.actor.target.hold("issue", stage);
   const asked = world.ask();
   await held.reached;
   const again = stage === "sent" ? undefined : held.again();

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "@jest/globals";
 import type { Heard } from "./http-wire.ts";
 import type { Held } from "./target.ts";
@@ -29,20 +30,22 @@ export const atTarget = (held: Held, locks = false): Stay => ({ reached: held.re
 
 /** Time passes and the survivor sweeps, while the flow stays; with a lock held, the sweep can only come to its end when it is let go. */
 export async function meanwhile(world: World, stay: Stay, ms: number): Promise<void> {
-  const swept = world.later(ms);
+  let over = false;
+  const swept = world.later(ms).finally(() => (over = true));
   if (stay.locks === true) {
-    await Promise.race([swept, waitContended(world)]);
+    while (!over && !(await world.target.contended())) await pause(5);
     stay.go();
   }
   await swept;
 }
 
-async function waitContended(world: World): Promise<void> {
-  for (let tries = 0; tries < 500 && !(await world.target.contended()); tries += 1) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
 /** The broker dies there. What it had sent arrives after others have swept; nothing of it may come to life. */
-export async function diesWhileIssuing(world: World, stay: Stay, { active = 0 }: { readonly active?: number } = {}): Promise<void> {
+export async function diesWhileIssuing(
+  world: World,
+  at: Stay | Promise<Stay>,
+  { active = 0 }: { readonly active?: number } = {},
+): Promise<void> {
+  const stay = await at;
   const asked = world.ask();
   await stay.reached;
   await world.crash();
@@ -58,15 +61,19 @@ export async function diesWhileIssuing(world: World, stay: Stay, { active = 0 }:
  * The broker sleeps there: for five seconds, and then whoever asked has a credential that works; in another try for so long that others
  * have taken the lease away, and then waking changes nothing (I7). `kept`: the lease was active by then, and stays.
  */
-export async function sleepsWhileIssuing(world: World, at: () => Stay, { kept = false }: { readonly kept?: boolean } = {}): Promise<void> {
-  const short = at();
+export async function sleepsWhileIssuing(
+  world: World,
+  at: () => Stay | Promise<Stay>,
+  { kept = false }: { readonly kept?: boolean } = {},
+): Promise<void> {
+  const short = await at();
   const first = world.ask();
   await short.reached;
   await world.later(5_000);
   short.go();
   await opensAndEnds(world, await first);
 
-  const long = at();
+  const long = await at();
   const second = world.ask();
   await long.reached;
   await meanwhile(world, long, PENDING_OVER);

@@ -24,7 +24,7 @@ export interface Wire extends AsyncDisposable {
   /** Documents of the target, as this broker reaches it. */
   readonly documents: string;
   /** The next call of this verb stays there. */
-  hold(verb: Verb, stage: Stage): Held;
+  hold(verb: Verb, stage: Stage): Promise<Held>;
   /** The asker's process is gone: its ends of the connections close. */
   die(): void;
 }
@@ -40,5 +40,5 @@ export interface CrashTarget extends AsyncDisposable {
   /** Whether somebody waits there for what a held call has locked. */
   contended(): Promise<boolean>;
   /** Something of ours appears of which no lease tells. */
-  leave(lease: LeaseId): Promise<void>;
+  leave(lease: LeaseId, broker: string): Promise<void>;
 }

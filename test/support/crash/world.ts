@@ -204,6 +204,7 @@ export class World implements AsyncDisposable {
   async kill(actor: Actor): Promise<void> {
     await actor.points.die();
     actor.target.die();
+    this.#closing.push(actor.target); // what it had sent is still on its way
     await actor.http[Symbol.asyncDispose]();
     await actor.broker.abandon();
     await actor.redis[Symbol.asyncDispose]();
