@@ -1,6 +1,6 @@
 import type { LeaseId } from "../../../domain/ids.ts";
 import type { Issuer } from "../../../domain/credential.ts";
-import type { IssuerKind, OpenTarget, TargetPorts } from "../../../domain/target.ts";
+import type { OpenTarget, TargetPorts } from "../../../domain/target.ts";
 import { postgresKind } from "../../../issuers/postgres/kind.ts";
 import { markOf } from "../../../issuers/postgres/names.ts";
 import type { PostgresSettings } from "../../../issuers/postgres/settings.ts";
