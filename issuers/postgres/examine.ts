@@ -33,6 +33,7 @@ interface FoundGroup {
   readonly powerful: boolean;
   readonly admin: boolean;
   readonly member: boolean;
+  readonly fence: boolean;
 }
 
 /** What the server is, and what about our role there a person should mend, each with the SQL that mends it. */
@@ -76,9 +77,11 @@ async function groupsOf(client: Client, settings: PostgresSettings): Promise<rea
   const { rows } = await client.query<FoundGroup>(
     `SELECT asked.name, r.oid IS NOT NULL AS known, coalesce(r.rolcanlogin, false) AS login,
             coalesce(r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls, false) AS powerful,
-            coalesce(pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION'), false) AS admin, coalesce(pg_has_role(current_user, r.oid, 'USAGE'), false) AS member
-     FROM unnest($1::text[]) WITH ORDINALITY AS asked (name, n) LEFT JOIN pg_roles r ON r.rolname = asked.name ORDER BY n`,
-    [[...new Set([...settings.roles, ...heirs])]],
+            coalesce(pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION'), false) AS admin, coalesce(pg_has_role(current_user, r.oid, 'USAGE'), false) AS member,
+            coalesce(has_table_privilege(r.oid, f.oid, 'INSERT, UPDATE, DELETE, TRUNCATE'), false) AS fence
+     FROM unnest($1::text[]) WITH ORDINALITY AS asked (name, n) LEFT JOIN pg_roles r ON r.rolname = asked.name
+     LEFT JOIN (pg_class f JOIN pg_namespace s ON s.oid = f.relnamespace) ON f.relname = 'fence' AND s.nspname = $2 ORDER BY n`,
+    [[...new Set([...settings.roles, ...heirs])], settings.schema],
   );
   return rows;
 }
@@ -111,6 +114,9 @@ function groupWarnings(settings: PostgresSettings, group: FoundGroup): readonly 
     ...(granted && group.login ? [`the role ${name} may log in itself; a role for workloads should not: ALTER ROLE ${role} NOLOGIN`] : []),
     ...(group.powerful
       ? [`the role ${name} may do more than read and write: what a credential leaves behind, or may become, has those rights`]
+      : []),
+    ...(group.fence
+      ? [`the role ${name} may write to our table ${settings.schema}.fence: whoever has it can lock it, and then nothing is ended there`]
       : []),
     ...(granted && !group.admin
       ? [`our role cannot, from PostgreSQL 16 on, put anybody in ${name}: GRANT ${role} TO ${user} WITH ADMIN OPTION`]

@@ -7,6 +7,8 @@ import { parseDuration } from "../../domain/time.ts";
 const POSTGRES_PORT = 5432;
 /** Roles that let whoever has them leave the database: run programs, read and write the server's files, end anybody's session. */
 const OUT_OF_BOUNDS = /^(?:pg_execute_server_program|pg_read_server_files|pg_write_server_files|pg_signal_backend|pg_database_owner)$/;
+/** Roles that may write to, or lock, every table: our own with the leases that have ended as well. */
+const EVERYWHERE = /^(?:pg_write_all_data|pg_maintain)$/;
 /** Words that `GRANT` reads as something else than a name, and roles that are somebody's lease. */
 const NO_NAME = /^(?:public|none|current_user|current_role|session_user|postgres|lease_.*)$/;
 
@@ -19,7 +21,11 @@ const Name = z
   );
 const GroupRole = Name.refine((name) => !NO_NAME.test(name), {
   error: "must be a role made for workloads, not one with a meaning of its own",
-}).refine((name) => !OUT_OF_BOUNDS.test(name), { error: "gives whoever has it the whole server; name a role made for workloads" });
+})
+  .refine((name) => !OUT_OF_BOUNDS.test(name), { error: "gives whoever has it the whole server; name a role made for workloads" })
+  .refine((name) => !EVERYWHERE.test(name), {
+    error: "may lock our own table, so that nothing could be ended while a workload likes; name a role with rights on your tables alone",
+  });
 
 const Address = z
   .string()

@@ -64,6 +64,16 @@ describe("what is known of a Postgres target", () => {
     ]);
   });
 
+  it("is a role that could lock the table which ends depend on, by whatever way it may", async () => {
+    await target.issuer.issue(target.order(), AbortSignal.timeout(15_000));
+    await target.server.sql(
+      "CREATE ROLE writes_all NOLOGIN; GRANT pg_write_all_data TO writes_all; GRANT writes_all TO stint WITH ADMIN OPTION",
+    );
+    expect((await examine(target.open({ roles: ["writes_all"] }))).warnings).toEqual([
+      "the role writes_all may write to our table stint.fence: whoever has it can lock it, and then nothing is ended there",
+    ]);
+  });
+
   it("is a clock that is not ours", async () => {
     const { warnings } = await examine(target.open({}, { clock: () => systemClock() - 10_000 }));
     expect(warnings).toEqual([expect.stringMatching(/^the server's clock is (?:9|10)\d{3,4} ms ahead of ours/)]);

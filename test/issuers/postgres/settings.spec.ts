@@ -79,6 +79,7 @@ describe("a Postgres target", () => {
     [{ roles: [] }, "roles: "],
     [{ roles: ["app_read", "app_read"] }, "roles: names a role twice"],
     [{ roles: ["pg_execute_server_program"] }, "roles.0: gives whoever has it the whole server"],
+    [{ roles: ["pg_write_all_data"] }, "roles.0: may lock our own table"],
     [{ roles: ["pg_write_server_files"] }, "roles.0: gives whoever has it the whole server"],
     [{ roles: ["postgres"] }, "roles.0: must be a role made for workloads"],
     [{ roles: ["public"] }, "roles.0: must be a role made for workloads"],
