@@ -1,10 +1,11 @@
+import { readFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { systemClock } from "../../../domain/time.ts";
 import { openStore } from "../../../store/open.ts";
 import { presetClaims } from "../idp-claims.ts";
 import { startIdp, type TestIdp } from "../idp.ts";
 import { startMain, type MainProcess } from "../main-process.ts";
-import { startRedis } from "../redis.ts";
+import { startRedis, type TestRedis } from "../redis.ts";
 import { DEPLOY_KEY, shopDocuments } from "../shop.ts";
 import { fillWithLeases } from "./crowd.ts";
 import { Promises, type Fault } from "./fault.ts";
@@ -41,6 +42,8 @@ export const dueAtOnce: Fault = {
     await pause(Math.max(0, endAt - systemClock()));
     const store = await openStore({ url: redis.url });
     const began = performance.now();
+    const cpu = async (): Promise<readonly [number, number]> => [await redisCpu(redis), await processCpu(main.child.pid ?? 0)];
+    const before = await cpu();
     let peak = 0;
     let left: number = leases;
     const watch = (async () => {
@@ -53,6 +56,7 @@ export const dueAtOnce: Fault = {
     const storm = await introspectFor(introspect, () => left <= 0);
     await watch;
     const endedMs = Math.round(performance.now() - began);
+    const [redisS, brokerS] = (await cpu()).map((seconds, index) => Math.round((seconds - (before[index] ?? 0)) * 10) / 10);
     const counts = await store.leases.counts();
     await store.close();
     promises.expect(left <= 0, `${left} leases are not ended`);
@@ -70,12 +74,25 @@ export const dueAtOnce: Fault = {
         p99_calm_ms: calm.p99Ms,
         p99_storm_ms: storm.p99Ms,
         introspections: calm.asked + storm.asked,
+        redis_cpu_s: redisS ?? 0,
+        broker_cpu_s: brokerS ?? 0,
         redis_mb: Math.round(peak / 1e6),
       },
       broken: promises.broken,
     };
   },
 };
+
+/** Seconds of a core. On a machine with other work these say what the clock on the wall cannot. */
+async function redisCpu(redis: TestRedis): Promise<number> {
+  const info = await redis.client().info("cpu");
+  return Number(/used_cpu_user:([\d.]+)/.exec(info)?.[1]) + Number(/used_cpu_sys:([\d.]+)/.exec(info)?.[1]);
+}
+
+async function processCpu(pid: number): Promise<number> {
+  const words = (await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")).replace(/^.*\) /, "").split(" ");
+  return (Number(words[11] ?? 0) + Number(words[12] ?? 0)) / 100;
+}
 
 async function tokenFrom(main: MainProcess, idp: TestIdp): Promise<string> {
   const evidence = await idp.token(
