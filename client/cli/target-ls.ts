@@ -51,6 +51,6 @@ export function targetColumns(screen: Screen, now: number): readonly Column<Targ
       value: (one) => one.password_changed_at ?? "",
       show: (one) => (one.password_changed_at === null ? "" : relative(one.password_changed_at, now)),
     },
-    { title: "note", value: note },
+    { title: "note", whole: true, value: note }, // last, and what one looks for: it may run over the edge
   ];
 }
