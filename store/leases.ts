@@ -114,6 +114,8 @@ async function open(runner: Runner, order: OpenOrder): Promise<OpenReply> {
   const bucket = bucketOfSubject(principal.subject);
   if (bucketOfId(order.leaseId) !== bucket) throw new StintError("server_error", "the lease id belongs to another subject");
   const opened = instantOf(order.leaseId);
+  const task = taskArgs(order.task, order);
+  const used = evidenceArgs(principal.evidence, runner.clock.now());
   const asked = runner
     .run("open-lease", bucket, {
       id: bare(order.leaseId),
@@ -129,14 +131,22 @@ async function open(runner: Runner, order: OpenOrder): Promise<OpenReply> {
       ttl: order.ttlMs,
       limited_by: order.limitedBy,
       max_ttl: order.maxTtlMs,
-      ...taskArgs(order.task, order),
+      task_kind: task.task_kind,
+      task_ref: task.task_ref,
+      task_hash: task.task_hash,
+      task_value: task.task_value,
       task_ttl: order.implicitTaskTtlMs,
       purpose: order.purpose ?? "",
       terms: order.terms ?? "",
       status: order.hasStatus === true ? 1 : 0,
       limit_active: order.limits.active ?? -1,
       limit_hour: order.limits.perHour ?? -1,
-      ...evidenceArgs(principal.evidence, runner.clock.now()),
+      evidence: used.evidence,
+      evidence_max: used.evidence_max,
+      evidence_ttl: used.evidence_ttl,
+      evidence_key: used.evidence_key,
+      proof: used.proof,
+      proof_ttl: used.proof_ttl,
       idem: order.idempotency?.key ?? "",
       idem_body: order.idempotency?.body ?? "",
       replay: order.replay ?? "",
@@ -158,10 +168,10 @@ async function open(runner: Runner, order: OpenOrder): Promise<OpenReply> {
   const [outcome, leaseText = "", taskText = "", limit] = reply;
   const id = outcome === "replayed" ? (reply[4] ?? "") : bare(order.leaseId);
   const lease = readLease(id, leaseText, false).lease;
-  const task = readTask(bare(lease.task), taskText);
+  const opening = readTask(bare(lease.task), taskText);
   const limitedBy = limit as LimitedBy;
-  if (outcome === "replayed") return { outcome, lease, task, limitedBy, replay: reply[5] ?? "" };
-  return { outcome: "opened", lease, task, limitedBy, taskOpened: reply[4] === "1" };
+  if (outcome === "replayed") return { outcome, lease, task: opening, limitedBy, replay: reply[5] ?? "" };
+  return { outcome: "opened", lease, task: opening, limitedBy, taskOpened: reply[4] === "1" };
 }
 
 /** Nobody will ever be told of it, so it shall count for nobody. With an idempotency key it is asked for again, and told then. */

@@ -2,15 +2,12 @@ import type { IncomingMessage } from "node:http";
 import { StintError } from "../../domain/errors.ts";
 
 /** Headers that must stand once: two of them mean that somebody in between may have read the other one. */
-const ONCE: ReadonlySet<string> = new Set([
-  "authorization",
-  "content-type",
-  "content-length",
-  "host",
-  "idempotency-key",
-  "traceparent",
-  "transfer-encoding",
-]);
+const ONCE: ReadonlyMap<string, number> = new Map(
+  ["authorization", "content-type", "content-length", "host", "idempotency-key", "traceparent", "transfer-encoding"].map((name, index) => [
+    name,
+    1 << index,
+  ]),
+);
 const MAX_HEADERS = 100;
 const MAX_TARGET = 8192;
 
@@ -21,11 +18,12 @@ export function refuseAmbiguous(request: IncomingMessage): void {
   if (target.length > MAX_TARGET) throw new StintError("invalid_request", "the request target is too long");
   const raw = request.rawHeaders;
   if (raw.length > 2 * MAX_HEADERS) throw new StintError("invalid_request", `more than ${MAX_HEADERS} headers`);
-  const seen = new Set<string>();
+  let seen = 0;
   for (let at = 0; at < raw.length; at += 2) {
     const name = raw[at]?.toLowerCase() ?? "";
-    if (!ONCE.has(name)) continue;
-    if (seen.has(name)) throw new StintError("invalid_request", `the header ${name} stands twice`);
-    seen.add(name);
+    const bit = ONCE.get(name);
+    if (bit === undefined) continue;
+    if ((seen & bit) !== 0) throw new StintError("invalid_request", `the header ${name} stands twice`);
+    seen |= bit;
   }
 }

@@ -76,8 +76,10 @@ function sendWhole(request: IncomingMessage, response: ServerResponse, answer: A
       return 304;
     }
   }
-  headers.push("Content-Type", answer.type ?? "application/json", "Content-Length", String(Buffer.byteLength(text)));
+  const bytes = Buffer.byteLength(text);
+  headers.push("Content-Type", answer.type ?? "application/json", "Content-Length", String(bytes));
   response.writeHead(answer.status, headers);
-  response.end(text);
+  // a text of so many bytes as letters is ASCII: it need not be encoded, and goes with the headers as it is
+  response.end(text, typeof text === "string" && bytes === text.length ? "latin1" : "utf8");
   return answer.status;
 }

@@ -1,5 +1,5 @@
 import { destination, pino, type Logger as Pino } from "pino";
-import { systemClock, type Clock } from "../../domain/time.ts";
+import { systemClock, toRfc3339, type Clock } from "../../domain/time.ts";
 import { cleanFields, safeLine, visible } from "./redact.ts";
 
 /** Writes lines: a constant message in the past tense, data as fields. Secrets are replaced by name and by shape. */
@@ -30,7 +30,7 @@ export function createLogger(options: LoggerOptions): Logger {
     {
       level: options.level,
       base: { pid: process.pid },
-      timestamp: () => `,"time":"${new Date(clock()).toISOString()}"`,
+      timestamp: () => `,"time":"${toRfc3339(clock())}"`,
       formatters: { level: (level) => ({ level }) },
       // Errors were reduced before: pino's own serializer would fold their causes into one text.
       serializers: { err: (err: unknown) => err },

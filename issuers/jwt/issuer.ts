@@ -57,9 +57,9 @@ export function jwtIssuer({ issuer, keys }: JwtIssuerOptions): Issuer<JwtParams>
  * The claims, ours last: what a grant adds can never stand in for what we say. `sub` is the workload's alone and the same in every
  * run, for relying parties compare it; `azp` is never there, for AWS would take it for the audience.
  */
-function identityOf(order: IssueOrder<JwtParams>, issuer: string): Readonly<Record<string, unknown>> {
+function identityOf(order: IssueOrder<JwtParams>, issuer: string): Record<string, unknown> {
   const iat = toSeconds(order.issuedAt);
-  return {
+  const claims: Record<string, unknown> = {
     ...order.params.claims,
     iss: issuer,
     sub: order.subject,
@@ -72,17 +72,16 @@ function identityOf(order: IssueOrder<JwtParams>, issuer: string): Readonly<Reco
     task_id: order.taskId,
     grant: order.grant,
     workload: order.workload,
-    ...(order.status !== undefined && { status: { status_list: order.status } }),
   };
+  if (order.status !== undefined) claims["status"] = { status_list: order.status };
+  return claims;
 }
 
 /** RFC 9068: the same, for a client, with scopes, a purpose and the key it is bound to. */
 function claimsOf(order: IssueOrder<JwtParams>, issuer: string): Readonly<Record<string, unknown>> {
-  return {
-    ...identityOf(order, issuer),
-    client_id: order.subject,
-    scope: order.scope.join(" "),
-    ...(order.purpose !== undefined && order.purpose !== "" && { purpose: order.purpose }),
-    ...confirmationOf(order.key),
-  };
+  const claims = identityOf(order, issuer);
+  claims["client_id"] = order.subject;
+  claims["scope"] = order.scope.join(" ");
+  if (order.purpose !== undefined && order.purpose !== "") claims["purpose"] = order.purpose;
+  return Object.assign(claims, confirmationOf(order.key));
 }
