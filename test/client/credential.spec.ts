@@ -20,7 +20,9 @@ describe("a credential in a program", () => {
     expect(given.material).toEqual(MATERIALS.postgres);
     expect(JSON.parse(given.value)).toEqual(MATERIALS.postgres);
     expect(given.as("pgpass")).toContain(`:${MATERIALS.postgres.username}:s3cret\\:with`);
-    expect(() => given.as("netrc", { host: "db.example.com" })).toThrow("a postgres credential is no user name and password for the web");
+    expect(() => given.as("netrc", { host: "db.example.com" })).toThrow(
+      "a credential of kind postgres is no user name and password for the web",
+    );
     expect(given.toString()).toBe(`[redacted ${LEASE}]`);
     expect(broker.received.map(({ path }) => path.split("/").at(-1))).toEqual(["token", "tasks", "credentials"]);
   });

@@ -68,7 +68,7 @@ describe("a command with several credentials", () => {
     expect(both.err).toContain("two credentials for one variable, PGHOST");
     const unfit = await runCli(["exec", "--for", "one=netrc:db.example.com", ...sh("echo ran")], env(broker));
     expect([unfit.code, unfit.out]).toEqual([125, ""]);
-    expect(unfit.err).toContain("a postgres credential is no user name and password for the web");
+    expect(unfit.err).toContain("a credential of kind postgres is no user name and password for the web");
     expect(completed(broker)).toBe(true);
     expect(await readdir(runtime)).toEqual([]);
   });
