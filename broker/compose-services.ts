@@ -23,6 +23,7 @@ import { createRevocations, type Revocations } from "./revocations/service.ts";
 import type { Services } from "./services.ts";
 import type { Breakers } from "./sweeper/breaker.ts";
 import { createCalls } from "./sweeper/calls.ts";
+import { createRecovery } from "./sweeper/recovery.ts";
 import { createSweeper, type Sweeper } from "./sweeper/sweep.ts";
 import type { IssuerRegistry } from "./targets/registry.ts";
 import type { TargetWatch } from "./targets/watch.ts";
@@ -85,6 +86,9 @@ export function composeServices(parts: Parts, foundations: Foundations): Works {
   const feed = createFeed(parts, foundations.acknowledged);
   const { breakers, registry, watch } = foundations;
   const calls = createCalls(parts, breakers);
+  const recovery = createRecovery(parts, calls);
+  watch.whenItAnswers((target) => recovery.tryOne(target));
+  breakers.whenItRecovers((target) => recovery.tryAll(target));
   const sweeper = createSweeper(parts, calls, breakers);
   const health = { storeAnswers: true, signs: true };
   const introspection = createIntrospection(parts);

@@ -33,6 +33,8 @@ export interface Hold extends HoldService {
   refresh(): Promise<void>;
   /** Compares store and files; at start and then now and again. A store that has gone back puts every broker on hold. */
   examine(): Promise<void>;
+  /** Examines, and answers whether it is on hold now. */
+  wentBack(): Promise<boolean>;
 }
 
 export type HoldParts = Pick<Parts, "store" | "now" | "log" | "events" | "issuers">;
@@ -47,7 +49,7 @@ export function createHold(parts: HoldParts, files: WitnessFiles): Hold {
 
   async function refresh(): Promise<void> {
     const seen = await parts.store.hold.show();
-    if (seen.onHold && !held) since ??= parts.now();
+    if (seen.onHold) since ??= parts.now();
     if (!seen.onHold) {
       since = reason = undefined;
       inForce = false;
@@ -95,6 +97,10 @@ export function createHold(parts: HoldParts, files: WitnessFiles): Hold {
     refresh,
     examine,
     show,
+    async wentBack() {
+      await examine();
+      return held;
+    },
     async clear(operator, why, origin) {
       if (why.trim() === "") throw new StintError("invalid_request", "say why the hold is cleared");
       await examine();

@@ -9,12 +9,12 @@ const STUCK_AFTER_MS = 24 * 3_600_000;
 export type Random = () => number;
 
 /**
- * How long to wait after the given number of failed tries: full jitter under min(15 min, 2 s x 2^n), so that a thousand leases that
- * failed together are not tried together. Never less than a tenth of a second.
+ * How long to wait after the given number of failed tries: between half of min(15 min, 2 s x 2^n) and all of it, so that a thousand
+ * leases that failed together are not tried together, and none of them uses up its tries within an hour by bad luck.
  */
 export function backoffMs(attempts: number, random: Random): number {
   const ceiling = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(Math.max(attempts, 0), 20));
-  return Math.max(100, Math.floor(random() * ceiling));
+  return Math.floor((ceiling * (1 + random())) / 2);
 }
 
 /** Whether a lease that failed again is one for people: it stays due, at the slowest pace. */

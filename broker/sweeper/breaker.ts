@@ -27,6 +27,8 @@ export interface Breakers {
   open(): readonly string[];
   /** What went wrong at this issuer last, until a call succeeds there. */
   lastFailure(issuer: string): (Failure & { readonly at: number }) | undefined;
+  /** Whom to tell that a call succeeded at an issuer that was left alone. */
+  whenItRecovers(tell: (issuer: string) => void): void;
 }
 
 /** A call that failed: which, and the first line of what came of it. */
@@ -49,7 +51,9 @@ export function createBreakers(now: Clock): Breakers {
     states.set(issuer, known);
     return known;
   };
+  let tell: (issuer: string) => void = () => undefined;
   return {
+    whenItRecovers: (told) => void (tell = told),
     allows(issuer) {
       const state = stateOf(issuer);
       if (state.failures < FAILURES) return true;
@@ -58,7 +62,9 @@ export function createBreakers(now: Clock): Breakers {
       return true;
     },
     succeeded(issuer) {
+      const failures = states.get(issuer)?.failures ?? 0;
       states.delete(issuer);
+      if (failures >= FAILURES) tell(issuer);
     },
     failed(issuer, failure) {
       const state = stateOf(issuer);

@@ -27,6 +27,8 @@ export interface Findings {
 const NAMED = 100;
 const PAGE = 100;
 const AT_ONCE = 4;
+/** Many orphans end together at a target that can do that. */
+const ENDED_AT_ONCE = 16;
 /** One orphan may take this long. */
 const REVOKE_MS = 20_000;
 /** No credential lives longer (CONTRACT section 7). */
@@ -50,16 +52,22 @@ export async function reconcile(
 ): Promise<Findings> {
   const began = parts.now();
   const present = new Set<LeaseId>();
-  const orphans: LeaseId[] = [];
+  let orphans: LeaseId[] = [];
   for await (const batch of batches(issuer.list?.(signal) ?? [], PAGE)) {
     for (const id of batch) present.add(id);
     orphans.push(...(await unwanted(parts, batch)));
   }
   let failed = 0;
-  if (mode === "done")
-    await inParallel(orphans, AT_ONCE, async (id) => {
-      if (!(await endOrphan(parts, name, issuer, id, signal))) failed += 1;
+  if (mode === "done") {
+    const gone = new Set<LeaseId>();
+    await inParallel(orphans, ENDED_AT_ONCE, async (id) => {
+      const how = await endOrphan(parts, name, issuer, id, signal);
+      if (how === "failed") failed += 1;
+      if (how === "already_gone") gone.add(id);
     });
+    // Listed, and ended with its lease while we were looking; or another broker compares too. Nothing was left over.
+    orphans = orphans.filter((id) => !gone.has(id));
+  }
   const isMissing = (lease: Lease): boolean => lease.openedAt < began - SETTLED_MS && !present.has(lease.id) && isAt(lease, issuer);
   const missing = await gone(parts, name, isMissing, signal);
   if (mode === "done") for (const id of missing) await endMissing(parts, name, id);
@@ -85,19 +93,26 @@ async function unwanted(parts: ReconcileParts, ids: readonly LeaseId[]): Promise
   return found;
 }
 
-async function endOrphan(parts: ReconcileParts, name: string, issuer: Issuer, id: LeaseId, signal: AbortSignal): Promise<boolean> {
+async function endOrphan(
+  parts: ReconcileParts,
+  name: string,
+  issuer: Issuer,
+  id: LeaseId,
+  signal: AbortSignal,
+): Promise<"revoked" | "already_gone" | "failed"> {
   try {
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(REVOKE_MS)]);
-    await issuer.revoke({ leaseId: id, handle: undefined, expiresAt: parts.now() + MAX_LIFE_MS }, deadline);
+    const order = { leaseId: id, handle: undefined, expiresAt: parts.now() + MAX_LIFE_MS };
+    if ((await issuer.revoke(order, deadline)) === "already_gone") return "already_gone";
   } catch (error) {
     if (!(error instanceof DiesByItself))
       parts.log.warn({ target: name, leaseId: id, error: describe(error) }, "an orphan could not be ended");
-    return false;
+    return "failed";
   }
   parts.log.warn({ target: name, leaseId: id }, "an orphan was ended at its target");
   await parts.store.audit.append(0, { action: "orphan.ended", principal: "broker", issuer: name, lease: id });
   parts.events.publish("orphan.ended", { lease: id, issuer: name });
-  return true;
+  return "revoked";
 }
 
 /** Active leases of this target, made at this very place before the listing began, whose thing it did not bring. */

@@ -61,7 +61,7 @@ export function createTargets(
       if (opened(name).issuer.list === undefined)
         throw new StintError("not_implemented", `what exists at ${name} cannot be listed; its credentials end by its lists and by time`);
       if (mode === "done") await record("target.reconciled", name, operator, reason, origin);
-      const findings = await watch.reconcile(name, mode);
+      const findings = await watch.reconcile(name, mode, "person");
       const { held, since } = await hold.show();
       if (mode === "done" && held && findings.failed === 0 && allReconciled(since ?? Number.POSITIVE_INFINITY))
         await hold.clear(operator, `reconciled at every target: ${reason}`, origin);

@@ -14,6 +14,9 @@ export interface TargetState {
   facts?: TargetFacts;
   /** The last thing that went wrong, until the same works again. */
   trouble?: Trouble;
+  /** Something was done, as far as that could be: what is left is known, tried again, and keeps nobody from issuing. */
+  comparedAt?: number;
+  /** And nothing was left. */
   reconciledAt?: number;
   examinedAt?: number;
 }

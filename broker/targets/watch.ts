@@ -3,8 +3,9 @@ import { StintError } from "../../domain/errors.ts";
 import { firstLine } from "../background.ts";
 import type { Parts } from "../parts.ts";
 import type { Breakers } from "../sweeper/breaker.ts";
-import { pause } from "../sweeper/schedule.ts";
+import { asked, patiently } from "./asking.ts";
 import { reconcile, type Findings } from "./reconcile.ts";
+import { Running } from "./running.ts";
 import type { OpenedTarget } from "./registry.ts";
 import { foundSince, type TargetState, type Trouble } from "./state.ts";
 
@@ -22,6 +23,8 @@ const PATIENCE_MS = 5_000;
 
 interface WatchParts extends Pick<Parts, "store" | "now" | "log" | "events" | "background" | "onHold"> {
   readonly breakers: Pick<Breakers, "lastFailure">;
+  /** Looks whether the store has gone back; true while on hold. */
+  readonly wentBack: () => Promise<boolean>;
 }
 const NOTHING: Readonly<Record<string, unknown>> = Object.freeze({});
 type Opened = () => ReadonlyMap<string, OpenedTarget>;
@@ -31,15 +34,21 @@ export class TargetWatch {
   readonly #parts: WatchParts;
   readonly #targets: Opened;
   readonly #states = new Map<string, { readonly of: Issuer | undefined; readonly state: TargetState }>();
-  readonly #reconciling = new Map<Issuer, Promise<Findings>>();
+  readonly #running = new Running();
   readonly #attending = new Set<string>();
   readonly #triedAt = new Map<string, number>();
   /** When this broker first looked around on hold: what was found before says nothing of what the store has lost. */
   #heldSince: number | undefined;
+  #answers: (name: string) => void = () => undefined;
 
   constructor(parts: WatchParts, targets: Opened) {
     this.#parts = parts;
     this.#targets = targets;
+  }
+
+  /** Whom to tell that a target answers at which calls had failed. */
+  whenItAnswers(tell: (name: string) => void): void {
+    this.#answers = tell;
   }
 
   /** What is known of a target as it is open now: of another place, or by other settings, it is nothing. */
@@ -58,7 +67,7 @@ export class TargetWatch {
    */
   async ready(name: string): Promise<void> {
     const opened = this.#targets().get(name);
-    if (opened?.issuer.list === undefined || this.state(name).reconciledAt !== undefined) return;
+    if (opened?.issuer.list === undefined || this.state(name).comparedAt !== undefined) return;
     const late = "is compared with the store first, so that nothing left over from before stays alive";
     try {
       await patiently(this.reconcile(name, "done"), PATIENCE_MS);
@@ -71,31 +80,28 @@ export class TargetWatch {
         { cause: error },
       );
     }
-    if (this.state(name).reconciledAt === undefined)
+    if (this.state(name).comparedAt === undefined)
       throw new StintError("issuer_unavailable", `the target ${name} ${late}; this takes a moment`, { retryAfterSeconds: 5 });
   }
 
-  /** Compares now. Those who ask while one runs share it. On hold it only shows, unless a person said `done`. */
-  reconcile(name: string, mode: Findings["mode"]): Promise<Findings> {
-    const issuer = this.#targets().get(name)?.issuer;
-    if (issuer === undefined) return Promise.reject(nowhere());
-    const running = this.#reconciling.get(issuer);
-    if (running !== undefined) return running;
-    const run = this.#compare(name, issuer, mode).finally(() => void this.#reconciling.delete(issuer));
-    this.#reconciling.set(issuer, run);
-    return run;
+  /** Compares now. On hold it only shows, unless a person said `done`: the store may have gone back this very moment. */
+  async reconcile(name: string, mode: Findings["mode"], by: "duty" | "person" = "duty"): Promise<Findings> {
+    const issuer = this.#issuer(name);
+    return this.#running.join(issuer, mode, () => this.#compare(name, issuer, mode, by));
   }
 
-  async #compare(name: string, issuer: Issuer, mode: Findings["mode"]): Promise<Findings> {
+  async #compare(name: string, issuer: Issuer, asked: Findings["mode"], by: "duty" | "person"): Promise<Findings> {
     const state = this.state(name);
     try {
+      const mode = asked === "done" && by === "duty" && (await this.#parts.wentBack()) ? "shown" : asked;
       const found = await reconcile(this.#parts, name, issuer, mode, AbortSignal.timeout(RECONCILE_MS));
       state.findings = found;
+      if (mode === "done") state.comparedAt = found.at;
       if (mode === "done" && found.failed === 0) state.reconciledAt = found.at;
       this.#works(state, "reconcile");
       return found;
     } catch (error) {
-      this.#failed(name, "reconcile", error);
+      this.#failed(name, state, "reconcile", error);
       throw error;
     }
   }
@@ -108,7 +114,7 @@ export class TargetWatch {
     try {
       await issuer.rotate(AbortSignal.timeout(ROTATE_MS));
     } catch (error) {
-      this.#failed(name, "rotate", error);
+      this.#failed(name, this.state(name), "rotate", error);
       throw new StintError(
         "issuer_unavailable",
         `the password at ${name} was not changed: ${firstLine(error)}`,
@@ -125,13 +131,16 @@ export class TargetWatch {
   async examine(name: string): Promise<void> {
     const issuer = this.#issuer(name);
     const state = this.state(name);
-    if (issuer.examine === undefined) return;
+    const failing = this.#parts.breakers.lastFailure(name) !== undefined;
+    if (issuer.examine === undefined && !failing) return;
     try {
-      state.facts = await issuer.examine(AbortSignal.timeout(EXAMINE_MS));
+      const facts = await asked(issuer, AbortSignal.timeout(EXAMINE_MS));
+      if (facts !== undefined) state.facts = facts;
       state.examinedAt = this.#parts.now();
       this.#works(state, "examine");
+      if (failing) this.#answers(name);
     } catch (error) {
-      this.#failed(name, "examine", error);
+      this.#failed(name, state, "examine", error);
     }
   }
 
@@ -169,7 +178,9 @@ export class TargetWatch {
     if (this.trouble(name) !== undefined && now - (this.#triedAt.get(name) ?? 0) < AGAIN_AFTER_MS) return;
     this.#triedAt.set(name, now);
     if (isDue(state.examinedAt, EXAMINE_EVERY_MS) || this.#failedSince(name)) await this.examine(name);
+    const held = this.#parts.onHold();
     if (
+      !held &&
       issuer.rotate !== undefined &&
       rotateMs !== undefined &&
       state.facts !== undefined &&
@@ -177,11 +188,10 @@ export class TargetWatch {
     )
       await this.rotate(name).catch(() => undefined); // noted as trouble, and tried again
     // On hold nothing is touched unasked; what would be done is shown, and looked at again as often.
-    const held = this.#parts.onHold();
     this.#heldSince = held ? (this.#heldSince ?? now) : undefined;
-    const last = held ? foundSince(state.findings, this.#heldSince) : state.reconciledAt;
-    if (issuer.list !== undefined && isDue(last, RECONCILE_EVERY_MS))
-      await this.reconcile(name, held ? "shown" : "done").catch(() => undefined); // likewise
+    const last = held ? foundSince(state.findings, this.#heldSince) : state.comparedAt;
+    const every = !held && (state.findings?.failed ?? 0) > 0 ? AGAIN_AFTER_MS : RECONCILE_EVERY_MS;
+    if (issuer.list !== undefined && isDue(last, every)) await this.reconcile(name, held ? "shown" : "done").catch(() => undefined); // likewise
   }
 
   /** A call failed there since it was last asked how it is. */
@@ -191,14 +201,14 @@ export class TargetWatch {
   }
 
   #issuer(name: string): Issuer {
-    const opened = this.#targets().get(name);
-    if (opened === undefined) throw nowhere();
-    return opened.issuer;
+    const issuer = this.#targets().get(name)?.issuer;
+    if (issuer === undefined) throw nowhere();
+    return issuer;
   }
 
-  #failed(name: string, what: "reconcile" | "examine" | "rotate", error: unknown): void {
+  #failed(name: string, state: TargetState, what: "reconcile" | "examine" | "rotate", error: unknown): void {
     const said = firstLine(error);
-    this.state(name).trouble = { at: this.#parts.now(), what, error: said };
+    state.trouble = { at: this.#parts.now(), what, error: said };
     this.#parts.log.warn({ target: name, what, error: said }, "a target could not be attended to; it is tried again");
   }
 
@@ -208,13 +218,3 @@ export class TargetWatch {
 }
 
 const nowhere = (): StintError => new StintError("not_found", "there is no such target");
-
-/** Waits for the work, but not longer; the work goes on. */
-async function patiently(work: Promise<unknown>, ms: number): Promise<void> {
-  const over = new AbortController();
-  try {
-    await Promise.race([work, pause(ms, over.signal)]);
-  } finally {
-    over.abort();
-  }
-}

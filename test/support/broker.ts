@@ -55,7 +55,7 @@ export interface TestBroker extends Broker {
   readonly operators: Readonly<Record<Role, Secret>>;
   readonly logged: readonly { readonly level: string; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }[];
   /** What the audit says; set `healthy` to false to make it fail. */
-  readonly audit: { healthy: boolean; records(): Promise<readonly AuditRecord[]> };
+  readonly audit: { healthy: boolean; records(): Promise<readonly AuditRecord[]>; witnessed(witness: Witness): void };
   /** Ends it as a crash would: no drain, no record. Redis lives on. */
   abandon(): Promise<void>;
 }
@@ -130,6 +130,7 @@ export async function startBroker(settings: BrokerSettings = {}): Promise<TestBr
         state.healthy = value;
       },
       records: () => storeAudit(broker.store).records(),
+      witnessed: (witness) => void (state.witness = witness),
     },
     async abandon() {
       abandoned = true;

@@ -8,16 +8,22 @@ describe("the wait after a failed try", () => {
     expect([1, 2, 3, 9, 10, 1000].map((attempts) => Math.round(latest(attempts) / 1000))).toEqual([4, 8, 16, 900, 900, 900]);
   });
 
-  it("is spread over its whole width, so that those who failed together are not tried together", () => {
-    expect(backoffMs(5, () => 0.5)).toBe(32_000);
-    expect(backoffMs(5, () => 0)).toBe(100);
+  it("is spread over half of its width, so that those who failed together are not tried together", () => {
+    expect(backoffMs(5, () => 0.5)).toBe(48_000);
+    expect(backoffMs(5, () => 0)).toBe(32_000);
+  });
+
+  it("leaves no lease stuck that waits for a target of an hour's absence, whatever the chance", () => {
+    let [waited, tries] = [0, 0];
+    for (; waited < 3_600_000; tries += 1) waited += backoffMs(tries, () => 0);
+    expect(tries).toBeLessThan(20);
   });
 
   it("is never longer than the cap and never nothing", () => {
     fc.assert(
       fc.property(fc.integer({ min: -5, max: 10_000 }), fc.double({ min: 0, max: 0.999_999, noNaN: true }), (attempts, chance) => {
         const wait = backoffMs(attempts, () => chance);
-        return wait >= 100 && wait <= MAX_BACKOFF_MS;
+        return wait >= 1_000 && wait <= MAX_BACKOFF_MS;
       }),
     );
   });

@@ -5,7 +5,7 @@ import { startBroker } from "../../support/broker.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { openOrder, principalOf, freshEvidence } from "../../support/orders.ts";
 import { DATABASE, openShop, request, shopDocuments, type Shop } from "../../support/shop.ts";
-import { testTarget } from "../../support/test-issuers.ts";
+import { fileKind, testTarget } from "../../support/test-issuers.ts";
 
 const drained = async (shop: Pick<Shop, "broker">): Promise<void> => {
   for (let more = true; more;) {
@@ -51,6 +51,37 @@ describe("the sweeper", () => {
     await drained(shop);
     expect(await target.alive()).toEqual([]);
     expect(await shop.broker.store.leases.get(issued.lease.id)).toMatchObject({ state: "revoked", endedBy: "expiry" });
+  });
+
+  it("tries what waits within a minute once a target answers again, however long it was away, and within twenty tries", async () => {
+    const clock = fakeClock();
+    await using place = await testTarget();
+    const more = `
+---
+kind: Target
+name: shop-db
+owner: team-platform
+issuer: file
+file: "x"
+${DATABASE.replace("issuer: test", "target: shop-db")}`;
+    await using shop = await openShop({ clock, kinds: [fileKind(place.issuer)], more });
+    const leases: LeaseId[] = [];
+    for (let made = 0; made < 3; made += 1) leases.push((await shop.exchange({ grant: "database", ttlMs: 60_000 })).lease.id);
+    const pass = async (seconds: number): Promise<void> => {
+      clock.advance({ seconds });
+      await shop.broker.duties.runOnce();
+      await drained(shop);
+    };
+    place.goDown();
+    await pass(61);
+    for (let minute = 0; minute < 60; minute += 1) await pass(60);
+    const states = () => Promise.all(leases.map((id) => shop.broker.store.leases.get(id)));
+    for (const lease of await states()) expect(lease).toMatchObject({ state: "revoking" });
+    expect(Math.max(...(await states()).map((lease) => lease?.attempts ?? 0))).toBeLessThanOrEqual(20);
+    place.heal();
+    for (let seconds = 0; seconds < 60; seconds += 10) await pass(10);
+    expect(await place.alive()).toEqual([]);
+    for (const lease of await states()) expect(lease).toMatchObject({ state: "revoked" });
   });
 
   it("lists what stays unreachable for a day as stuck, and revokes it when it comes back", async () => {

@@ -119,6 +119,85 @@ describe("comparing a target with the store", () => {
   });
 });
 
+describe("those who compare at once", () => {
+  it("share one run; but what a person wants done is not taken for what was only shown", async () => {
+    const unknown = newId("lease", clock());
+    await place.make(unknown);
+    const [shown, done, again] = await Promise.all([reconcile("shown"), reconcile("done"), reconcile("done")]);
+    expect([shown.mode, done.mode, again.mode]).toEqual(["shown", "done", "done"]);
+    expect(again).toBe(done);
+    expect(await place.alive()).toEqual([]);
+  });
+
+  it("call nothing an orphan that ended with its lease while they looked", async () => {
+    const { lease: over, taskToken } = await issue();
+    place.fail("revoke", "after"); // gone there, and the lease not yet settled
+    await shop.broker.services.leases.release(over.id, taskToken, origin());
+    await shop.broker.settled();
+    await shop.broker.store.leases.force(over.id, "ann", "INC-1");
+    const listed = {
+      ...place.issuer,
+      list: async function* () {
+        yield over.id;
+      },
+    };
+    await using other = await openShop({
+      clock,
+      kinds: [fileKind(listed)],
+      redis: shop.broker.redis,
+      masterKey: shop.broker.masterKey,
+      more: target(place.file) + GRANT,
+    });
+    expect(await other.broker.services.targets.reconcile("shop-db", "done", admin, "x", origin())).toMatchObject({ seen: 1, orphaned: 0 });
+    expect(await actions()).not.toContain("orphan.ended");
+  });
+});
+
+describe("an orphan that cannot be ended", () => {
+  it("keeps nobody from issuing, and is tried again soon", async () => {
+    const unknown = newId("lease", clock());
+    await place.make(unknown);
+    place.fail("revoke", "permanent", 2);
+    await expect(issue()).resolves.toMatchObject({ issuer: "shop-db" });
+    const attend = async (): Promise<void> => {
+      await shop.broker.duties.runOnce();
+      await shop.broker.settled();
+    };
+    await attend();
+    expect(await place.alive()).toContain(unknown);
+    clock.advance({ seconds: 31 });
+    await attend();
+    clock.advance({ seconds: 31 });
+    await attend();
+    expect(await place.alive()).not.toContain(unknown);
+  });
+});
+
+describe("a store that has gone back", () => {
+  it("is noticed right before a comparison, which then does nothing unasked", async () => {
+    const unknown = newId("lease", clock());
+    await place.make(unknown);
+    const { id: storeId } = shop.broker.store;
+    await using next = await openShop({
+      clock,
+      redis: shop.broker.redis,
+      masterKey: shop.broker.masterKey,
+      kinds: [fileKind(place.issuer)],
+      more: target(place.file) + GRANT,
+      witness: { storeId, sequences: [] },
+    });
+    next.broker.audit.witnessed({ storeId, sequences: Array.from({ length: 64 }, () => 1_000_000) });
+    await next.broker.duties.runOnce();
+    await next.broker.settled();
+    expect(await place.alive()).toEqual([unknown]);
+    expect(next.broker.services.targets.list()).toMatchObject([{ findings: { mode: "shown", orphans: [unknown] } }]);
+    expect(await next.broker.services.hold.show()).toMatchObject({ held: true });
+    await next.broker.services.targets.reconcile("shop-db", "done", admin, "INC-1", origin());
+    expect(await place.alive()).toEqual([]);
+    expect(await next.broker.services.hold.show()).toMatchObject({ held: false });
+  });
+});
+
 describe("a target that was just opened", () => {
   it("is compared before anything is issued there, so that leftovers of a crash are gone first", async () => {
     const unknown = newId("lease", clock());
