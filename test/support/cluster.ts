@@ -91,8 +91,9 @@ async function joinAll(nodes: readonly Node[], primaries: number): Promise<void>
   const admins = nodes.map(({ server }) => new Redis({ host: "127.0.0.1", port: server.port }));
   try {
     const share = Math.ceil(SLOTS / primaries);
+    // only a node that has not met any other may be given an epoch
+    for (const [index, admin] of admins.entries()) await admin.call("CLUSTER", "SET-CONFIG-EPOCH", index + 1);
     for (const [index, admin] of admins.entries()) {
-      await admin.call("CLUSTER", "SET-CONFIG-EPOCH", index + 1);
       if (index < primaries) await admin.call("CLUSTER", "ADDSLOTSRANGE", index * share, Math.min((index + 1) * share, SLOTS) - 1);
       for (const other of nodes.slice(0, index)) await admin.call("CLUSTER", "MEET", "127.0.0.1", other.server.port, other.busPort);
     }
