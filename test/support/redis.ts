@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -154,13 +155,19 @@ export async function startServer(
 
 /** A loopback port that was free a moment ago. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
+  for (;;) {
+    // Below the ports that the system gives to connections: one of those could take it before whoever asked for it listens there.
+    const port = randomInt(12_000, 32_000);
+    const server = createServer().listen(port, "127.0.0.1");
+    const listens = await once(server, "listening").then(
+      () => true,
+      () => false, // somebody else has it
+    );
+    if (!listens) continue;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
 let found: Promise<{ readonly binary: string }> | undefined;
