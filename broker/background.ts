@@ -21,11 +21,9 @@ export function createBackground(log: Log): Background {
     },
     async settle(withinMs) {
       const over = new AbortController();
-      const all = async (): Promise<void> => {
-        // What runs may start more: look again until nothing is left.
-        while (running.size > 0 && !over.signal.aborted) await Promise.race([Promise.all(running.values()), pause(withinMs, over.signal)]);
-      };
-      await Promise.race([all(), pause(withinMs, over.signal)]);
+      const late = pause(withinMs, over.signal).then(() => over.abort());
+      // What runs may start more: look again until nothing is left.
+      while (running.size > 0 && !over.signal.aborted) await Promise.race([Promise.all(running.values()), late]);
       over.abort();
     },
   };

@@ -136,7 +136,7 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
 
   const events = createEventBus(systemClock);
   const audit = options.openAudit({ store, keys, url, now });
-  const hold = createHold({ store, now, log, events, issuers }, audit);
+  const hold = createHold({ store, now, log, events, issuers, retentionMs: () => policy().settings.retentionMs }, audit);
   const meter = options.meter ?? unmetered;
   const trusts = (): Policy["trusts"] => policy().trusts;
   const attestor = createAttestor({ trusts, clock: now, log: keysLog(log, meter) });

@@ -1,5 +1,5 @@
 import { StintError } from "../domain/errors.ts";
-import { BUCKETS } from "../domain/ids.ts";
+import { BUCKETS, newId } from "../domain/ids.ts";
 import type { Lease } from "../domain/lease.ts";
 import { describe } from "./background.ts";
 import { inParallel } from "./leases/end.ts";
@@ -37,7 +37,10 @@ export interface Hold extends HoldService {
   wentBack(): Promise<boolean>;
 }
 
-export type HoldParts = Pick<Parts, "store" | "now" | "log" | "events" | "issuers">;
+export interface HoldParts extends Pick<Parts, "store" | "now" | "log" | "events" | "issuers"> {
+  /** How long jobs are remembered. */
+  readonly retentionMs: () => number;
+}
 
 export function createHold(parts: HoldParts, files: WitnessFiles): Hold {
   let held = true;
@@ -109,11 +112,23 @@ export function createHold(parts: HoldParts, files: WitnessFiles): Hold {
       if (!held && aheadMs <= 0) return show();
       const by = `operator:${operator.name}`;
       await files.accept(await current(parts), by, why);
+      if (held) await cleanUp(parts, by, why);
       await parts.store.hold.clear({ action: "hold.cleared", principal: by, reason: why, trace_id: origin.traceId });
       parts.events.publish("hold.cleared", { by: operator.name });
       return show();
     },
   };
+}
+
+/**
+ * What the mark has killed may still open doors at targets: whichever broker looks next ends it there, too. Nothing was opened on hold,
+ * so the instant of now covers all that the mark covers, and nothing that comes after.
+ */
+async function cleanUp({ store, retentionMs }: HoldParts, by: string, reason: string): Promise<void> {
+  const at = await store.revocations.instant([...Array(BUCKETS).keys()]);
+  const nothingYet = { matched: 0, ended: 0, inForceAt: undefined, lockId: undefined, endings: [] };
+  const job = { id: newId("rev", at), state: "marking" as const, selector: { all: true }, reason, by, at, ...nothingYet };
+  await store.revocations.create(job, retentionMs());
 }
 
 async function current(parts: HoldParts): Promise<Witness> {

@@ -78,7 +78,7 @@ describe("a hold that failed half-way", () => {
     const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
     const events = { publish: () => undefined } as unknown as HoldParts["events"];
     const hold = createHold(
-      { store: failing, now: clock, log: quiet, events, issuers: new Map() },
+      { store: failing, now: clock, log: quiet, events, issuers: new Map(), retentionMs: () => 60_000 },
       { witness: async () => witness, accept: async () => undefined },
     );
     await expect(hold.examine()).rejects.toThrow("went away");

@@ -1,5 +1,7 @@
+import { absentTarget } from "./absent-target.ts";
 import type { Fault } from "./fault.ts";
 import { halfOpen, nastyBodies } from "./hostile-connections.ts";
+import { lateCreate } from "./late-create.ts";
 import { noisyRevocation, noisyWorkload } from "./neighbours.ts";
 import { rollingRestart } from "./rolling-restart.ts";
 import { hungStore, slowStore } from "./slow-store.ts";
@@ -19,9 +21,12 @@ export const BROKER_FAULTS: readonly Fault[] = [
   noisyRevocation,
 ];
 
+/** What targets do to us. */
+export const TARGET_FAULTS: readonly Fault[] = [lateCreate, absentTarget];
+
 const number = ({ id }: Fault): number => Number(id.slice(1));
 
 /** Every fault (F) and attack (A) that has a run of its own, in the order of docs/faults.md. */
-export const FAULTS: readonly Fault[] = [...BROKER_FAULTS, ...STORE_FAULTS].toSorted(
+export const FAULTS: readonly Fault[] = [...BROKER_FAULTS, ...STORE_FAULTS, ...TARGET_FAULTS].toSorted(
   (one, other) => other.id.charCodeAt(0) - one.id.charCodeAt(0) || number(one) - number(other),
 );
