@@ -1,7 +1,7 @@
-import { Secret } from "../../domain/secret.ts";
+import type { Secret } from "../../domain/secret.ts";
 import type { LeaseId } from "../../domain/ids.ts";
 import { origin, type BrokerSettings, type TestBroker } from "./broker.ts";
-import { BROKER_PASSWORD, type PostgresTarget } from "./postgres-target.ts";
+import { BROKER_PASSWORD, loginOf, type PostgresTarget } from "./postgres-target.ts";
 import { DATABASE, request, type Shop } from "./shop.ts";
 
 /** The shop's database as a Target, and the grant of its roles (`database`). */
@@ -41,8 +41,8 @@ export async function askForRole(shop: Pick<Shop, "evidence">, broker: TestBroke
     origin: origin("POST /v1/tasks"),
   });
   const issued = await broker.services.tasks.credential({ ...request(grant), grant, taskId: task.id, taskToken });
-  const { facts = {}, token } = issued.credential;
-  return { lease: issued.lease.id, username: String(facts["username"]), password: token.reveal(), taskToken };
+  const { username } = loginOf(issued);
+  return { lease: issued.lease.id, username, password: issued.credential.token.reveal(), taskToken };
 }
 
 /** Leases whose roles exist, whoever made them. */
