@@ -31,8 +31,11 @@ describe("a broker with three workers", () => {
     const workers = await broker.workers();
     expect(workers).toHaveLength(3);
     for (let count = 0; count < 12; count += 1) expect((await fetch(`${broker.at}/v1/whoami`, { headers: ALONE })).status).toBe(401);
-    const pids = new Set([...broker.log().matchAll(/"pid":(\d+).*"request served"/g)].map(([, pid]) => Number(pid)));
-    expect(pids).toEqual(new Set(workers));
+    const served = (): ReadonlySet<number> =>
+      new Set([...broker.log().matchAll(/"pid":(\d+).*"request served"/g)].map(([, pid]) => Number(pid)));
+    // lines of a log come together, a moment later
+    await eventually("each has served some", () => served().size === workers.length);
+    expect(served()).toEqual(new Set(workers));
   });
 
   it("adds up what they count, and not what they all see of the one store", async () => {
