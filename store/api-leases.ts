@@ -183,16 +183,22 @@ export interface LeaseStore {
   end(id: LeaseId, by: EndedBy, audit: AuditFacts): Promise<Lease | undefined>;
   /** The same, and undefined also where it had ended before: then nothing is left to be done or told. */
   endLive(id: LeaseId, by: EndedBy, audit: AuditFacts): Promise<Lease | undefined>;
-  /** Up to `limit` due leases of a bucket: expiries that need no call are ended here, the rest are claimed for a minute. */
+  /**
+   * Up to `limit` due leases of a bucket: expiries that need no call are ended here, the rest are claimed for a minute; those of `busy`
+   * issuers are left unclaimed, and are due again in a second.
+   */
   claimDue(
     bucket: number,
     limit: number,
     calls: "allowed" | "on_hold",
+    busy?: readonly string[],
   ): Promise<{ readonly expired: number; readonly claimed: readonly DueLease[]; readonly more: boolean }>;
   /** Buckets in which a lease or a task is due now; one pipeline over all buckets, whatever exists. */
   dueBuckets(): Promise<{ readonly leases: readonly number[]; readonly tasks: readonly number[] }>;
   /** One lease, claimed now (for completing and releasing, which try at once). Undefined when there is nothing to do. */
   claim(id: LeaseId): Promise<DueLease | undefined>;
+  /** A claimed lease that could not be worked on is due again at once, unless somebody has claimed it since. */
+  giveBack(id: LeaseId, epoch: number): Promise<void>;
   settle(id: LeaseId, epoch: number, how: "revoked" | "already_gone"): Promise<"settled" | "superseded">;
   postpone(
     id: LeaseId,

@@ -79,8 +79,10 @@ export function createLeaseStore(runner: Runner): LeaseStore {
       const reply = texts(await runner.run("end-lease", bucketOfId(id), { id: bare(id), by, said: JSON.stringify(audit) }));
       return reply[0] === "ended" && reply[2] === "1" ? readLease(bare(id), reply[1] ?? "", false).lease : undefined;
     },
-    async claimDue(bucket, limit, calls) {
-      const reply = texts(await runner.run("claim-due", bucket, { limit, calls: calls === "allowed" ? 1 : 0, hide: CLAIM_MS }));
+    async claimDue(bucket, limit, calls, busy = []) {
+      const reply = texts(
+        await runner.run("claim-due", bucket, { limit, calls: calls === "allowed" ? 1 : 0, hide: CLAIM_MS, busy: busy.join(" ") }),
+      );
       const claimed: DueLease[] = [];
       for (let at = 2; at + 1 < reply.length; at += 2) claimed.push(dueLease(reply[at] ?? "", reply[at + 1] ?? ""));
       return { expired: Number(reply[0]), claimed, more: Number(reply[1]) >= limit };
@@ -89,6 +91,9 @@ export function createLeaseStore(runner: Runner): LeaseStore {
     async claim(id) {
       const reply = texts(await runner.run("claim-lease", bucketOfId(id), { id: bare(id), hide: CLAIM_MS }));
       return reply[0] === "claimed" ? dueLease(bare(id), reply[1] ?? "") : undefined;
+    },
+    async giveBack(id, epoch) {
+      await runner.run("give-back-lease", bucketOfId(id), { id: bare(id), epoch });
     },
     async settle(id, epoch, how) {
       return texts(await runner.run("settle-lease", bucketOfId(id), { id: bare(id), epoch, how }))[0] === "settled"

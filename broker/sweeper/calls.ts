@@ -1,7 +1,8 @@
+import type { LeaseId } from "../../domain/ids.ts";
 import type { DueLease } from "../../store/api.ts";
 import { CLAIM_MS } from "../../store/leases.ts";
 import { describe, firstLine } from "../background.ts";
-import { endClaimed } from "../leases/end.ts";
+import { endClaimed, inParallel } from "../leases/end.ts";
 import type { Parts } from "../parts.ts";
 import type { Breakers } from "./breaker.ts";
 
@@ -10,6 +11,9 @@ const WORKERS = 32;
 const SHARE = WORKERS / 2;
 /** Claimed leases that may wait for a worker. */
 const QUEUE = 2_000;
+/** While one issuer has so many in the queue its leases are not claimed: those that found no room would be hidden for a minute. */
+const BUSY = QUEUE / 4;
+const GIVEN_BACK_AT_ONCE = 16;
 /** A claim lasts a minute (`CLAIM_MS`): what has waited longer than this is nearly somebody else's. */
 const FRESH_MS = 30_000;
 
@@ -19,6 +23,10 @@ export interface Calls {
   take(due: readonly DueLease[]): number;
   /** How many more could be taken. */
   room(): number;
+  /** Those that were put aside while the issuer was left alone are due again now, and not when their claims lapse. */
+  giveBack(issuer: string): Promise<void>;
+  /** Issuers that have enough to do for now. */
+  busy(): readonly string[];
   /** Under way at this issuer; and waiting there, for their turn or until it is called again. */
   at(issuer: string): { readonly running: number; readonly waiting: number };
 }
@@ -27,7 +35,7 @@ export function createCalls(parts: Parts, breakers: Breakers): Calls {
   const inFlight = new Map<string, number>();
   let waiting: (DueLease & { readonly takenAt: number })[] = [];
   /** Of issuers that are left alone: which leases were claimed for them within the last minute, and are due again when that is over. */
-  const aside = new Map<string, Map<string, number>>();
+  const aside = new Map<string, Map<LeaseId, { readonly at: number; readonly epoch: number }>>();
   let running = 0;
 
   function next(): void {
@@ -70,17 +78,17 @@ export function createCalls(parts: Parts, breakers: Breakers): Calls {
 
   const queuedAt = (issuer: string): number => waiting.filter(({ lease }) => lease.issuer === issuer).length;
 
-  function setAside({ lease }: DueLease): void {
+  function setAside({ lease, epoch }: DueLease): void {
     const there = asideAt(lease.issuer);
     there.delete(lease.id); // so that the oldest stays in front
-    aside.set(lease.issuer, there.set(lease.id, parts.now()));
+    aside.set(lease.issuer, there.set(lease.id, { at: parts.now(), epoch }));
   }
 
   /** Those whose claim has not lapsed; somebody else may have claimed the others. */
-  function asideAt(issuer: string): Map<string, number> {
-    const there = aside.get(issuer) ?? new Map<string, number>();
+  function asideAt(issuer: string): Map<LeaseId, { readonly at: number; readonly epoch: number }> {
+    const there = aside.get(issuer) ?? new Map<LeaseId, { readonly at: number; readonly epoch: number }>();
     const oldest = parts.now() - CLAIM_MS;
-    for (const [id, at] of there) {
+    for (const [id, { at }] of there) {
       if (at >= oldest) break;
       there.delete(id);
     }
@@ -89,6 +97,16 @@ export function createCalls(parts: Parts, breakers: Breakers): Calls {
 
   return {
     room: () => Math.max(0, QUEUE - running - waiting.length),
+    async giveBack(issuer) {
+      const there = [...asideAt(issuer)];
+      aside.delete(issuer);
+      await inParallel(there, GIVEN_BACK_AT_ONCE, ([id, { epoch }]) => parts.store.leases.giveBack(id, epoch));
+    },
+    busy() {
+      const queued = new Map<string, number>();
+      for (const { lease } of waiting) queued.set(lease.issuer, (queued.get(lease.issuer) ?? 0) + 1);
+      return [...queued].filter(([, count]) => count >= BUSY).map(([issuer]) => issuer);
+    },
     at: (issuer) => ({ running: inFlight.get(issuer) ?? 0, waiting: queuedAt(issuer) + asideAt(issuer).size }),
     take(due) {
       const takenAt = parts.now();

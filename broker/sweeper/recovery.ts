@@ -15,7 +15,10 @@ export interface Recovery {
   tryAll(target: string): void;
 }
 
-export function createRecovery(parts: Pick<Parts, "store" | "log" | "background" | "onHold">, calls: Pick<Calls, "take">): Recovery {
+export function createRecovery(
+  parts: Pick<Parts, "store" | "log" | "background" | "onHold">,
+  calls: Pick<Calls, "take" | "giveBack">,
+): Recovery {
   const running = new Set<string>();
 
   /** Those that were put off, a page at a time. What was never tried is claimed and due again by itself within a minute. */
@@ -52,6 +55,7 @@ export function createRecovery(parts: Pick<Parts, "store" | "log" | "background"
     running.add(name);
     parts.background.run("try what waits for a target", async () => {
       try {
+        if (most > 1) await calls.giveBack(target);
         await tryThem(target, most);
       } catch (error) {
         parts.log.warn({ target, error: describe(error) }, "what waits for a target that answers again is tried at its own pace");

@@ -66,7 +66,7 @@ async function endDueLeases(parts: Parts, calls: Calls, buckets: readonly number
       }
       // Without room for calls only a few are claimed: expiries that need none are not held up by a full house for long.
       const limit = Math.min(BATCH, Math.max(calls.room(), FEW));
-      const page = await parts.store.leases.claimDue(bucket, limit, parts.onHold() ? "on_hold" : "allowed");
+      const page = await parts.store.leases.claimDue(bucket, limit, parts.onHold() ? "on_hold" : "allowed", calls.busy());
       total.expired += page.expired;
       total.claimed += page.claimed.length;
       const left = calls.take(page.claimed);

@@ -1,5 +1,6 @@
 -- Hands over due leases of the bucket. Expiries that need no call end here, with one record that names them all; the rest are
--- claimed: a new epoch, hidden for a while, never out of the due set. `calls` 0 (hold): what needs a call waits.
+-- claimed: a new epoch, hidden for a while, never out of the due set. `calls` 0 (hold): what needs a call waits. `busy` names issuers,
+-- with a space behind each, whose leases nobody has room for: they step aside for a second, unclaimed, so that others can be seen.
 read_facts()
 local at = instant(now, agreed)
 local ids = redis.call("ZRANGEBYSCORE", P .. ":due", "-inf", at, "LIMIT", 0, limit)
@@ -8,6 +9,8 @@ local keys = {}
 for i, id in ipairs(ids) do keys[i] = lease_key(id) end
 local texts = redis.call("MGET", unpack(keys))
 
+local is_busy = {}
+for name in string.gmatch(busy, "%S+") do is_busy[name] = true end
 local expired, claimed, ending = {}, {}, {}
 local reply = { 0, #ids }
 for i, id in ipairs(ids) do
@@ -28,7 +31,9 @@ for i, id in ipairs(ids) do
         end
       end
       if lease[STATE] == "r" or lease[STATE] == "s" then
-        if calls == 1 then
+        if calls == 1 and is_busy[lease[ISSUER]] then
+          redis.call("ZADD", P .. ":due", at + 1000, id)
+        elseif calls == 1 then
           put(lease, EPOCH, at_place(lease, EPOCH) + 1)
           write_lease(id, lease)
           redis.call("ZADD", P .. ":due", at + hide, id)

@@ -261,6 +261,32 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         for (const id of ids) expect(await store.leases.get(id)).toMatchObject({ state: "revoked", endedBy: "expiry" });
         expect((await store.leases.dueBuckets()).leases).not.toContain(bucketOf(subject));
       });
+      it("steps aside for a second, unclaimed, where its issuer has enough to do", async () => {
+        const subject = aSubject();
+        const id = await obtain(subject, OUTSIDE);
+        await store.leases.activate(id, { handle: undefined, externalName: undefined });
+        await store.leases.end(id, "revoked", ENDED);
+        const { issuer } = (await store.leases.get(id)) ?? { issuer: "" };
+        expect((await store.leases.claimDue(bucketOf(subject), 100, "allowed", ["another", issuer])).claimed).toEqual([]);
+        expect((await store.leases.claimDue(bucketOf(subject), 100, "allowed", [`${issuer}x`])).claimed).toEqual([]);
+        clock.advance({ seconds: 1 });
+        const { claimed } = await store.leases.claimDue(bucketOf(subject), 100, "allowed", [`${issuer}x`, issuer.slice(1)]);
+        expect(claimed).toMatchObject([{ lease: { id } }]);
+      });
+      it("is due again at once when whoever claimed it gives it back, unless somebody else has claimed it since", async () => {
+        const subject = aSubject();
+        const id = await obtain(subject, OUTSIDE);
+        await store.leases.activate(id, { handle: undefined, externalName: undefined });
+        await store.leases.end(id, "revoked", ENDED);
+        const due = async () => (await store.leases.claimDue(bucketOf(subject), 100, "allowed")).claimed;
+        const [first] = await due();
+        expect(await due()).toEqual([]);
+        await store.leases.giveBack(id, first?.epoch ?? 0);
+        const [second] = await due();
+        expect(second).toMatchObject({ lease: { id } });
+        await store.leases.giveBack(id, first?.epoch ?? 0);
+        expect(await due()).toEqual([]);
+      });
       it("waits on hold where a call is needed", async () => {
         const subject = aSubject();
         const id = await obtain(subject, OUTSIDE);

@@ -1,18 +1,16 @@
-import { newId, subjectBits, type LeaseId } from "../../../domain/ids.ts";
-import { markOf } from "../../../issuers/postgres/names.ts";
+import type { LeaseId } from "../../../domain/ids.ts";
 import type { TestBroker } from "../broker.ts";
 import { fakeClock, type FakeClock } from "../clock.ts";
-import { openOrder } from "../orders.ts";
 import { ORDERS_DB, ordersDb, rolesAt } from "../postgres-shop.ts";
 import { startPostgresTarget, type PostgresTarget } from "../postgres-target.ts";
 import { openShop, type Shop } from "../shop.ts";
 import { fileKind, testTarget, type TestTarget } from "../test-issuers.ts";
 import { issuerKinds } from "../../../issuers/catalog.ts";
 import { DATABASE } from "../shop.ts";
+import { dueRoles } from "./due-roles.ts";
 import { Promises, type Fault } from "./fault.ts";
 
 const HOUR_MS = 3_600_000;
-const AT_ONCE = 50;
 
 interface Scene {
   readonly clock: FakeClock;
@@ -35,7 +33,7 @@ export const absentTarget: Fault = {
     const kinds = [...issuerKinds.values(), fileKind(place.issuer)];
     await using shop = await openShop({ clock, kinds, ...ORDERS_DB, more: ordersDb(target) + cache });
     const scene = { clock, shop, target, place };
-    const leases = await credentials(scene, due);
+    const leases = await dueRoles(scene, due);
     say(`${due} roles made`);
     clock.advance({ ms: 601_000 });
     await target.server.kill9();
@@ -45,7 +43,7 @@ export const absentTarget: Fault = {
     say("Postgres is back");
     await target.server.restart();
     let seconds = 0;
-    for (; seconds < 60 && (await left(shop.broker)) > 0; seconds += 5) await pass(scene, 5_000);
+    for (; seconds < 60 && (await left(shop.broker)) > 0; seconds += 1) await pass(scene, 1_000);
     const tries = await attempts(shop.broker, leases);
     promises.expect(
       (await rolesAt(target)).length === 0,
@@ -56,34 +54,9 @@ export const absentTarget: Fault = {
     const counts = await shop.broker.store.leases.counts();
     const sum = Object.values(counts.byState).reduce((total, count) => total + count, 0);
     promises.expect(sum === counts.opened, `${counts.opened} leases were opened, ${sum} are in a state`);
-    return { figures: { due, seconds, mostTries: tries }, broken: promises.broken };
+    return { figures: { due, goneAfterSeconds: seconds, mostTries: tries }, broken: promises.broken };
   },
 };
-
-/** Leases with their roles, without asking for each of them one by one. */
-async function credentials({ clock, shop, target }: Scene, count: number): Promise<readonly LeaseId[]> {
-  const { store } = shop.broker;
-  const leases: LeaseId[] = [];
-  for (let made = 0; made < count; made += AT_ONCE) {
-    const batch = await Promise.all(
-      Array.from({ length: Math.min(AT_ONCE, count - made) }, async (_, at) => {
-        const subject = `github:${made + at}`;
-        const leaseId = newId("lease", clock(), subjectBits(subject));
-        await store.leases.open(openOrder(clock, subject, { leaseId, issuer: "orders-db", state: "pending", revocation: "immediate" }));
-        await store.leases.activate(leaseId, { handle: undefined, externalName: leaseId });
-        return leaseId;
-      }),
-    );
-    leases.push(...batch);
-  }
-  const names = leases.map((lease) => `'${lease}'`).join(",");
-  await target.server.sql(
-    `DO $$ DECLARE r text; BEGIN FOREACH r IN ARRAY ARRAY[${names}] LOOP
-       EXECUTE format('CREATE ROLE %I LOGIN IN ROLE app_read', r); EXECUTE format('GRANT %I TO stint', r);
-       EXECUTE format('COMMENT ON ROLE %I IS %L', r, '${markOf(shop.broker.url)}' || r); END LOOP; END $$`,
-  );
-  return leases;
-}
 
 /** Nobody notices but those who want that Postgres: tokens and another target's leases end as ever. */
 async function anHour(scene: Scene, promises: Promises): Promise<void> {

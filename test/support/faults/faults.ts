@@ -1,4 +1,5 @@
 import { absentTarget } from "./absent-target.ts";
+import { rolesDueAtOnce } from "./due-roles.ts";
 import type { Fault } from "./fault.ts";
 import { halfOpen, nastyBodies } from "./hostile-connections.ts";
 import { lateCreate } from "./late-create.ts";
@@ -22,7 +23,7 @@ export const BROKER_FAULTS: readonly Fault[] = [
 ];
 
 /** What targets do to us. */
-export const TARGET_FAULTS: readonly Fault[] = [lateCreate, absentTarget];
+export const TARGET_FAULTS: readonly Fault[] = [lateCreate, absentTarget, rolesDueAtOnce];
 
 const number = ({ id }: Fault): number => Number(id.slice(1));
 
