@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import type { Clock } from "../../domain/time.ts";
 import type { Store } from "../../store/api.ts";
 import type { AuditTrail } from "../audit-trail.ts";
@@ -25,7 +26,12 @@ export interface OpenAuditTrail extends AuditTrail {
 export function openAuditTrail(dir: string, { store, keys, url, now }: TrailParts): OpenAuditTrail {
   const exporter = new AuditExporter({ dir, keys, url, stream: store.audit, storeId: store.id, holder: randomUUID(), clock: now });
   return {
-    exportWaiting: async () => void (await exporter.round()),
+    async exportWaiting(signal) {
+      // a round under way is not torn from the disk's hands: it goes on, and its caller no longer waits
+      const over = new AbortController();
+      const round = exporter.round().finally(() => over.abort());
+      await Promise.race([round, once(signal, "abort", { signal: over.signal }).catch(() => undefined)]);
+    },
     healthy: () => exporter.status().healthy,
     status: () => exporter.status(),
     witness: () => exporter.witness(),

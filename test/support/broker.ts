@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createApp, createServer } from "../../broker/app.ts";
@@ -96,13 +96,12 @@ export async function startBroker(settings: BrokerSettings = {}): Promise<TestBr
   const app = createApp(broker.services, { clock: clock ?? systemClock, version: "0.0.0", trustedProxies: [], served: () => undefined });
   const server = createServer(app);
   const wanted = settings.port ?? Number(new URL(url).port);
-  await new Promise<void>((resolve) => server.listen(wanted, "127.0.0.1", resolve));
-  const port = (server.address() as AddressInfo).port;
-  if (port !== wanted) throw new Error(`listens on ${port} instead of ${wanted}`);
+  await once(server.listen(wanted, "127.0.0.1"), "listening"); // throws where somebody else has the port
 
   const stopListening = (): Promise<void> => {
-    server.closeAllConnections();
-    return new Promise((resolve) => void server.close(() => resolve()));
+    const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
+    server.closeAllConnections(); // after that, or one that comes in between keeps it open
+    return closed;
   };
   const clean = async (): Promise<void> => {
     await stopListening();
@@ -117,7 +116,7 @@ export async function startBroker(settings: BrokerSettings = {}): Promise<TestBr
   return {
     ...broker,
     url,
-    listens: `http://127.0.0.1:${port}`,
+    listens: `http://127.0.0.1:${wanted}`,
     redis,
     masterKey,
     operators: Object.fromEntries(tokens.map(({ role, token }) => [role, token])) as Record<Role, Secret>,

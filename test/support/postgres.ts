@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { open, chmod, chown, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Client } from "pg";
+import { Client, type ClientConfig } from "pg";
 import { eventually } from "./events.ts";
 import { ensurePostgres, isRoot, type PostgresPrograms } from "./postgres-programs.ts";
 import { freePort } from "./redis.ts";
@@ -135,8 +135,8 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
   };
 }
 
-async function connected(config: ConstructorParameters<typeof Client>[0]): Promise<Client> {
-  const client = new Client(config);
+async function connected(config: ClientConfig): Promise<Client> {
+  const client = new Client({ connectionTimeoutMillis: 5_000, query_timeout: 60_000, ...config });
   client.on("error", () => undefined);
   await client.connect();
   return client;

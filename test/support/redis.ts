@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { Redis, type RedisOptions } from "ioredis";
 import { ensureRedisServer } from "../../store/embedded/launch.ts";
 import { eventually } from "./events.ts";
@@ -187,12 +188,14 @@ async function answering(port: number, child: ChildProcess): Promise<void> {
     await eventually("redis-server answers", async () => {
       if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}`);
       if (client.status === "wait") await client.connect().catch(() => undefined);
-      return (await client.ping()) === "PONG";
+      return (await withinASecond(client.ping())) === "PONG";
     });
   } finally {
     client.disconnect();
   }
 }
+
+const withinASecond = <T>(work: Promise<T>): Promise<T | undefined> => Promise.race([work, pause(1_000, undefined, { ref: false })]);
 
 async function useRedis(given: string): Promise<TestRedis> {
   const url = new URL(given);

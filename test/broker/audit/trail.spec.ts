@@ -30,6 +30,21 @@ async function brokerOver(redis: TestRedis, dir: string): Promise<{ readonly bro
 }
 
 describe("a broker and its audit trail", () => {
+  it("does not make a start wait for files that cannot be written just now", async () => {
+    await using redis = await startRedis();
+    await using directory = await auditDirectory();
+    await using broker = (await brokerOver(redis, join(directory.dir, "audit"))).broker;
+    const stuck = { ...broker.store.audit, states: () => new Promise<never>(() => undefined) };
+    const trail = openAuditTrail(directory.dir, {
+      store: { id: broker.store.id, audit: stuck },
+      keys: { checkpointKey: () => new Promise<never>(() => undefined), checkpointKeys: async () => [] },
+      url: "http://127.0.0.1:8420",
+      now: Date.now,
+    });
+    await expect(trail.exportWaiting(AbortSignal.timeout(10))).resolves.toBeUndefined();
+    expect(trail.healthy()).toBe(false);
+  });
+
   it("tell of its whole life, from the first key to the last word, and the trail verifies", async () => {
     await using redis = await startRedis();
     await using directory = await auditDirectory();
