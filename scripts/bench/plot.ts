@@ -1,4 +1,4 @@
-import type { PathReport } from "./rounds.ts";
+import type { PathReport } from "./path-reports.ts";
 
 const WIDTH = 40;
 

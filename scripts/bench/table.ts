@@ -4,7 +4,7 @@ import { layoutTable, startLine } from "./layout-table.ts";
 import { NOISY, type Figure } from "./figures.ts";
 import type { PostgresReport } from "./postgres.ts";
 import { plot } from "./plot.ts";
-import type { LaneReport, PathReport } from "./rounds.ts";
+import type { LaneReport, PathReport } from "./path-reports.ts";
 import type { PressureReport } from "./pressure.ts";
 import type { BenchReport } from "./run.ts";
 import type { StoreReport } from "./store-figures.ts";

@@ -6,7 +6,7 @@ import { figureOf } from "../../../scripts/bench/figures.ts";
 import { changesOf, Landed, landedOf, regressions, renderChanges } from "../../../scripts/bench/landed.ts";
 import { HTTP_PATHS, readOptions } from "../../../scripts/bench/options.ts";
 import { plot } from "../../../scripts/bench/plot.ts";
-import type { LaneReport, PathReport } from "../../../scripts/bench/rounds.ts";
+import type { LaneReport, PathReport } from "../../../scripts/bench/path-reports.ts";
 import type { BenchReport } from "../../../scripts/bench/run.ts";
 
 const root = join(import.meta.dirname, "../../../..");
