@@ -1,11 +1,13 @@
 import { describe, expect, it } from "@jest/globals";
 import { Command, CommanderError } from "commander";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { EXIT } from "../../client/cli/exit-codes.ts";
 import { defineAuthoring } from "../../client/cli/program-authoring.ts";
 import { defineOperator } from "../../client/cli/program-operator.ts";
 import { defineTools } from "../../client/cli/program-tools.ts";
 import { defineWorkload } from "../../client/cli/program-workload.ts";
-import { blocksIn, codeSpans, page, pages, read, table } from "./pages.ts";
+import { blocksIn, codeSpans, page, pages, read, root, table } from "./pages.ts";
 import { commandsIn, examples } from "./shell.ts";
 
 /** The command line as it is defined, with nothing behind it. */
@@ -125,7 +127,9 @@ describe("commands in the documentation", () => {
 describe("the demo's transcript in the README", () => {
   it("says what the demo asserts, word for word", () => {
     const transcript = blocksIn("console").find((block) => block.page === "README.md");
-    const demo = read("scripts/demo.ts");
+    const demo = readdirSync(join(root, "scripts/demo/acts"))
+      .map((file) => read(`scripts/demo/acts/${file}`))
+      .join("\n");
     const claims = [...(transcript?.text ?? "").matchAll(/^ {3}✓ (.*)$/gm)].map(([, claim = ""]) => claim);
     const acts = [...(transcript?.text ?? "").matchAll(/^(\d) {2}(.*)$/gm)].map(
       ([, number = "", title = ""]) => `act(${number}, "${title}")`,

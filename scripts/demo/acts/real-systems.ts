@@ -1,9 +1,10 @@
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { act, assert, command, narrate, show } from "./stage.ts";
-import type { Systems } from "./systems.ts";
-import { shopJob, type World } from "./world.ts";
+import { act, assert, command, narrate, show } from "../stage.ts";
+import { shopJob } from "../shop.ts";
+import type { Systems } from "../systems.ts";
+import type { World } from "../world.ts";
 
 /** What the thief has: everything that the agent was given. */
 interface Stolen {
@@ -13,7 +14,7 @@ interface Stolen {
 }
 
 /** A task gets a database role and an SSH certificate, uses both, is killed, and both die. */
-export async function secondAct(world: World, systems: Systems): Promise<void> {
+export async function realSystems(world: World, systems: Systems): Promise<void> {
   act(9, "A task works on real systems: a Postgres role, and an SSH certificate");
   systems.follow(world.url);
   await hostKnowsTheCa(systems);
