@@ -107,13 +107,13 @@ export async function ensureRedis() {
   }
 }
 
-/** A real nginx for the specs of proxies, likewise. Without one they skip, and say so. */
+/** A real nginx for the specs of proxies, likewise. Without one they fail, and say why; with STINT_TEST_OFFLINE they are skipped. */
 export async function ensureNginx() {
   const { ensureNginx: ensure } = await import(join(dist, "test/support/nginx.js"));
   await ensure(say).catch((error) => say(`no nginx: ${error.message}`));
 }
 
-/** A real sshd and its clients for the specs of certificates, likewise. */
+/** A real sshd and its clients for the specs of certificates, the same way. */
 export async function ensureSsh() {
   const { ensureSsh: ensure } = await import(join(dist, "test/support/ssh-programs.js"));
   await ensure(say).catch((error) => say(`no sshd: ${error.message}`));

@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { afterAll, beforeAll, expect, it } from "@jest/globals";
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ifPresent } from "../support/needs.ts";
 import { blocksIn } from "./pages.ts";
 
 const list = (body: string): string => `-----BEGIN X509 CRL-----\n${body}\n-----END X509 CRL-----\n`;
@@ -37,10 +38,7 @@ async function fetchOnce(): Promise<{
   };
 }
 
-const hasCurl = await new Promise<boolean>((resolve) => execFile("curl", ["--version"], (error) => resolve(error === null)));
-if (!hasCurl) console.warn("skipped: there is no curl on this machine");
-
-(hasCurl ? describe : describe.skip)("the script that fetches a published list", () => {
+ifPresent("curl").describe("the script that fetches a published list", () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "stint-fetch-"));
     await writeFile(join(folder, "script"), blocksIn("sh").find(({ info }) => info === "sh fetch")?.text ?? "");

@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { afterAll, beforeAll, expect, it } from "@jest/globals";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startCli, runCli, type Ran } from "../client/cli/run-cli.ts";
-import { programs } from "../issuers/ssh/support.ts";
+import { withSsh } from "../issuers/ssh/support.ts";
 import { BROKER_PASSWORD, startPostgresTarget, type PostgresTarget } from "../support/postgres-target.ts";
 import { openShop, type Shop } from "../support/shop.ts";
 import { startSshd, type Sshd } from "../support/sshd.ts";
@@ -45,14 +45,13 @@ allow:
 issue: { target: web, principals: [deploy], ttl: 10m }
 `;
 
-(programs === undefined ? describe.skip : describe)("a command run by stint exec, with a real database and a real host", () => {
+withSsh("a command run by stint exec, with a real database and a real host", (programs) => {
   let folder = "";
   let database: PostgresTarget;
   let sshd: Sshd;
   let shop: Shop;
   let runs = 0;
   beforeAll(async () => {
-    if (programs === undefined) return;
     folder = await mkdtemp(join(tmpdir(), "stint-story-"));
     const password = join(folder, "password");
     await writeFile(password, BROKER_PASSWORD);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { afterAll, beforeAll, expect, it } from "@jest/globals";
 import { request as httpRequest } from "node:http";
 import { startVerifyProxy, type VerifyProxy } from "../../client/verify-proxy/verify-proxy.ts";
 import { Secret } from "../../domain/secret.ts";
@@ -6,16 +6,12 @@ import { systemClock } from "../../domain/time.ts";
 import { GATE_KEY, openGate, tokenOf } from "../broker/authorize/gate.ts";
 import { blocksIn } from "../docs/pages.ts";
 import { aheadClock, until, type AheadClock } from "../support/ahead-clock.ts";
+import { describeWith } from "../support/needs.ts";
 import { findNginx, startNginx, startUpstream, type Nginx, type Upstream } from "../support/nginx.ts";
 import { startRedis } from "../support/redis.ts";
 import type { Shop } from "../support/shop.ts";
 
-const binary = await findNginx();
-if (binary === undefined) {
-  if (process.env["CI"]) throw new Error("nginx is needed here: apt-get install nginx");
-  console.warn("skipped: there is no nginx on this machine");
-}
-const story = binary === undefined ? describe.skip : describe;
+const withNginx = describeWith("nginx", await findNginx());
 
 /** The snippet of the page on proxies, as it stands, with addresses and key of the test. */
 const locations = (asked: string, upstream: string): string =>
@@ -59,7 +55,7 @@ const verifyProxy = (url: string, clock: AheadClock, more: { readonly routesCach
     refreshMs: 200,
   });
 
-story.each(["the broker itself", "stint verify-proxy"])("nginx that asks %s", (asked) => {
+const specs = (asked: string) => (binary: string) => {
   let shop: Shop;
   let upstream: Upstream;
   let proxy: VerifyProxy | undefined;
@@ -72,7 +68,7 @@ story.each(["the broker itself", "stint verify-proxy"])("nginx that asks %s", (a
       await until(async () => (await fetch(`http://127.0.0.1:${proxy?.address.port}/readyz`)).status === 200);
     }
     const address = proxy === undefined ? new URL(shop.broker.url).host : `127.0.0.1:${proxy.address.port}`;
-    nginx = await startNginx(binary ?? "", locations(address, upstream.address));
+    nginx = await startNginx(binary, locations(address, upstream.address));
   });
   afterAll(async () => {
     await nginx[Symbol.asyncDispose]();
@@ -185,13 +181,14 @@ story.each(["the broker itself", "stint verify-proxy"])("nginx that asks %s", (a
     await until(async () => (await send(nginx.port, "POST", "/deploy/prod", mine)).status === 401);
     expect((await send(nginx.port, "POST", "/deploy/prod", other)).status).toBe(200);
   });
-});
+};
+for (const asked of ["the broker itself", "stint verify-proxy"]) withNginx(`nginx that asks ${asked}`, specs(asked));
 
-story("nginx while the broker is away", () => {
+withNginx("nginx while the broker is away", (binary) => {
   it("that asks the broker lets nothing through", async () => {
     await using upstream = await startUpstream();
     const shop = await openGate();
-    await using nginx = await startNginx(binary ?? "", locations(new URL(shop.broker.url).host, upstream.address));
+    await using nginx = await startNginx(binary, locations(new URL(shop.broker.url).host, upstream.address));
     const authorization = `Bearer ${(await tokenOf(shop)).token}`;
     expect((await send(nginx.port, "POST", "/deploy/prod", { authorization })).status).toBe(200);
     await shop[Symbol.asyncDispose]();
@@ -208,7 +205,7 @@ story("nginx while the broker is away", () => {
     await using proxy = await verifyProxy(url, clock);
     const ready = async () => (await fetch(`http://127.0.0.1:${proxy.address.port}/readyz`)).status === 200;
     await until(ready);
-    await using nginx = await startNginx(binary ?? "", locations(`127.0.0.1:${proxy.address.port}`, upstream.address));
+    await using nginx = await startNginx(binary, locations(`127.0.0.1:${proxy.address.port}`, upstream.address));
     const authorization = `Bearer ${(await tokenOf(shop)).token}`;
     const status = async () => (await send(nginx.port, "POST", "/deploy/prod", { authorization })).status;
     expect(await status()).toBe(200);

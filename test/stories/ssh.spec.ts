@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
+import { afterEach, beforeEach, expect, it } from "@jest/globals";
 import { sshSerial } from "../../issuers/naming.ts";
 import type { LeaseId } from "../../domain/ids.ts";
 import { fakeClock, type FakeClock } from "../support/clock.ts";
 import { openShop, type Shop } from "../support/shop.ts";
 import { startSshd } from "../support/sshd.ts";
-import { desk, programs } from "../issuers/ssh/support.ts";
+import { desk, withSsh } from "../issuers/ssh/support.ts";
 
 const WEB = `
 ---
@@ -53,9 +53,8 @@ const heldIn = ({ body: { credential } }: Answer) => ({
   privateKey: credential["private_key"] ?? "",
 });
 
-(programs === undefined ? describe.skip : describe)("an SSH certificate, from a whole broker", () => {
+withSsh("an SSH certificate, from a whole broker", (programs) => {
   it("opens a host while its task goes on, and not after, with a receipt of when every host knows", async () => {
-    if (programs === undefined) return;
     const [mine, other] = [await ask(), await ask()];
     expect(mine).toMatchObject({
       status: 201,

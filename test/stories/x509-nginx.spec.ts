@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@jest/globals";
+import { expect, it } from "@jest/globals";
 import { writeFile } from "node:fs/promises";
 import { request } from "node:https";
 import { join } from "node:path";
@@ -7,17 +7,13 @@ import type { X509Params } from "../../issuers/x509/settings.ts";
 import { orderFor } from "../contract/issuer-contract.ts";
 import { blocksIn } from "../docs/pages.ts";
 import { fakeClock, type FakeClock } from "../support/clock.ts";
+import { describeWith } from "../support/needs.ts";
 import { findNginx, startNginx, type Nginx } from "../support/nginx.ts";
 import { selfSigned } from "../support/self-signed.ts";
 import { folder, openX509, published, SETTINGS, sharedTarget } from "../support/x509.ts";
 import { suppliedCa } from "../support/supplied-ca.ts";
 
-const binary = await findNginx();
-if (binary === undefined) {
-  if (process.env["CI"]) throw new Error("nginx is needed here: apt-get install nginx");
-  console.warn("skipped: there is no nginx on this machine");
-}
-const story = binary === undefined ? describe.skip : describe;
+const withNginx = describeWith("nginx", await findNginx());
 const GRANT = { spiffe_id: "spiffe://acme.test/ci/deploy" };
 const signal = (): AbortSignal => AbortSignal.timeout(5_000);
 
@@ -36,7 +32,7 @@ interface Server extends AsyncDisposable {
   settles(client: { readonly cert: string; readonly key: string }, status: number): Promise<void>;
 }
 
-async function startServer(issuer: Issuer<X509Params>, more: { readonly lists?: string } = {}): Promise<Server> {
+async function startServer(binary: string, issuer: Issuer<X509Params>, more: { readonly lists?: string } = {}): Promise<Server> {
   const place = await folder();
   const own = selfSigned("127.0.0.1", { days: 1 });
   await writeFile(join(place.path, "server.pem"), own.cert);
@@ -56,7 +52,7 @@ async function startServer(issuer: Issuer<X509Params>, more: { readonly lists?: 
       sent.on("error", reject).end();
     });
   await fetch(issuer, more);
-  const nginx = await startNginx(binary ?? "", `${snippet(place.path)}\nlocation / { return 200 "in"; }`, { listen: "ssl", reloads: true });
+  const nginx = await startNginx(binary, `${snippet(place.path)}\nlocation / { return 200 "in"; }`, { listen: "ssl", reloads: true });
   started.nginx = nginx;
   return {
     ask,
@@ -82,12 +78,12 @@ async function certificate(issuer: Issuer<X509Params>, now: FakeClock, more: { r
   return { cert: credential.token.reveal(), key: credential.secrets?.["private_key"]?.reveal() ?? "", revoke };
 }
 
-story("a real nginx that verifies clients", () => {
+withNginx("a real nginx that verifies clients", (binary) => {
   it("lets a good certificate in, and nobody without one, with another CA's or with one that has ended", async () => {
     const clock = fakeClock(Date.now());
     const issuer = openX509(sharedTarget(), clock);
     const stranger = openX509(sharedTarget(), clock);
-    await using server = await startServer(issuer);
+    await using server = await startServer(binary, issuer);
     expect(await server.ask(await certificate(issuer, clock))).toBe(200);
     expect(await server.ask()).toBe(400);
     expect(await server.ask(await certificate(stranger, clock))).toBe(400);
@@ -99,7 +95,7 @@ story("a real nginx that verifies clients", () => {
     const clock = fakeClock(Date.now());
     const issuer = openX509(sharedTarget(), clock);
     const [kept, ended] = [await certificate(issuer, clock), await certificate(issuer, clock)];
-    await using server = await startServer(issuer);
+    await using server = await startServer(binary, issuer);
     expect(await server.ask(ended)).toBe(200);
     await ended.revoke();
     await server.fetch(issuer);
@@ -113,7 +109,7 @@ story("a real nginx that verifies clients", () => {
     const order = orderFor<X509Params>({ issuer, settings: GRANT, now: clock });
     await issuer.revoke({ leaseId: order.leaseId, handle: undefined, expiresAt: order.expiresAt }, signal());
     const { credential } = await issuer.issue(order, signal());
-    await using server = await startServer(issuer);
+    await using server = await startServer(binary, issuer);
     expect(await server.ask({ cert: credential.token.reveal(), key: credential.secrets?.["private_key"]?.reveal() ?? "" })).toBe(400);
   });
 
@@ -127,7 +123,7 @@ story("a real nginx that verifies clients", () => {
     await issuer.rotate?.(signal());
     clock.set(Date.now());
     const young = await certificate(issuer, clock);
-    await using server = await startServer(issuer);
+    await using server = await startServer(binary, issuer);
     expect([await server.ask(old), await server.ask(young), await server.ask(oldEnded)]).toEqual([200, 200, 200]);
     await oldEnded.revoke();
     await young.revoke();
@@ -145,7 +141,7 @@ story("a real nginx that verifies clients", () => {
     const issuer = openX509(shared, clock, { ...SETTINGS, ca: { certificate: "file:ca.pem", key: "file:ca.key" } });
     const [kept, ended] = [await certificate(issuer, clock), await certificate(issuer, clock)];
     expect(kept.cert.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
-    await using server = await startServer(issuer, { lists: above.list });
+    await using server = await startServer(binary, issuer, { lists: above.list });
     expect([await server.ask(kept), await server.ask(ended)]).toEqual([200, 200]);
     await ended.revoke();
     await server.fetch(issuer, { lists: above.list });

@@ -102,7 +102,8 @@ async function patience(ssh: string): Promise<readonly string[]> {
 
 /** Finds OpenSSH, or fetches it from the system's packages into the cache, without root. Throws where neither works. */
 export async function ensureSsh(say: (text: string) => void): Promise<void> {
-  if ((await findSsh()) !== undefined || process.env["STINT_TEST_OFFLINE"]) return;
+  if ((await findSsh()) !== undefined) return;
+  if (process.env["STINT_TEST_OFFLINE"]) throw new Error("there is no OpenSSH here, and STINT_TEST_OFFLINE forbids to fetch it");
   say("no sshd found: fetching OpenSSH from the system's packages");
   await mkdir(cacheDir(), { recursive: true, mode: 0o700 });
   const work = await mkdtemp(join(cacheDir(), "fetch-"));

@@ -156,11 +156,11 @@ export async function folder(): Promise<{ readonly path: string } & AsyncDisposa
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
-/** What `openssl` says, both streams; the exit code beside it. Undefined where this machine has none. */
-export function openssl(args: readonly string[], cwd: string): Promise<{ readonly code: number; readonly said: string } | undefined> {
-  return new Promise((resolve) => {
+/** What `openssl` says, both streams; the exit code beside it. Rejects where this machine has none. */
+export function openssl(args: readonly string[], cwd: string): Promise<{ readonly code: number; readonly said: string }> {
+  return new Promise((resolve, reject) => {
     execFile("openssl", [...args], { cwd, timeout: 20_000, maxBuffer: 16 * 2 ** 20 }, (error, stdout, stderr) => {
-      if (error !== null && "code" in error && error.code === "ENOENT") return resolve(undefined);
+      if (error !== null && "code" in error && error.code === "ENOENT") return reject(new Error("there is no openssl on this machine"));
       return resolve({ code: error === null ? 0 : 1, said: stdout + stderr });
     });
   });

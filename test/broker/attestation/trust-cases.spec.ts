@@ -1,9 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { afterAll, beforeAll, expect, it } from "@jest/globals";
 import type { Attestor } from "../../../broker/attestation/attestor.ts";
 import { createAttestor } from "../../../broker/attestation/oidc.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { type TestIdp, startIdp } from "../../support/idp.ts";
+import { specsIf } from "../../support/needs.ts";
 import { AUDIENCE, trust, trustMap } from "../../support/trust.ts";
 
 interface Case {
@@ -34,7 +35,6 @@ const REFUSED: Readonly<Record<string, string>> = {
 
 const FILE = "../shared/cases/trust-cases.json";
 const cases: readonly Case[] = existsSync(FILE) ? (JSON.parse(readFileSync(FILE, "utf8")) as { cases: Case[] }).cases : [];
-if (cases.length === 0) console.warn(`SKIPPED: ${FILE} is missing; the shared trust cases were not tried`);
 
 const clock = fakeClock();
 let idp: TestIdp;
@@ -65,7 +65,7 @@ const present = (one: Case): Promise<string> =>
     ...(one.provider === "spiffe" && { iat: undefined, nbf: undefined, jti: undefined }),
   });
 
-(cases.length > 0 ? describe : describe.skip)("the shared trust cases", () => {
+specsIf(cases.length > 0, `${FILE} is not here`).describe("the shared trust cases", () => {
   it("hold every row that is named here", () => {
     expect(Object.keys(REFUSED).filter((id) => !cases.some((one) => one.id === id))).toEqual([]);
   });

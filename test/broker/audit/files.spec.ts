@@ -1,16 +1,20 @@
 import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmdirSync } from "node:fs";
 import { appendFile, chmod, mkdir, readFile, readdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { AuditFiles, type DiskWriter } from "../../../broker/audit/files.ts";
 import { GENESIS } from "../../../broker/audit/chain.ts";
 import { auditDirectory, checkpointKeyPair, segmentFiles, someRecords, writeTrail } from "../../support/audit-files.ts";
+import { specsIf } from "../../support/needs.ts";
 import { CheckpointFiles } from "../../../broker/audit/checkpoint-files.ts";
 
 const NOW = Date.parse("2026-03-02T12:00:00Z");
 const DAY = 86_400_000;
 const open = (dir: string, more: Partial<Parameters<typeof AuditFiles.open>[0]> = {}) =>
   AuditFiles.open({ dir, signed: undefined, ...more });
+const asRoot = specsIf(process.getuid?.() === 0, "only root can give a directory away");
 
 describe("audit files", () => {
   it("are for the broker's eyes only", async () => {
@@ -81,7 +85,7 @@ describe("a place that is not safe for audit files", () => {
     await expect(open(test.dir)).rejects.toThrow(message);
   });
 
-  (process.getuid?.() === 0 ? it : it.skip)("is refused: a directory of another user", async () => {
+  asRoot.it("is refused: a directory of another user", async () => {
     await using test = await auditDirectory();
     execFileSync("chown", ["65534", test.dir]);
     await expect(open(test.dir)).rejects.toThrow("it belongs to user 65534, not to the broker's");
@@ -122,6 +126,23 @@ describe("files that were altered while no broker ran", () => {
   });
 });
 
+const mountSmall = (dir: string): unknown =>
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", dir], { stdio: "ignore" });
+const unmount = (dir: string): unknown => execFileSync("umount", [dir]);
+function canMount(): boolean {
+  const dir = mkdtempSync(join(tmpdir(), "stint-mount-"));
+  try {
+    mountSmall(dir);
+    unmount(dir);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    rmdirSync(dir);
+  }
+}
+const withSmallDisk = specsIf(canMount(), "this user can mount no small file system here");
+
 describe("a disk that fails", () => {
   const failing = (plan: { append?: number; sync?: number; partial?: boolean }): DiskWriter => ({
     append: async (handle, data) => {
@@ -155,16 +176,11 @@ describe("a disk that fails", () => {
     expect(again.tail.size).toBe(6);
   });
 
-  (process.getuid?.() === 0 ? it : it.skip)("being really full, a small one, loses nothing that was acknowledged", async () => {
+  withSmallDisk.it("being really full, a small one, loses nothing that was acknowledged", async () => {
     await using test = await auditDirectory();
     const dir = join(test.dir, "small");
     await mkdir(dir, { mode: 0o700 });
-    try {
-      execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", dir], { stdio: "ignore" });
-    } catch {
-      console.warn("SKIPPED: no small file system could be mounted here");
-      return;
-    }
+    mountSmall(dir);
     try {
       let written = 0;
       await using files = await open(dir);
@@ -179,7 +195,7 @@ describe("a disk that fails", () => {
       expect(again.tail.size).toBe(written);
       expect(written).toBeGreaterThan(0);
     } finally {
-      execFileSync("umount", [dir]);
+      unmount(dir);
     }
   });
 });

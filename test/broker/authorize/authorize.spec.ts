@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { startHttp } from "../../support/http.ts";
 import { StintError } from "../../../domain/errors.ts";
+import { specsIf } from "../../support/needs.ts";
 import type { Shop } from "../../support/shop.ts";
 import { ask, BASIC, openGate, tokenOf } from "./gate.ts";
 
@@ -266,8 +267,8 @@ describe("AuthZEN", () => {
   });
 
   const cases = join(import.meta.dirname, "../../../../../shared/cases/authzen/gateway-decisions.json");
-  it("decides the API gateway scenario of the interoperability events as expected", async () => {
-    if (!existsSync(cases)) return console.warn("skipped: ../shared/cases/authzen is not here");
+  const withCases = specsIf(existsSync(cases), "../shared/cases/authzen is not here");
+  withCases.it("decides the API gateway scenario of the interoperability events as expected", async () => {
     interface Case {
       readonly request: { readonly subject: { readonly id: string } };
       readonly expected: boolean;

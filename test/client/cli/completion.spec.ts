@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ifPresent } from "../../support/needs.ts";
 import { CLI, callCli } from "./run-cli.ts";
 
 const offered = async (...words: readonly string[]): Promise<readonly string[]> => {
@@ -46,17 +47,10 @@ describe("the script", () => {
     await chmod(join(bin, "stint"), 0o755);
   });
   afterAll(() => rm(bin, { recursive: true, force: true }));
-  const shell = (name: string, ...args: readonly string[]): string | undefined => {
-    try {
-      return execFileSync(name, args, { encoding: "utf8", env: { ...process.env, PATH: `${bin}:${process.env["PATH"] ?? ""}` } });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-      console.warn(`${name} is not on this machine: its completion is not run`);
-      return undefined;
-    }
-  };
+  const shell = (name: string, ...args: readonly string[]): string =>
+    execFileSync(name, args, { encoding: "utf8", env: { ...process.env, PATH: `${bin}:${process.env["PATH"] ?? ""}` } });
 
-  it("completes in a real bash", () => {
+  ifPresent("bash").it("completes in a real bash", () => {
     const said = shell(
       "bash",
       "--norc",
@@ -66,14 +60,14 @@ describe("the script", () => {
     expect(said).toBe("renew revoke complete -o bashdefault -o default -F _stint stint\n");
   });
 
-  it("completes in a real zsh", () => {
+  ifPresent("zsh").it("completes in a real zsh", () => {
     const script =
       'compdef() { :; }; compadd() { print -l -- "${(@P)2}"; }; eval "$(stint completion zsh)"; words=(stint lease re); CURRENT=3; _stint';
     const said = shell("zsh", "-f", "-c", script);
-    if (said !== undefined) expect(said).toBe("renew\nrevoke\n");
+    expect(said).toBe("renew\nrevoke\n");
   });
 
-  it("completes in a real fish", () => {
+  ifPresent("fish").it("completes in a real fish", () => {
     const said = shell("fish", "--no-config", "-c", "stint completion fish | source; complete --do-complete 'stint lease re'");
     if (said !== undefined) expect(said.trim().split(/\s+/)).toEqual(["renew", "revoke"]);
   });

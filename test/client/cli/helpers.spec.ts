@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:https";
@@ -8,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { blocksIn } from "../../docs/pages.ts";
+import { ifPresent } from "../../support/needs.ts";
 import { selfSigned } from "../../support/self-signed.ts";
 import { MATERIALS } from "../deliver/answers.ts";
 import { recordingServer, type RecordingServer } from "../recording-server.ts";
@@ -15,6 +15,8 @@ import { EVIDENCE, SECRET, credential, toyBroker } from "../toy-broker.ts";
 import { gitServer } from "./git-server.ts";
 import { CLI, runCli, startProgram } from "./run-cli.ts";
 
+const withKubectl = ifPresent("kubectl");
+const withDocker = ifPresent("docker");
 let folder = "";
 /** The command as other programs find it on PATH. */
 let bin = "";
@@ -43,15 +45,6 @@ const env = (broker: RecordingServer, more: Record<string, string> = {}) => ({
   ...more,
 });
 const issued = (broker: RecordingServer): number => broker.received.filter(({ path }) => path.endsWith("/credentials")).length;
-const present = (name: string): boolean => {
-  try {
-    execFileSync("sh", ["-c", `command -v ${name}`], { stdio: "ignore" });
-    return true;
-  } catch {
-    console.warn(`${name} is not on this machine: what it would show is left out`);
-    return false;
-  }
-};
 
 describe("git", () => {
   it("clones with a token that it asked us for", async () => {
@@ -111,40 +104,43 @@ describe("git", () => {
 });
 
 describe("kubectl", () => {
-  it("shows a token that it asked us for, and asks anew where it is refused", async () => {
-    if (!present("kubectl")) return;
-    await using broker = await brokerOf(MATERIALS.jwt);
-    const seen: (string | undefined)[] = [];
-    const server = createServer(selfSigned("127.0.0.1", { days: 2 }), (request, response) => {
-      seen.push(request.headers.authorization);
-      response.writeHead(200, { "content-type": "application/json" }).end('{"gitVersion":"v1.32.0"}');
-    }).listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const kubeconfig = join(folder, "kubeconfig");
-    await writeFile(
-      kubeconfig,
-      JSON.stringify({
-        apiVersion: "v1",
-        kind: "Config",
-        "current-context": "c",
-        clusters: [
-          {
-            name: "c",
-            cluster: { server: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, "insecure-skip-tls-verify": true },
-          },
-        ],
-        contexts: [{ name: "c", context: { cluster: "c", user: "stint" } }],
-        // as the documentation has it
-        ...(parse(blocksIn("yaml").find(({ info }) => info === "yaml kubeconfig")?.text ?? "") as object),
-      }),
-    );
-    const ran = await startProgram("kubectl", ["get", "--raw", "/version"], env(broker, { KUBECONFIG: kubeconfig })).done;
-    server.closeAllConnections();
-    server.close();
-    expect([ran.code, ran.out]).toEqual([0, '{"gitVersion":"v1.32.0"}']);
-    expect(new Set(seen)).toEqual(new Set([`Bearer ${MATERIALS.jwt.token}`]));
-    expect(issued(broker)).toBe(1);
-  }, 60_000);
+  withKubectl.it(
+    "shows a token that it asked us for, and asks anew where it is refused",
+    async () => {
+      await using broker = await brokerOf(MATERIALS.jwt);
+      const seen: (string | undefined)[] = [];
+      const server = createServer(selfSigned("127.0.0.1", { days: 2 }), (request, response) => {
+        seen.push(request.headers.authorization);
+        response.writeHead(200, { "content-type": "application/json" }).end('{"gitVersion":"v1.32.0"}');
+      }).listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const kubeconfig = join(folder, "kubeconfig");
+      await writeFile(
+        kubeconfig,
+        JSON.stringify({
+          apiVersion: "v1",
+          kind: "Config",
+          "current-context": "c",
+          clusters: [
+            {
+              name: "c",
+              cluster: { server: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, "insecure-skip-tls-verify": true },
+            },
+          ],
+          contexts: [{ name: "c", context: { cluster: "c", user: "stint" } }],
+          // as the documentation has it
+          ...(parse(blocksIn("yaml").find(({ info }) => info === "yaml kubeconfig")?.text ?? "") as object),
+        }),
+      );
+      const ran = await startProgram("kubectl", ["get", "--raw", "/version"], env(broker, { KUBECONFIG: kubeconfig })).done;
+      server.closeAllConnections();
+      server.close();
+      expect([ran.code, ran.out]).toEqual([0, '{"gitVersion":"v1.32.0"}']);
+      expect(new Set(seen)).toEqual(new Set([`Bearer ${MATERIALS.jwt.token}`]));
+      expect(issued(broker)).toBe(1);
+    },
+    60_000,
+  );
 
   it("is answered in the version that its file names, and told where that is unknown", async () => {
     await using broker = await brokerOf(MATERIALS.jwt);
@@ -160,27 +156,30 @@ describe("kubectl", () => {
 });
 
 describe("docker", () => {
-  it("shows a registry the login that it asked us for", async () => {
-    if (!present("docker")) return;
-    await using broker = await brokerOf(MATERIALS.jwt);
-    await using registry = await recordingServer(({ headers }) =>
-      headers.authorization === undefined
-        ? { status: 401, headers: { "www-authenticate": 'Basic realm="registry"' }, body: {} }
-        : { status: 404, body: { errors: [{ code: "MANIFEST_UNKNOWN", message: "manifest unknown" }] } },
-    );
-    const host = registry.url.replace("http://", "");
-    await program("docker-credential-stint", `exec stint credential-helper docker --grant source --host ${host} "$@"`);
-    const config = await mkdtemp(join(folder, "docker-"));
-    await writeFile(join(config, "config.json"), JSON.stringify({ credHelpers: { [host]: "stint" } }));
-    const ran = await startProgram(
-      "docker",
-      ["manifest", "inspect", "--insecure", `${host}/acme/shop:1`],
-      env(broker, { DOCKER_CONFIG: config }),
-    ).done;
-    expect(ran.err).toMatch(/no such manifest|manifest unknown/);
-    const basic = `Basic ${Buffer.from(`x-access-token:${MATERIALS.jwt.token}`).toString("base64")}`;
-    expect(registry.received.map(({ headers }) => headers.authorization)).toContain(basic);
-  }, 60_000);
+  withDocker.it(
+    "shows a registry the login that it asked us for",
+    async () => {
+      await using broker = await brokerOf(MATERIALS.jwt);
+      await using registry = await recordingServer(({ headers }) =>
+        headers.authorization === undefined
+          ? { status: 401, headers: { "www-authenticate": 'Basic realm="registry"' }, body: {} }
+          : { status: 404, body: { errors: [{ code: "MANIFEST_UNKNOWN", message: "manifest unknown" }] } },
+      );
+      const host = registry.url.replace("http://", "");
+      await program("docker-credential-stint", `exec stint credential-helper docker --grant source --host ${host} "$@"`);
+      const config = await mkdtemp(join(folder, "docker-"));
+      await writeFile(join(config, "config.json"), JSON.stringify({ credHelpers: { [host]: "stint" } }));
+      const ran = await startProgram(
+        "docker",
+        ["manifest", "inspect", "--insecure", `${host}/acme/shop:1`],
+        env(broker, { DOCKER_CONFIG: config }),
+      ).done;
+      expect(ran.err).toMatch(/no such manifest|manifest unknown/);
+      const basic = `Basic ${Buffer.from(`x-access-token:${MATERIALS.jwt.token}`).toString("base64")}`;
+      expect(registry.received.map(({ headers }) => headers.authorization)).toContain(basic);
+    },
+    60_000,
+  );
 
   it("is answered as its helpers are: found, not found, nothing to keep", async () => {
     await using broker = await brokerOf(MATERIALS.jwt);

@@ -10,7 +10,7 @@ import type { SshParams } from "../../../issuers/ssh/settings.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { startSshd } from "../../support/sshd.ts";
 import { targetPorts } from "../../support/target-ports.ts";
-import { caLines, desk, fetched, issueWith, openSsh, programs } from "./support.ts";
+import { caLines, desk, fetched, issueWith, openSsh, withSsh } from "./support.ts";
 
 const signal = AbortSignal.timeout(60_000);
 const linesOf = async (issuer: Issuer<SshParams>): Promise<readonly string[]> => (await caLines(issuer)).trim().split("\n").filter(Boolean);
@@ -94,25 +94,26 @@ describe("a rotation of the CA", () => {
     expect(await fingerprints(issuer)).toEqual([old]);
   });
 
-  (programs === undefined ? it.skip : it)("goes on under a real sshd: certificates of both CAs open it, and lists name both", async () => {
-    if (programs === undefined) return;
-    const [clock, real] = [fakeClock(systemClock()), systemClock];
-    const ports = targetPorts(clock);
-    const issuer = openSsh({ ca: { announce: "1m" } }, ports);
-    await using sshd = await startSshd(programs, { ca: await caLines(issuer), krl: await fetched(issuer, "krl") });
-    const [old, oldRevoked] = [await issueWith(issuer), await issueWith(issuer)];
-    await issuer.rotate?.(signal);
-    await sshd.put("ca.pub", await caLines(issuer));
-    clock.advance({ minutes: 1 });
-    const times = { issuedAt: real(), expiresAt: real() + 60_000 };
-    const [fresh, freshRevoked] = [await issueWith(issuer, undefined, {}, times), await issueWith(issuer, undefined, {}, times)];
-    for (const one of [old, oldRevoked, fresh, freshRevoked]) expect(await sshd.login(one.held)).toMatchObject({ code: 0 });
-    const end = clock() + 600_000;
-    for (const { order } of [oldRevoked, freshRevoked]) await issuer.revoke({ ...order, handle: undefined, expiresAt: end }, signal);
-    await sshd.put("krl", await fetched(issuer, "krl"));
-    await sshd.put("ca.pub", await caLines(issuer));
-    for (const one of [old, fresh]) expect(await sshd.login(one.held)).toMatchObject({ code: 0 });
-    for (const one of [oldRevoked, freshRevoked]) expect(await sshd.login(one.held)).toMatchObject({ code: 255 });
+  withSsh("under a real sshd", (programs) => {
+    it("goes on: certificates of both CAs open it, and lists name both", async () => {
+      const [clock, real] = [fakeClock(systemClock()), systemClock];
+      const ports = targetPorts(clock);
+      const issuer = openSsh({ ca: { announce: "1m" } }, ports);
+      await using sshd = await startSshd(programs, { ca: await caLines(issuer), krl: await fetched(issuer, "krl") });
+      const [old, oldRevoked] = [await issueWith(issuer), await issueWith(issuer)];
+      await issuer.rotate?.(signal);
+      await sshd.put("ca.pub", await caLines(issuer));
+      clock.advance({ minutes: 1 });
+      const times = { issuedAt: real(), expiresAt: real() + 60_000 };
+      const [fresh, freshRevoked] = [await issueWith(issuer, undefined, {}, times), await issueWith(issuer, undefined, {}, times)];
+      for (const one of [old, oldRevoked, fresh, freshRevoked]) expect(await sshd.login(one.held)).toMatchObject({ code: 0 });
+      const end = clock() + 600_000;
+      for (const { order } of [oldRevoked, freshRevoked]) await issuer.revoke({ ...order, handle: undefined, expiresAt: end }, signal);
+      await sshd.put("krl", await fetched(issuer, "krl"));
+      await sshd.put("ca.pub", await caLines(issuer));
+      for (const one of [old, fresh]) expect(await sshd.login(one.held)).toMatchObject({ code: 0 });
+      for (const one of [oldRevoked, freshRevoked]) expect(await sshd.login(one.held)).toMatchObject({ code: 255 });
+    });
   });
 });
 
@@ -146,10 +147,8 @@ describe("a CA that leaked", () => {
     expect(await fingerprints(openSsh({ ca: { distrust: [both[1] ?? ""] } }, ports))).toEqual([both[0]]);
   });
 
-  (programs === undefined ? it.skip : it)(
-    "opens nothing any more, even where ca.pub is still the old one: the list names the CA",
-    async () => {
-      if (programs === undefined) return;
+  withSsh("under a real sshd", (programs) => {
+    it("opens nothing any more, even where ca.pub is still the old one: the list names the CA", async () => {
       const ports = targetPorts(systemClock);
       const issuer = openSsh({}, ports);
       await using sshd = await startSshd(programs, { ca: await caLines(issuer), krl: await fetched(issuer, "krl") });
@@ -159,8 +158,8 @@ describe("a CA that leaked", () => {
       await sshd.put("krl", await fetched(again, "krl"));
       expect(await sshd.login(held)).toMatchObject({ code: 255 });
       expect(await sshd.log()).toContain("revoked by file");
-    },
-  );
+    });
+  });
 });
 
 describe("a CA that somebody supplies", () => {
@@ -188,18 +187,29 @@ describe("a CA that somebody supplies", () => {
     );
   });
 
-  it("signs nothing while it is distrusted; the lists go on", async () => {
+  function distrusted() {
     const ports = targetPorts(systemClock);
     const { privateKey, publicKey } = makeKeyPair("a");
     ports.secrets.set(KEY, privateKey);
-    const issuer = openSsh({ ca: { key: KEY, distrust: [fingerprintOf(publicKey)] } }, ports);
+    const fingerprint = fingerprintOf(publicKey);
+    return { fingerprint, issuer: openSsh({ ca: { key: KEY, distrust: [fingerprint] } }, ports) };
+  }
+
+  it("signs nothing while it is distrusted", async () => {
+    const { issuer } = distrusted();
     await expect(issueWith(issuer)).rejects.toThrow("this target's only CA is one that it distrusts: supply another `ca.key`");
     expect(await caLines(issuer)).toBe("");
     expect((await issuer.examine?.(signal))?.warnings[0]).toBe("the only CA of this target is distrusted: nothing can be issued");
-    await using files = await desk();
-    const list = await files.put("krl", await fetched(issuer, "krl"));
-    const hex = `hash: SHA256:${Buffer.from(fingerprintOf(publicKey).slice(7), "base64").toString("hex")}`;
-    if (programs !== undefined) expect((await files.keygen("-Q", "-l", "-f", list)).out).toContain(hex);
+  });
+
+  withSsh("and that is distrusted", () => {
+    it("stands in the list, which goes on", async () => {
+      const { issuer, fingerprint } = distrusted();
+      await using files = await desk();
+      const list = await files.put("krl", await fetched(issuer, "krl"));
+      const hex = Buffer.from(fingerprint.slice(7), "base64").toString("hex");
+      expect((await files.keygen("-Q", "-l", "-f", list)).out).toContain(`hash: SHA256:${hex}`);
+    });
   });
 
   it("which the vault no longer holds as it was written is a fault, not another CA", async () => {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@jest/globals";
+import { expect, it } from "@jest/globals";
 import { spawn } from "node:child_process";
 import { access, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
@@ -8,15 +8,11 @@ import type { Issuer } from "../../../domain/credential.ts";
 import { systemClock } from "../../../domain/time.ts";
 import type { SshParams } from "../../../issuers/ssh/settings.ts";
 import { eventually } from "../../support/events.ts";
+import { ifPresent } from "../../support/needs.ts";
 import { startSshd, type Said } from "../../support/sshd.ts";
-import { desk, fetched, issueWith, openSsh, programs, type Desk } from "./support.ts";
+import { desk, fetched, issueWith, openSsh, programs, withSsh, type Desk } from "./support.ts";
 
 const script = (name: string): string => join(import.meta.dirname, "../../../../docs/issuers/ssh", name);
-const hasCurl = await Promise.any((process.env["PATH"] ?? "").split(delimiter).map((folder) => access(join(folder, "curl")))).then(
-  () => true,
-  () => false,
-);
-if (!hasCurl) console.warn("no curl here: the specs of docs/issuers/ssh/refresh.sh are skipped");
 const signal = AbortSignal.timeout(60_000);
 
 /** Runs one of the scripts for hosts, with the tools that are there. */
@@ -51,7 +47,8 @@ async function serve(issuer: Issuer<SshParams>) {
 
 const files = async ({ folder }: Desk): Promise<readonly string[]> => (await readdir(folder)).toSorted();
 
-(programs === undefined || !hasCurl ? describe.skip : describe)("a host that fetches what sshd needs", () => {
+withSsh("a host that fetches what sshd needs", () => {
+  const { it } = ifPresent("curl");
   it("has it after one run, and what was revoked since after the next", async () => {
     const issuer = openSsh();
     await using broker = await serve(issuer);
@@ -122,9 +119,8 @@ const files = async ({ folder }: Desk): Promise<readonly string[]> => (await rea
   });
 });
 
-(programs === undefined ? describe.skip : describe)("a host that looks after open sessions", () => {
+withSsh("a host that looks after open sessions", (programs) => {
   it("ends those of certificates that are over or revoked, and no others", async () => {
-    if (programs === undefined) return;
     const issuer = openSsh();
     await using sshd = await startSshd(programs, {
       ca: Buffer.from(await fetched(issuer, "ca.pub")).toString(),

@@ -9,7 +9,7 @@ import { sshSerial } from "../../../issuers/naming.ts";
 import { issuerContract } from "../../contract/issuer-contract.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { targetPorts } from "../../support/target-ports.ts";
-import { desk, issueWith, openSsh, programs } from "./support.ts";
+import { desk, issueWith, openSsh, withSsh } from "./support.ts";
 
 const clock = fakeClock();
 const signal = AbortSignal.timeout(60_000);
@@ -141,7 +141,7 @@ describe("options that a grant does not go as far as", () => {
   });
 });
 
-(programs === undefined ? describe.skip : describe)("ssh-keygen", () => {
+withSsh("ssh-keygen", () => {
   it("reads from a certificate what the grant and the order say", async () => {
     await using files = await desk();
     const settings = {

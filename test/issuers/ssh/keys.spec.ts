@@ -7,7 +7,7 @@ import { lineOf, parsePublicKey, publicKeyOf } from "../../../issuers/ssh/public
 import { MalformedKey, mpint, Reader, string, u32 } from "../../../issuers/ssh/wire.ts";
 import { systemClock } from "../../../domain/time.ts";
 import { targetPorts, type TestPorts } from "../../support/target-ports.ts";
-import { desk, issueWith, openSsh, programs } from "./support.ts";
+import { desk, issueWith, openSsh, withSsh } from "./support.ts";
 
 const ed25519 = (): KeyObject => generateKeyPairSync("ed25519").privateKey;
 const ec = (namedCurve: string): KeyObject => generateKeyPairSync("ec", { namedCurve }).privateKey;
@@ -223,7 +223,7 @@ describe("a private key", () => {
   });
 });
 
-(programs === undefined ? describe.skip : describe)("ssh-keygen and we", () => {
+withSsh("ssh-keygen and we", () => {
   it.each([
     ["ed25519", []],
     ["ecdsa", ["-b", "256"]],

@@ -8,7 +8,7 @@ import { makeKeyPair } from "../../../issuers/ssh/private-key.ts";
 import { Reader } from "../../../issuers/ssh/wire.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { targetPorts } from "../../support/target-ports.ts";
-import { desk, fetched, issueWith, openSsh, programs } from "./support.ts";
+import { desk, fetched, issueWith, openSsh, withSsh } from "./support.ts";
 
 const CA = makeKeyPair("ca").publicKey;
 const OTHER = makeKeyPair("other").publicKey;
@@ -114,7 +114,7 @@ describe("a revocation list", () => {
   });
 });
 
-(programs === undefined ? describe.skip : describe)("ssh-keygen, asked whether a certificate is revoked,", () => {
+withSsh("ssh-keygen, asked whether a certificate is revoked,", () => {
   it("agrees on every serial of many lists of all encodings", async () => {
     await using files = await desk();
     const lists = fc.sample(

@@ -1,20 +1,18 @@
-import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { afterAll, beforeAll, expect, it } from "@jest/globals";
 import type { Issuer } from "../../../domain/credential.ts";
 import { systemClock } from "../../../domain/time.ts";
 import { sshSerial } from "../../../issuers/naming.ts";
 import type { SshParams } from "../../../issuers/ssh/settings.ts";
 import { startSshd, type Sshd } from "../../support/sshd.ts";
 import { targetPorts } from "../../support/target-ports.ts";
-import { caLines, desk, fetched, issueWith, openSsh, programs } from "./support.ts";
+import { caLines, desk, fetched, issueWith, openSsh, withSsh } from "./support.ts";
 
 const DENIED = "Permission denied (publickey)";
-const given = programs === undefined ? describe.skip : describe;
 
-given("a real sshd that believes the target's CA", () => {
+withSsh("a real sshd that believes the target's CA", (programs) => {
   let sshd: Sshd;
   let issuer: Issuer<SshParams>;
   beforeAll(async () => {
-    if (programs === undefined) return;
     issuer = openSsh();
     sshd = await startSshd(programs, { ca: await caLines(issuer), krl: await fetched(issuer, "krl") });
   });
@@ -112,9 +110,8 @@ given("a real sshd that believes the target's CA", () => {
   );
 });
 
-given("a revoked certificate", () => {
+withSsh("a revoked certificate", (programs) => {
   it("is refused once the host has read the list anew, and no other is", async () => {
-    if (programs === undefined) return;
     const issuer = openSsh();
     await using sshd = await startSshd(programs, { ca: await caLines(issuer), krl: await fetched(issuer, "krl") });
     const [mine, other] = [await issueWith(issuer), await issueWith(issuer)];
@@ -131,7 +128,6 @@ given("a revoked certificate", () => {
   });
 
   it("is refused among thousands, and those of nobody do not stand in its neighbours' way", async () => {
-    if (programs === undefined) return;
     const ports = targetPorts(systemClock);
     const issuer = openSsh({}, ports);
     const kept = await issueWith(issuer);
@@ -149,7 +145,6 @@ given("a revoked certificate", () => {
   });
 
   it("is refused like every other where the list is gone or empty: sshd fails closed", async () => {
-    if (programs === undefined) return;
     const issuer = openSsh();
     await using sshd = await startSshd(programs, { ca: await caLines(issuer), krl: await fetched(issuer, "krl") });
     const { held } = await issueWith(issuer);

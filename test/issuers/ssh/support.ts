@@ -8,12 +8,13 @@ import { sshKind } from "../../../issuers/ssh/issuer.ts";
 import type { SshParams } from "../../../issuers/ssh/settings.ts";
 import { orderFor } from "../../contract/issuer-contract.ts";
 import { ran, type Held, type Said } from "../../support/sshd.ts";
+import { describeWith, type DescribeWith } from "../../support/needs.ts";
 import { findSsh, type SshPrograms } from "../../support/ssh-programs.ts";
 import { targetPorts } from "../../support/target-ports.ts";
 
-/** OpenSSH on this machine; without it these specs skip, and say so. */
+/** OpenSSH on this machine, and what is described with it. */
 export const programs: SshPrograms | undefined = await findSsh();
-if (programs === undefined) console.warn("no OpenSSH here: specs of certificates are skipped; `npm test` fetches it");
+export const withSsh: DescribeWith<SshPrograms> = describeWith("OpenSSH that this user can run", programs);
 
 /** A target as its document would open it. */
 export const openSsh = (settings: unknown = {}, ports: TargetPorts = targetPorts(systemClock)): Issuer<SshParams> =>
