@@ -17,6 +17,8 @@ export interface IssuerKind<S = unknown, P = unknown> {
   params(settings: S): z.ZodType<P>;
   /** How its credentials die there: its issuer's `revocation`. */
   revocation(settings: S): RevocationClass;
+  /** Whether the broker has a password or key of its own there, which a schedule (`rotate`) can change. Absent: never. */
+  rotates?(settings: S): boolean;
   /** The issuer at one target. Connects to nothing yet: it is called while the policy is loaded. */
   open(target: OpenTarget<S>, ports: TargetPorts): Issuer<P>;
 }

@@ -25,6 +25,10 @@ export function compileTargets(
     }
     const { value: settings, clean } = parseWith(kind.settings, written, complaints);
     if (settings === undefined || !clean) continue;
+    if (rotate !== undefined && kind.rotates?.(settings) !== true)
+      complaints.add(["rotate"], `the broker holds no password or key of its own at ${name} that it could change`, {
+        help: "leave `rotate` out: what you supply there you change yourself, and a changed file is read anew",
+      });
     const version = createHash("sha256").update(JSON.stringify(document)).digest("hex").slice(0, 16);
     const rotateMs = rotate === undefined ? undefined : parseDuration(rotate);
     targets.set(name, { name, owner, kind, settings, rotateMs, version });

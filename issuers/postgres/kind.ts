@@ -17,6 +17,7 @@ export const postgresKind: IssuerKind<PostgresSettings, PostgresParams> = {
   settings: PostgresSettings,
   params: postgresParams,
   revocation: () => "immediate",
+  rotates: ({ password }) => password !== undefined,
   open: openPostgres,
 };
 

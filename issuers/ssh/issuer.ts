@@ -30,6 +30,7 @@ export const sshKind: IssuerKind<SshSettings, SshParams> = {
   settings: SshSettings,
   params: () => SshParams,
   revocation: ({ list_read_every: every }) => (every === undefined ? "expiry_only" : "verifier_checked"),
+  rotates: ({ ca }) => ca.key === undefined,
   open: sshIssuer,
 };
 

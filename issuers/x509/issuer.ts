@@ -47,6 +47,7 @@ export const x509Kind: IssuerKind<X509Settings, X509Params> = {
   settings: X509Settings,
   params: x509Params,
   revocation: ({ list_read_every: every }) => (every === undefined ? "expiry_only" : "verifier_checked"),
+  rotates: ({ ca }) => ca.certificate === undefined,
   open: openX509,
 };
 

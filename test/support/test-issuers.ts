@@ -202,5 +202,6 @@ export const fileKind = (issuer: Issuer<TestParams>): IssuerKind => ({
   settings: z.strictObject({ file: z.string() }),
   params: () => TestParams,
   revocation: () => "immediate",
+  rotates: () => issuer.rotate !== undefined,
   open: () => ({ ...issuer, kind: "file" }),
 });

@@ -23,6 +23,7 @@ const shelf: IssuerKind = {
   settings: z.strictObject({ address: z.string() }),
   params: (settings) => z.strictObject({ role: z.literal(`reader of ${(settings as { readonly address: string }).address}`) }),
   revocation: () => "immediate",
+  rotates: (settings) => (settings as { readonly address: string }).address === "locked",
   open: () => {
     throw new Error("loading opens nothing");
   },
@@ -52,6 +53,20 @@ describe("a target", () => {
     expect(policy).toBeUndefined();
     expect(problems.map(({ message, path }) => `${path ?? ""} ${message}`).join("\n")).toContain(expected);
     expect(problems.every(({ line }) => line !== undefined)).toBe(true);
+  });
+
+  it("changes the broker's own password by schedule only where there is one, and says what to do elsewhere", () => {
+    const scheduled = (address: string) => load(target(`issuer: shelf\naddress: ${address}\nrotate: 30d`), { kinds });
+    expect(scheduled("locked").policy?.targets.get("db")?.rotateMs).toBe(30 * 86_400_000);
+    const { policy, problems } = scheduled("open");
+    expect(policy).toBeUndefined();
+    expect(problems).toEqual([
+      expect.objectContaining({
+        path: "db.rotate",
+        message: "the broker holds no password or key of its own at db that it could change",
+        help: "leave `rotate` out: what you supply there you change yourself, and a changed file is read anew",
+      }),
+    ]);
   });
 
   it("says how its credentials die, and so do signed tokens, and rules may weigh it", () => {
