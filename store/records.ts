@@ -122,25 +122,15 @@ export function readLease(bareId: string, text: string, marked: boolean): Stored
 export const trustOf = (subject: string): string => subject.slice(0, Math.max(0, subject.indexOf(":")));
 
 /** From a lease's end to its confirmation; undefined while that is missing. */
-export const tookMs = ({ endedAt, settledAt }: Pick<Lease, "endedAt" | "settledAt">): number | undefined =>
+const tookMs = ({ endedAt, settledAt }: Pick<Lease, "endedAt" | "settledAt">): number | undefined =>
   settledAt === undefined || endedAt === undefined ? undefined : settledAt - endedAt;
 
-/** How a lease that still has its record stands in a receipt. */
-export function endingOf({ lease, how }: StoredLease): LeaseEnding {
-  const outcome: LeaseOutcome =
-    lease.state === "stuck"
-      ? "stuck"
-      : lease.state === "forced"
-        ? "forced"
-        : lease.state === "revoked"
-          ? how === "already_gone"
-            ? "already_gone"
-            : "revoked"
-          : "revoking";
+/** How a lease that still has its record stands in a receipt. Without `how` (a lease that was read by itself), gone is `revoked`. */
+export function endingOf({ lease, how }: Pick<StoredLease, "lease"> & Partial<Pick<StoredLease, "how">>): LeaseEnding {
   return {
     leaseId: lease.id,
     issuer: lease.issuer,
-    outcome,
+    outcome: outcomeOf(lease.state, how),
     revocation: lease.revocation,
     endedAt: lease.endedAt,
     expiresAt: lease.expiresAt,
@@ -149,6 +139,20 @@ export function endingOf({ lease, how }: StoredLease): LeaseEnding {
     grant: lease.grant,
     announced: lease.announced,
   };
+}
+
+function outcomeOf(state: LeaseState, how: string | undefined): LeaseOutcome {
+  switch (state) {
+    case "stuck":
+    case "forced":
+      return state;
+    case "revoked":
+      return how === "already_gone" ? "already_gone" : "revoked";
+    case "pending":
+    case "active":
+    case "revoking":
+      return "revoking";
+  }
 }
 
 type EndingRow = [string, string, string, number, number, number, string?, string?, number?, number?];

@@ -1,8 +1,9 @@
 import type { AuditFacts } from "../../domain/audit-event.ts";
+import { endingOf } from "../../store/records.ts";
 import type { Parts } from "../parts.ts";
 import type { LeaseService, Origin } from "../services.ts";
 import { revokeWithin } from "../tasks/end.ts";
-import { endingOf, receiptLease } from "../tasks/receipt.ts";
+import { receiptLease } from "../tasks/receipt.ts";
 import type { TaskTokens } from "../tasks/token.ts";
 import type { EndedBy, Lease } from "../../domain/lease.ts";
 import { leaseOfHolder, noSuchLease, requireLeaseId } from "./access.ts";
@@ -61,7 +62,7 @@ export function createLeases(parts: Parts, tokens: TaskTokens): LeaseService {
       const held = await leaseOfHolder(parts, tokens, id, token, origin);
       const lease = await endLease(parts, held.id, "released", { principal: held.subject, origin });
       if (lease === undefined) throw noSuchLease();
-      const ending = endingOf(lease);
+      const ending = endingOf({ lease });
       await parts.facts.awaited([ending]);
       const [known = ending] = await parts.facts.settled(lease.task, [ending]);
       return { lease, receipt: receiptLease(known, parts.now()) };

@@ -1,10 +1,11 @@
 import type { AuditFacts } from "../../domain/audit-event.ts";
 import type { LeaseId, RevocationId } from "../../domain/ids.ts";
 import type { LeaseEnding, RevocationJob } from "../../store/api.ts";
+import { endingOf } from "../../store/records.ts";
 import { endAllNow, inParallel } from "../leases/end.ts";
 import type { Parts } from "../parts.ts";
 import { endTask } from "../tasks/end.ts";
-import { endingOf, RECEIPT_LEASES } from "../tasks/receipt.ts";
+import { RECEIPT_LEASES } from "../tasks/receipt.ts";
 import type { PlacedMark, Target } from "./selector.ts";
 
 /** Leases that one clean-up script ends: others must have their turn between two (PERFORMANCE section 4). */
@@ -59,7 +60,7 @@ interface Ended {
 async function endOneLease(parts: Parts, id: LeaseId, audit: AuditFacts): Promise<Ended> {
   const lease = await parts.store.leases.end(id, "revoked", audit);
   if (lease === undefined) return { endings: [], revoking: [] };
-  return { endings: [endingOf(lease)], revoking: lease.state === "revoking" ? [id] : [] };
+  return { endings: [endingOf({ lease })], revoking: lease.state === "revoking" ? [id] : [] };
 }
 
 async function endOneTask(parts: Parts, job: RevocationJob, id: Extract<Target, { readonly kind: "task" }>["id"]): Promise<Ended> {

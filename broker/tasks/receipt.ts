@@ -1,7 +1,6 @@
 import type { RevocationId, TaskId } from "../../domain/ids.ts";
-import type { EndedBy, Lease, LeaseOutcome } from "../../domain/lease.ts";
+import type { EndedBy, LeaseOutcome } from "../../domain/lease.ts";
 import type { LeaseEnding } from "../../store/api.ts";
-import { tookMs } from "../../store/records.ts";
 import type { Receipt, ReceiptLease } from "../services.ts";
 
 /** A receipt names at most this many leases; beyond them it counts. */
@@ -65,35 +64,4 @@ export function receiptOf(
     deadBy: settled ? deadBy : undefined,
     more: beyond.more + Math.max(0, all.length - RECEIPT_LEASES),
   };
-}
-
-/** The ending of a lease that is read by itself (releasing, revoking one). */
-export function endingOf(lease: Lease): LeaseEnding {
-  return {
-    leaseId: lease.id,
-    issuer: lease.issuer,
-    outcome: outcomeOfState(lease),
-    revocation: lease.revocation,
-    endedAt: lease.endedAt,
-    expiresAt: lease.expiresAt,
-    tookMs: tookMs(lease),
-    reason: lease.lastError,
-    grant: lease.grant,
-    announced: lease.announced,
-  };
-}
-
-function outcomeOfState(lease: Lease): LeaseOutcome {
-  switch (lease.state) {
-    case "stuck":
-      return "stuck";
-    case "forced":
-      return "forced";
-    case "revoked":
-      return "revoked";
-    case "pending":
-    case "active":
-    case "revoking":
-      return "revoking";
-  }
 }
