@@ -11,7 +11,6 @@ import { redisKeyDocuments } from "../store/key-documents.ts";
 import { createSigningKeys } from "../store/key-rotation.ts";
 import type { OpenedStore } from "../store/open.ts";
 import type { RedisTarget } from "../store/redis-target.ts";
-import { reseal } from "../store/reseal.ts";
 import { createSealer, type Sealer } from "../store/sealing.ts";
 import type { SigningKeys } from "../store/signing-keys.ts";
 import { createAttestor } from "./attestation/oidc.ts";
@@ -27,8 +26,9 @@ import { createHold, type Hold } from "./hold.ts";
 import type { HandleSealer, Log, Parts } from "./parts.ts";
 import { PolicyHolder } from "./policy/holder.ts";
 import { loadDocuments } from "./policy/load.ts";
+import { resealAll } from "./reseal.ts";
 import { createStatusLists } from "./status-list/service.ts";
-import { resealTargets } from "./targets/reseal.ts";
+import { targetSecrets } from "./targets/reseal.ts";
 import { createDoor } from "./targets/door.ts";
 import { enderOf } from "./targets/places.ts";
 import { TargetWatch } from "./targets/watch.ts";
@@ -177,7 +177,9 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     watch,
     breakers,
     reseal: async (by) =>
-      (await rotation.reseal(by)) + (await resealHandles(store, sealer, log)) + (await resealTargets(store.targets, sealer, log)),
+      (await rotation.reseal(by)) +
+      (await resealAll(store.handles, sealer, log)) +
+      (await resealAll(targetSecrets(store.targets), sealer, log)),
     audit,
     hold,
     taskSignatures: taskSignatures(keys),
@@ -187,19 +189,6 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
     draining: () => leaving.announced || leaving.closed,
   });
   return { parts, works, holder, audit, hold, registry };
-}
-
-/** Leases move along the due index while it is walked, so it is walked until nothing was left to do; three times at most. */
-async function resealHandles(store: OpenedStore, sealer: Sealer, log: Log): Promise<number> {
-  let total = 0;
-  for (let pass = 0; pass < 3; pass += 1) {
-    const { resealed, failed } = await reseal(store.handles, sealer);
-    total += resealed;
-    if (failed.length > 0)
-      log.warn({ leases: failed }, "revocation handles that no master key opens: keep the old key until these leases are gone");
-    if (resealed === 0) break;
-  }
-  return total;
 }
 
 const gateOf = (store: OpenedStore, audit: AuditTrail, hold: Hold, leaving: Leaving): Gate =>

@@ -53,6 +53,11 @@ const folderOf = (path: string): string => (statSync(path, { throwIfNoEntry: fal
 
 /** Where a sealed value belongs: it cannot be opened as another's. */
 export const sealedAs = (target: string, name: string): string => `${target}/${name}`;
+/** What is sealed there. The name of a target holds no slash. */
+export function placeSealedAs(recordId: string): { readonly target: string; readonly name: string } {
+  const at = recordId.indexOf("/");
+  return { target: recordId.slice(0, at), name: recordId.slice(at + 1) };
+}
 
 function vaultOf(target: string, { records, sealer }: PortsFrom): TargetVault {
   const open = (name: string, sealed: string): Secret => sealer.open("target-secret", sealedAs(target, name), sealed);

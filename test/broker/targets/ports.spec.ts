@@ -4,7 +4,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { portsOf, sealedAs } from "../../../broker/targets/ports.ts";
-import { resealTargets } from "../../../broker/targets/reseal.ts";
+import { resealAll } from "../../../broker/reseal.ts";
+import { targetSecrets } from "../../../broker/targets/reseal.ts";
 import { Secret } from "../../../domain/secret.ts";
 import { openStore, type OpenedStore } from "../../../store/open.ts";
 import { createSealer, type Sealer } from "../../../store/sealing.ts";
@@ -27,7 +28,7 @@ afterAll(async () => {
   await redis.stop();
   await rm(folder, { recursive: true, force: true });
 });
-const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const ports = (target: string, sealer: Sealer = createSealer([old])) =>
   portsOf(target, {
     url: "https://stint.test",
@@ -36,7 +37,7 @@ const ports = (target: string, sealer: Sealer = createSealer([old])) =>
     sealer,
     policyPath: folder,
     variable: (name) => (name === "DB_PASSWORD" ? "from the environment" : undefined),
-    log,
+    log: quiet,
   });
 
 describe("a target's secrets", () => {
@@ -78,12 +79,15 @@ describe("a target's secrets", () => {
     await expect(ports("thief").vault.read("ca")).rejects.toThrow("could not be opened");
   });
 
-  it("follow the master key when it changes", async () => {
+  it("follow the master key when it changes; one that no key opens is named, and stops none of the others", async () => {
+    const warned: unknown[] = [];
+    const log = { ...quiet, warn: (fields: unknown) => void warned.push(fields) };
     await ports("rotating").vault.swap("ca", undefined, new Secret("kept"));
     const both = createSealer([fresh, old]);
-    expect(await resealTargets(store.targets, both, log)).toBeGreaterThan(0);
+    expect(await resealAll(targetSecrets(store.targets), both, log)).toBeGreaterThan(0);
     expect((await ports("rotating", createSealer([fresh])).vault.read("ca"))?.reveal()).toBe("kept");
-    expect(await resealTargets(store.targets, both, log)).toBe(0);
+    expect(warned[0]).toEqual({ purpose: "target-secret", records: ["thief/ca"] });
+    expect(await resealAll(targetSecrets(store.targets), both, log)).toBe(0);
   });
 });
 
