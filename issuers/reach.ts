@@ -1,20 +1,12 @@
 import { z } from "zod";
-import type { SecretReference, TargetPorts } from "../domain/target.ts";
+import type { TargetPorts } from "../domain/target.ts";
 import { checkUrl, type Reach } from "../outside/request.ts";
-
-/** `env:NAME` or `file:PATH`; a secret itself is refused, and never quoted. */
-export const secretReference = z.custom<SecretReference>(
-  (value) => typeof value === "string" && /^(?:env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:[^\0\n]{1,1024})$/.test(value),
-  { error: "must be env:NAME or file:PATH, never the secret itself" },
-);
+import { filePath } from "./written.ts";
 
 /** Members of a Target's settings that say how its HTTP API is reached; a Trust has the same. */
 export const reachSettings = {
   /** Certificates of the authorities that are believed, PEM; unasked: those that Node believes. */
-  ca_file: z
-    .string()
-    .regex(/^[^\0\n]{1,1024}$/, "must be a path")
-    .optional(),
+  ca_file: filePath.optional(),
   /** Its addresses may be private or loopback. */
   private_network: z.boolean().default(false),
   /** Plain http, to loopback only. */

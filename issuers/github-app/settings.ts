@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { reachSettings, secretReference, wrongAddress } from "../reach.ts";
+import { reachSettings, wrongAddress } from "../reach.ts";
+import { referenceTo } from "../written.ts";
 import { beyondPermissions, beyondRepositories, type Level, type Permissions, type Repositories } from "./narrow.ts";
 
 /** GitHub narrows a token to at most this many repositories. */
@@ -27,7 +28,7 @@ export const GitHubAppSettings = z
       .regex(/^[A-Za-z0-9._-]{1,64}$/, "must be the App's client id")
       .optional(),
     /** The App's private key, PEM, as GitHub hands it out. */
-    private_key: secretReference,
+    private_key: referenceTo("secret"),
     installation: z.int().positive().optional(),
     /** Instead of the installation's number: the organization, user or `owner/repository` that the App is installed on. */
     account: z

@@ -1,15 +1,10 @@
 import { z } from "zod";
-import { formatDuration, parseDuration } from "../../domain/time.ts";
-import { reachSettings, secretReference, wrongAddress } from "../reach.ts";
+import { reachSettings, wrongAddress } from "../reach.ts";
+import { referenceTo, span } from "../written.ts";
 
 const DAY_MS = 86_400_000;
 /** JSON of a grant's words to its maker, and of a workload's. */
 const MAX_WORDS = 4096;
-
-const MaxTtl = z
-  .union([z.string(), z.number()])
-  .transform((text) => parseDuration(text) ?? Number.NaN)
-  .refine((ms) => ms >= 5_000 && ms <= DAY_MS, { error: `must be a duration from 5s to ${formatDuration(DAY_MS)}` });
 
 const OptionName = z.string().regex(/^[a-z][a-z0-9_]{0,62}$/, "must be a name of small letters, digits and _");
 
@@ -19,7 +14,7 @@ export const HttpSettings = z
     /** Where the maker is: `POST {url}/credentials`. */
     url: z.string().max(1024),
     /** Shared with the maker and with nobody else: at least 32 characters, requests are signed with it. */
-    key: secretReference,
+    key: referenceTo("secret"),
     /** Its name, so that a maker that knows two can tell which one was used. */
     key_id: z
       .string()
@@ -27,7 +22,7 @@ export const HttpSettings = z
       .default("stint"),
     /** `immediate`: when the maker says ended, it opens nothing any more. */
     revocation: z.enum(["immediate", "expiry_only"]).default("immediate"),
-    max_ttl: MaxTtl.default(DAY_MS),
+    max_ttl: span(5_000, DAY_MS).default(DAY_MS),
     /** The maker lengthens what it made. */
     renew: z.boolean().default(false),
     /** The maker lists what it made. */

@@ -1,8 +1,8 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { parseHostPort } from "../../domain/host-port.ts";
-import type { SecretReference } from "../../domain/target.ts";
 import { parseDuration } from "../../domain/time.ts";
+import { filePath, referenceTo } from "../written.ts";
 
 const POSTGRES_PORT = 5432;
 /** Roles that let whoever has them leave the database: run programs, read and write the server's files, end anybody's session. */
@@ -35,13 +35,7 @@ const Address = z
     if ("wrong" in parsed) context.addIssue({ code: "custom", message: `must be host:port; ${parsed.wrong}` });
   });
 
-const Password = z.custom<SecretReference>(
-  (value) => typeof value === "string" && /^(?:env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:[^\0\n]{1,1024})$/.test(value),
-  {
-    error: "must be env:NAME or file:PATH, never the password itself",
-  },
-);
-
+/** Kept as it is written: the default then stands in the schema that editors read. */
 const span = (least: string, most: string, usual: string) =>
   z
     .string()
@@ -57,10 +51,7 @@ const Tls = z.strictObject({
   /** `disable` where the network is trusted; unasked: `verify-full`, but `disable` on a unix socket and on loopback. */
   mode: z.enum(["verify-full", "verify-ca", "disable"]).optional(),
   /** Certificates of the authorities that are believed, PEM; unasked: those that Node believes. */
-  ca_file: z
-    .string()
-    .regex(/^[^\0\n]{1,1024}$/, "must be a path")
-    .optional(),
+  ca_file: filePath.optional(),
 });
 
 /** Members of a Target with `issuer: postgres`. */
@@ -79,7 +70,7 @@ export const PostgresSettings = z
     database: Name.default("postgres"),
     /** Our own role there; no superuser. */
     user: Name,
-    password: Password.optional(),
+    password: referenceTo("password").optional(),
     tls: Tls.default({}),
     /** Roles that grants may choose from. What they may do is the database's affair. */
     roles: z.array(GroupRole).min(1).max(64),

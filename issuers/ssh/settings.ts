@@ -1,6 +1,5 @@
 import { z } from "zod";
-import type { SecretReference } from "../../domain/target.ts";
-import { formatDuration, parseDuration } from "../../domain/time.ts";
+import { referenceTo, span } from "../written.ts";
 import { sourceNetwork } from "./address.ts";
 import { parsePublicKey } from "./public-key.ts";
 import { MalformedKey } from "./wire.ts";
@@ -8,18 +7,6 @@ import { MalformedKey } from "./wire.ts";
 const SECOND = 1000;
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
-
-/** A duration between two bounds, in milliseconds. */
-const span = (leastMs: number, mostMs: number) =>
-  z
-    .union([z.string(), z.number()], "must be a duration such as 30s, 10m or 1h")
-    .transform((text) => parseDuration(text) ?? Number.NaN)
-    .refine((ms) => ms >= leastMs && ms <= mostMs, `must be a duration from ${formatDuration(leastMs)} to ${formatDuration(mostMs)}`);
-
-const Reference = z.custom<SecretReference>(
-  (value) => typeof value === "string" && /^(?:env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:[^\0\r\n]{1,1024})$/.test(value),
-  { error: "must be env:NAME or file:PATH, never the key itself" },
-);
 
 /** A line of a `.pub` file, read. */
 export const PublicKeyLine = z
@@ -42,7 +29,7 @@ const Fingerprint = z
 const Authority = z
   .strictObject({
     /** The private key of a CA that somebody supplies; absent: we make one and keep it sealed in the store. */
-    key: Reference.optional(),
+    key: referenceTo("key").optional(),
     /** Public keys of further CAs that hosts are to believe: the one before this, or the one that comes next. */
     also: z.array(PublicKeyLine).max(8, "holds more than 8 keys").optional(),
     /** How long a new CA stands in `ca.pub` before it signs: longer than hosts take to read that. */

@@ -1,20 +1,10 @@
 import { z } from "zod";
-import { formatDuration, parseDuration } from "../../domain/time.ts";
+import { span } from "../written.ts";
 import { isBeneath, wrongCommonName, wrongDnsName, wrongSpiffeId } from "./names.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
-
-/** A duration between two bounds, in milliseconds. */
-const span = (minMs: number, maxMs: number) =>
-  z
-    .union([z.string(), z.number()], "must be a duration such as 90s, 10m or 1h30m")
-    .transform((text) => parseDuration(text) ?? Number.NaN)
-    .refine(
-      (ms) => ms >= minMs && ms <= maxMs,
-      `must be a duration of at least ${formatDuration(minMs)} and at most ${formatDuration(maxMs)}`,
-    );
 
 const Reference = z.templateLiteral([z.enum(["env:", "file:"]), z.string().min(1)], "must be env:NAME or file:PATH");
 

@@ -123,13 +123,13 @@ describe("a Target's settings", () => {
     [{ ca: { certificate: "file:ca.pem" } }, "needs both"],
     [{ ca: { certificate: "file:ca.pem", key: "file:ca.key", validity: "3650d" } }, "belongs to a CA that Stint makes"],
     [{ ca: { certificate: "ca.pem", key: "file:k" } }, "must be env:NAME or file:PATH"],
-    [{ ca: { validity: "1d" } }, "at least 30d"],
-    [{ ca: { announce: "1m" } }, "at least 10m"],
+    [{ ca: { validity: "1d" } }, "from 30d to 7300d"],
+    [{ ca: { announce: "1m" } }, "from 10m to 30d"],
     [{ ca: { name: "a,b" } }, "must be 1 to 64"],
     [{ trust_domain: "Acme.test" }, "must be spiffe://"],
     [{ trust_domain: "acme.test/x" }, "outside"],
     [{ domains: ["*.acme.test"] }, "wildcard"],
-    [{ list_valid: "1s" }, "at least 5m"],
+    [{ list_valid: "1s" }, "from 5m to 7d"],
     [{ surprise: true }, "surprise"],
   ])("are refused: %j", (settings, reason) => {
     expect(
