@@ -32,15 +32,22 @@ export const policySchemaFile = (kinds: ReadonlyMap<string, IssuerKind>): string
 type Json = z.core.JSONSchema.BaseSchema;
 
 /** A Target of one kind: what every target has, and its issuer's own members beside it. */
-function targetSchema(base: z.ZodType, { kind, settings }: IssuerKind): Json {
+function targetSchema(base: z.ZodType, made: IssuerKind): Json {
+  const { kind, settings } = made;
   const options = { io: "input", target: "draft-2020-12", unrepresentable: "any" } as const;
   const [common, own] = [z.toJSONSchema(base, options), z.toJSONSchema(settings, options)] as const;
   const { $schema: _schema, ...rest } = own;
+  const { rotate, ...shared } = common.properties ?? {};
   return {
     ...rest,
     type: "object",
     title: `Target: ${kind}`,
-    properties: { ...common.properties, ...own.properties, issuer: { type: "string", const: kind } },
+    properties: {
+      ...shared,
+      ...(made.rotates !== undefined && rotate !== undefined && { rotate }),
+      ...own.properties,
+      issuer: { type: "string", const: kind },
+    },
     required: [...new Set([...(common.required ?? []), ...(own.required ?? [])])],
     additionalProperties: false,
   };

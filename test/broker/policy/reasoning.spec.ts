@@ -202,9 +202,14 @@ describe("the JSON Schema", () => {
     const targets = anyOf.filter(({ title }) => title?.startsWith("Target: ") === true);
     expect(targets.map(({ title }) => title)).toEqual([...issuerKinds.keys()].map((kind) => `Target: ${kind}`));
     for (const { properties, additionalProperties } of targets) {
-      expect(Object.keys(properties)).toEqual(expect.arrayContaining(["kind", "name", "owner", "issuer", "rotate"]));
+      expect(Object.keys(properties)).toEqual(expect.arrayContaining(["kind", "name", "owner", "issuer"]));
       expect(additionalProperties).toBe(false);
     }
+    expect(targets.filter(({ properties }) => "rotate" in properties).map(({ title }) => title)).toEqual([
+      "Target: postgres",
+      "Target: ssh",
+      "Target: x509",
+    ]);
     expect(targets.find(({ title }) => title === "Target: postgres")?.properties).toMatchObject({
       issuer: { const: "postgres" },
       roles: {},
