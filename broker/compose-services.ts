@@ -164,7 +164,10 @@ function dutiesOf(
 ): Duties {
   return createDuties(
     {
-      sweep: async (signal) => void (await works.sweeper.sweep(signal)),
+      sweep: async (signal) => {
+        // waiting for the next tick would leave Redis idle while leases are due
+        while ((await works.sweeper.sweep(signal)).cutShort) if (signal.aborted) return;
+      },
       unverified: () => works.unverified.flush(),
       revocations: () => works.revocations.resume(),
       keys: async () => {

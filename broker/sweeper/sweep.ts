@@ -6,10 +6,10 @@ import type { Breakers } from "./breaker.ts";
 import type { Calls } from "./calls.ts";
 
 /** Leases that one script handles: others must have their turn between two (PERFORMANCE section 4). */
-const BATCH = 100;
+const BATCH = 50;
 /** Buckets worked on side by side: enough to keep Redis busy, few enough to leave it for requests. */
 const BUCKETS_AT_ONCE = 4;
-/** A pass stops here and goes on with the next tick, so that after a long stop requests still have their turn. */
+/** A pass stops here: what it has not come to is for the next one, which takes buckets and tasks in another order. */
 const BUDGET_MS = 900;
 /** Leases leave tasks some of it, where any are due. */
 const LEASES_MS = 600;
@@ -25,6 +25,8 @@ export interface Swept {
   readonly tasks: number;
   /** Work was left for the next pass. */
   readonly more: boolean;
+  /** It was left for want of time alone: the next pass need not wait. */
+  readonly cutShort: boolean;
 }
 
 export interface Sweeper {
@@ -32,19 +34,22 @@ export interface Sweeper {
   sweep(signal?: AbortSignal): Promise<Swept>;
 }
 
-export function createSweeper(parts: Parts, calls: Calls, breakers: Breakers, elapsed: () => number = () => performance.now()): Sweeper {
+export function createSweeper(parts: Parts, calls: Calls, breakers: Breakers): Sweeper {
   return {
     async sweep(signal) {
-      const began = elapsed();
-      const stopAfter = (ms: number) => (): boolean => signal?.aborted === true || elapsed() - began > ms;
-      const total: Total = { expired: 0, claimed: 0, tasks: 0, more: false };
+      const began = performance.now();
+      const total: Total = { expired: 0, claimed: 0, tasks: 0, more: false, cutShort: false };
+      const stopAfter = (ms: number) => (): boolean => {
+        if (signal?.aborted !== true && performance.now() - began <= ms) return false;
+        total.more = total.cutShort = true;
+        return true;
+      };
       const due = await parts.store.leases.dueBuckets();
       // Leases first: what had expired before its task was over is recorded as that.
       await endDueLeases(parts, calls, due.leases, total, stopAfter(due.tasks.length === 0 ? BUDGET_MS : LEASES_MS));
       const stop = stopAfter(BUDGET_MS);
       await inParallel(rotated(due.tasks), BUCKETS_AT_ONCE, async (bucket) => {
-        if (stop()) total.more = true;
-        else total.tasks += await endDueTasks(parts, bucket);
+        if (!stop()) total.tasks += await endDueTasks(parts, bucket);
       });
       // What the tasks left due at targets is begun in the same pass: somebody may be waiting for it.
       if (total.tasks > 0) await endDueLeases(parts, calls, (await parts.store.leases.dueBuckets()).leases, total, stop);
@@ -60,10 +65,7 @@ type Total = { -readonly [K in keyof Swept]: Swept[K] };
 async function endDueLeases(parts: Parts, calls: Calls, buckets: readonly number[], total: Total, stop: () => boolean): Promise<void> {
   await inParallel(rotated(buckets), BUCKETS_AT_ONCE, async (bucket) => {
     for (let more = true; more;) {
-      if (stop()) {
-        total.more = true;
-        return;
-      }
+      if (stop()) return;
       // Without room for calls only a few are claimed: expiries that need none are not held up by a full house for long.
       const limit = Math.min(BATCH, Math.max(calls.room(), FEW));
       const page = await parts.store.leases.claimDue(bucket, limit, parts.onHold() ? "on_hold" : "allowed", calls.busy());

@@ -20,6 +20,7 @@ if marked(lease) or not task or task.state ~= "open" or lease[EXPIRES] <= at or 
   put(lease, HANDLE, handle)
   put(lease, NAME, name)
   finish(id, lease, at, "issue_failed")
+  write_closed(at)
   record(at, ended, { lease = "lease_" .. id })
   save_facts()
   return { "already_ended" }

@@ -5,6 +5,6 @@ if before then return before end -- our own earlier call, whose reply was lost
 local at = instant(now, agreed)
 record(at, said, nil)
 save_facts()
-local seq = string.format("%.0f", facts.seq)
+local seq = string.format("%d", facts.seq)
 redis.call("SET", P .. ":once:" .. once, seq, "PX", 60000)
 return seq

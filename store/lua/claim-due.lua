@@ -47,6 +47,7 @@ for i, id in ipairs(ids) do
     end
   end
 end
+write_closed(at)
 if #expired > 0 then record(at, '{"action":"leases.expired","principal":"broker"}', { leases = expired, ended_by = "expiry" }) end
 if #ending > 0 then record(at, '{"action":"lease.ending","principal":"broker"}', { leases = ending }) end
 if #claimed > 0 then record(at, '{"action":"lease.claimed","principal":"broker"}', { leases = claimed }) end

@@ -5,6 +5,7 @@ local lease = read_lease(id)
 if not lease then return { "unknown" } end
 local ended_now = 0
 if finish(id, lease, at, by) then
+  write_closed(at)
   record(at, said, { lease = "lease_" .. id, task = "task_" .. lease[TASK], ended_by = by, state = lease[STATE] == "d" and "revoked" or "revoking" })
   save_facts()
   ended_now = 1

@@ -31,7 +31,7 @@ else
       equals = equals + 1
     end
     if last == from then equals = equals + skip end
-    next_cursor = last .. ":" .. string.format("%.0f", equals)
+    next_cursor = last .. ":" .. string.format("%d", equals)
   end
 end
 local reply = { next_cursor }
@@ -50,13 +50,14 @@ for _, id in ipairs(ids) do
     reply[#reply + 1] = pack_lease(lease)
   end
 end
-if more then next_cursor = "0:" .. string.format("%.0f", skipped + #ids - gone) end
+write_closed(at)
+if more then next_cursor = "0:" .. string.format("%d", skipped + #ids - gone) end
 reply[1] = next_cursor
 -- Members that left the walked index shift what follows them back.
 if subject == "" and next_cursor ~= "" then
   local colon = string.find(next_cursor, ":", 1, true)
   local last = string.sub(next_cursor, 1, colon - 1)
-  next_cursor = last .. ":" .. string.format("%.0f", redis.call("ZCOUNT", P .. ":due", last, last) > 0 and math.max(0, tonumber(string.sub(next_cursor, colon + 1)) - gone - #revoking) or 0)
+  next_cursor = last .. ":" .. string.format("%d", redis.call("ZCOUNT", P .. ":due", last, last) > 0 and math.max(0, tonumber(string.sub(next_cursor, colon + 1)) - gone - #revoking) or 0)
   reply[1] = next_cursor
 end
 if #closed > 0 then record(at, said, { leases = closed, ended_by = "revoked" }) end

@@ -34,6 +34,7 @@ for i = 1, #page[2], 2 do
     end
   end
 end
+write_closed(at)
 if #closed > 0 then record(at, '{"action":"lease.ended","principal":"broker"}', { leases = closed, task = "task_" .. id, ended_by = task.endedBy }) end
 if #revoking > 0 then record(at, '{"action":"lease.ending","principal":"broker"}', { leases = revoking, task = "task_" .. id, ended_by = task.endedBy }) end
 save_facts()

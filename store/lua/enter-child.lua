@@ -2,4 +2,4 @@
 local task = read_task(parent)
 if not task or task.state ~= "open" or task.expiresAt <= now then return { "ended" } end
 redis.call("SADD", P .. ":tc:" .. parent, child)
-return { "entered", string.format("%.0f", task.expiresAt) }
+return { "entered", string.format("%d", task.expiresAt) }

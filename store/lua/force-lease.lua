@@ -9,6 +9,7 @@ if lease[STATE] ~= "d" then
   put(lease, ERROR, reason)
   close(id, lease, at, "f", "forced")
 end
+write_closed(at)
 record(at, said, { lease = "lease_" .. id, task = "task_" .. lease[TASK], reason = reason })
 save_facts()
 return { "ended", pack_lease(lease) }

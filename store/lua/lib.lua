@@ -2,6 +2,7 @@
 -- every other key of it. KEYS[2] never exists: while a cluster moves the bucket's slot, Redis refuses the script (TRYAGAIN) before
 -- it has done anything, because one declared key is there and the other is not.
 local P = KEYS[1]
+local format, find = string.format, string.find
 
 local FACTS = { "hw", "seq", "feed", "locks", "marks", "hold", "opened", "p", "a", "r", "s", "d", "f" }
 local facts, changed, news = {}, {}, {}
@@ -22,13 +23,13 @@ local function save_facts()
   local args = {}
   for name, value in pairs(changed) do
     args[#args + 1] = name
-    args[#args + 1] = string.format("%.0f", value)
+    args[#args + 1] = format("%d", value)
   end
   if #args > 0 then redis.call("HSET", P, unpack(args)) end
   -- Only a hint: whoever misses it reads the bucket within a second anyway. An entry that came alone is told with it.
   if changed.feed then
     local hint = { string.match(P, "{b(%x+)}") }
-    if #news == 1 then hint = { hint[1], string.format("%.0f", facts.feed), unpack(news[1]) } end
+    if #news == 1 then hint = { hint[1], format("%d", facts.feed), unpack(news[1]) } end
     redis.call("PUBLISH", CHANNEL, cjson.encode(hint))
   end
 end
@@ -43,14 +44,14 @@ end
 -- One audit record, with the next number of the bucket: when, what was said, what was found, a line each. `said` is JSON from the broker, `found` what only the script knows.
 local function record(at, said, found)
   set_fact("seq", facts.seq + 1)
-  redis.call("XADD", P .. ":au", string.format("%.0f-0", facts.seq), "a", string.format("%.0f", at) .. "\n" .. said .. "\n" .. (found and cjson.encode(found) or ""))
+  redis.call("XADD", P .. ":au", format("%d-0", facts.seq), "a", format("%d", at) .. "\n" .. said .. "\n" .. (found and cjson.encode(found) or ""))
 end
 
 -- What verifiers must hear of: a lease (`kind` "l") that ended before its `exp`, or a mark ("m").
 local function announce(kind, name, instant_or_end, grant)
   set_fact("feed", facts.feed + 1)
-  local entry = { kind, name, "t", string.format("%.0f", instant_or_end), "g", grant or "" }
-  redis.call("XADD", P .. ":f", "MAXLEN", "~", FEED_LENGTH, string.format("%.0f-0", facts.feed), unpack(entry))
+  local entry = { kind, name, "t", format("%d", instant_or_end), "g", grant or "" }
+  redis.call("XADD", P .. ":f", "MAXLEN", "~", FEED_LENGTH, format("%d-0", facts.feed), unpack(entry))
   news[#news + 1] = entry
 end
 
@@ -77,49 +78,43 @@ local function task_key(id) return P .. ":t:" .. id end
 -- A record is one text, its fields between tabs (store/records.ts reads it): every byte counts a million times. State, class and
 -- whether it computes are three letters; the instant is in the id; the ends are milliseconds from the one before; the trust is the
 -- subject's first word, and only written when it is not. What is empty at the end is left out.
-local function instant_of(id)
-  local value = 0
-  for i = 1, 10 do value = value * 32 + string.find("0123456789abcdefghjkmnpqrstvwxyz", string.sub(id, i, i), 1, true) - 1 end
-  return value
-end
+-- An id's letters are Crockford's; Lua reads base 32 with those from "i" on one to four places lower.
+local PLAIN = { j = "i", k = "j", m = "k", n = "l", p = "m", q = "n", r = "o", s = "p", t = "q", v = "r", w = "s", x = "t", y = "u", z = "v" }
+local function instant_of(id) return tonumber((string.gsub(string.sub(id, 1, 10), "[j-z]", PLAIN)), 32) end
 
 local function field(value)
-  if value == nil then return "" end
-  if type(value) == "number" then return value == 0 and "" or string.format("%.0f", value) end
-  return (string.gsub(value, "[\t\n]", " "))
+  if not value or value == 0 or value == "" then return "" end
+  if type(value) == "number" then return format("%d", value) end
+  return find(value, "[\t\n]") and string.gsub(value, "[\t\n]", " ") or value
 end
 
 local function pack_lease(lease)
-  local trust = lease[TRUST] .. ":"
+  local subject, expires, trust = lease[SUBJECT], lease[EXPIRES], lease[TRUST] .. ":"
   local fields = {
-    lease[STATE] .. lease[CLASS] .. string.format("%.0f", lease[COMPUTES]), field(lease[SUBJECT]), field(lease[WORKLOAD]), field(lease[GRANT]), field(lease[ISSUER]),
-    lease[TASK], field(lease[EXPIRES] - lease[OPENED]), field(lease[MAX_EXPIRES] - lease[EXPIRES]), field(lease[KEY]),
-    string.sub(lease[SUBJECT], 1, #trust) == trust and "" or field(lease[TRUST]),
+    lease[STATE] .. lease[CLASS] .. format("%d", lease[COMPUTES]), field(subject), field(lease[WORKLOAD]), field(lease[GRANT]), field(lease[ISSUER]),
+    lease[TASK], field(expires - lease[OPENED]), field(lease[MAX_EXPIRES] - expires), field(lease[KEY]),
+    string.sub(subject, 1, #trust) == trust and "" or field(lease[TRUST]),
   }
-  for place = TERMS, STATUS do fields[#fields + 1] = field(lease[place]) end
+  for place = TERMS, #lease do fields[place - TERMS + 11] = field(lease[place]) end
   local last = #fields
   while fields[last] == "" do last = last - 1 end
   return table.concat(fields, "\t", 1, last)
 end
 
+local EACH_FIELD = "^(.)(.)(.)\t" .. string.rep("([^\t]*)\t", 21)
+local NO_MORE = string.rep("\t", 21)
+local function number(text) return text == "" and 0 or tonumber(text) end
+
 local function unpack_lease(id, text)
-  local fields = {}
-  for found in string.gmatch(text .. "\t", "([^\t]*)\t") do fields[#fields + 1] = found end
-  local function word(at) return fields[at] or "" end
-  local function number(at) return tonumber(fields[at]) or 0 end
-  local head, opened = fields[1], instant_of(id)
-  local expires = opened + number(7)
-  local trust = word(10)
-  if trust == "" then trust = string.match(fields[2], "^[^:]*") end
-  local lease = {
-    string.sub(head, 1, 1), fields[2], fields[3], trust, fields[4], fields[5], fields[6], opened, expires, expires + number(8),
-    string.sub(head, 2, 2), tonumber(string.sub(head, 3, 3)), word(9),
+  local state, class, computes, subject, workload, grant, issuer, task, ttl, longer, key, trust, terms, attempts, said, epoch, ended, by, handle, name, settled, how, feed, status =
+    string.match(text .. NO_MORE, EACH_FIELD)
+  local opened = instant_of(id)
+  local expires = opened + number(ttl)
+  if trust == "" then trust = string.match(subject, "^[^:]*") end
+  return {
+    state, subject, workload, trust, grant, issuer, task, opened, expires, expires + number(longer), class, number(computes), key,
+    terms, number(attempts), said, number(epoch), number(ended), by, handle, name, number(settled), how, number(feed), status,
   }
-  for at = 11, #fields do
-    local place = at - 11 + TERMS
-    lease[place] = type(EMPTY[place]) == "number" and number(at) or fields[at]
-  end
-  return lease
 end
 
 local function read_lease(id)
@@ -164,7 +159,7 @@ end
 local LIST_HOURS = 3600000
 
 local function allot_status(lease, expires, at)
-  local hour = string.format("%.0f", math.floor(expires / LIST_HOURS))
+  local hour = format("%d", math.floor(expires / LIST_HOURS))
   local held = at_place(lease, STATUS)
   if string.match(held, "(%d+)%.%d+%.%d+$") == hour then return end
   local list = hour .. "." .. (redis.call("HGET", P, "generation") or "0")
@@ -178,7 +173,7 @@ local function allot_status(lease, expires, at)
       end
     end
   end
-  put(lease, STATUS, (held == "" and "" or held .. " ") .. list .. "." .. string.format("%.0f", number))
+  put(lease, STATUS, (held == "" and "" or held .. " ") .. list .. "." .. format("%d", number))
 end
 
 local function invalidate_status(lease, at)
@@ -189,16 +184,14 @@ local function invalidate_status(lease, at)
   end
 end
 
--- A lease has come to its end for good: out of the due set, out of the indexes, kept readable until an hour after its `exp`.
+-- A lease has come to its end for good. Whoever calls this or `finish` calls `write_closed` before the facts are saved.
+local closing = {}
+
 local function close(id, lease, at, state, how)
   move(lease, state)
   put(lease, SETTLED, at)
   put(lease, HOW, how)
   put(lease, HANDLE, "")
-  redis.call("ZREM", P .. ":due", id)
-  redis.call("HDEL", P .. ":w:" .. lease[SUBJECT], id)
-  local budget = P .. ":b:" .. lease[SUBJECT]
-  if redis.call("HINCRBY", budget, lease[GRANT], -1) <= 0 then redis.call("HDEL", budget, lease[GRANT]) end
   -- Tokens are believed offline until their `exp`: verifiers must know, unless a mark has told them already. FEED is the number of
   -- the entry up to which they must have read.
   if lease[COMPUTES] == 1 and lease[EXPIRES] > at then
@@ -211,17 +204,53 @@ local function close(id, lease, at, state, how)
     put(lease, FEED, facts.feed)
     invalidate_status(lease, at)
   end
-  local took = at - lease[ENDED]
-  local of_task = P .. ":tl:" .. lease[TASK]
-  if redis.call("HEXISTS", of_task, id) == 1 then -- a task long forgotten is not remembered again
-    redis.call("HSET", of_task, id, cjson.encode({ lease[ISSUER], how, lease[CLASS], lease[ENDED], lease[EXPIRES], took, string.sub(at_place(lease, ERROR), 1, 200), lease[GRANT], at_place(lease, FEED) }))
+  closing[id] = lease
+end
+
+local function gather(lists, name, value)
+  local list = lists[name]
+  if list then list[#list + 1] = value else lists[name] = { value } end
+end
+
+-- Out of the due set and the workload's index, and into the task's memory, what was closed together at once; records stay readable
+-- until an hour after the `exp`.
+local function write_closed(at)
+  if next(closing) == nil then return end
+  local ids, of_workload, of_task = {}, {}, {}
+  for id, lease in pairs(closing) do
+    ids[#ids + 1] = id
+    gather(of_workload, lease[SUBJECT], id)
+    gather(of_task, lease[TASK], id)
+    if lease[STATE] == "f" then
+      write_lease(id, lease)
+      redis.call("SADD", P .. ":forced", id)
+    else
+      redis.call("SET", lease_key(id), pack_lease(lease), "PX", math.max(lease[EXPIRES] + 3600000 - at, 3600000))
+    end
   end
-  write_lease(id, lease)
-  if state == "f" then
-    redis.call("SADD", P .. ":forced", id)
-  else
-    redis.call("PEXPIRE", lease_key(id), math.max(lease[EXPIRES] + 3600000 - at, 3600000))
+  redis.call("ZREM", P .. ":due", unpack(ids))
+  for subject, theirs in pairs(of_workload) do
+    redis.call("HDEL", P .. ":w:" .. subject, unpack(theirs))
+    local fewer = {}
+    for _, id in ipairs(theirs) do gather(fewer, closing[id][GRANT], id) end
+    local budget = P .. ":b:" .. subject
+    for grant, those in pairs(fewer) do
+      if redis.call("HINCRBY", budget, grant, -#those) <= 0 then redis.call("HDEL", budget, grant) end
+    end
   end
+  for task, its in pairs(of_task) do
+    local key, told = P .. ":tl:" .. task, {}
+    local known = redis.call("HMGET", key, unpack(its))
+    for i, id in ipairs(its) do
+      local lease = closing[id]
+      if known[i] then -- a task long forgotten is not remembered again
+        told[#told + 1] = id
+        told[#told + 1] = cjson.encode({ lease[ISSUER], lease[HOW], lease[CLASS], lease[ENDED], lease[EXPIRES], at - lease[ENDED], string.sub(at_place(lease, ERROR), 1, 200), lease[GRANT], at_place(lease, FEED) })
+      end
+    end
+    if #told > 0 then redis.call("HSET", key, unpack(told)) end
+  end
+  closing = {}
 end
 
 -- A pending lease is due when its issuer must have finished. Ended before that it stays due then, unless the issuer says that it has
@@ -235,7 +264,7 @@ end
 -- Begins or completes an ending. A computing issuer needs no call: closed at once. Answers "closed", "revoking" or nil (had ended).
 local function finish(id, lease, at, by)
   local state = lease[STATE]
-  if state ~= "p" and state ~= "a" then return nil end
+  if state ~= "p" and state ~= "a" or closing[id] then return nil end
   put(lease, ENDED, at)
   put(lease, ENDED_BY, by)
   if lease[COMPUTES] == 1 then

@@ -5,10 +5,10 @@ local at = instant(now, agreed)
 local marks = P .. ":marks"
 local before = tonumber(redis.call("HGET", marks, scope) or 0)
 -- A later mark stands already, or this one does: a job that goes on after a crash asks again.
-if before >= mark then return string.format("%.0f", before) end
-redis.call("HSET", marks, scope, string.format("%.0f", mark))
+if before >= mark then return string.format("%d", before) end
+redis.call("HSET", marks, scope, string.format("%d", mark))
 if string.sub(scope, 1, 4) == "key:" then
-  redis.call("HSET", marks, "k:" .. short(string.sub(scope, 5)), string.format("%.0f", mark))
+  redis.call("HSET", marks, "k:" .. short(string.sub(scope, 5)), string.format("%d", mark))
 end
 announce("m", scope, mark)
 -- Every place given out so far is covered, whatever else the clean-up has come to.
@@ -26,4 +26,4 @@ end
 set_fact("marks", redis.call("HLEN", marks))
 record(at, said, { mark = scope, at = mark })
 save_facts()
-return string.format("%.0f", mark)
+return string.format("%d", mark)

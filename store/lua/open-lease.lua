@@ -61,9 +61,9 @@ if agreed ~= 1 or facts.hw > now + 60000 then return refuse("clock_disagrees", n
 local mark = mark_over(subject, grant, issuer, trust, key)
 -- A withdrawn key signs nothing more, however late the lease: the broker has not heard of it yet.
 if key ~= "" and facts.marks > 0 and redis.call("HGET", P .. ":marks", "k:" .. short(key)) then
-  return { "superseded", string.format("%.0f", mark), "key" }
+  return { "superseded", string.format("%d", mark), "key" }
 end
-if opened <= mark then return { "superseded", string.format("%.0f", mark), "" } end
+if opened <= mark then return { "superseded", string.format("%d", mark), "" } end
 
 local unfit = evidence_refusal(evidence, evidence_max, evidence_key)
 if unfit then return refuse(unfit) end
@@ -101,7 +101,7 @@ if expires - at < 1000 then return refuse("task_ended", nil, 0, task_id) end
 local budget = P .. ":b:" .. subject
 if limit_active >= 0 then
   local live = tonumber(redis.call("HGET", budget, grant) or 0)
-  if live >= limit_active then return refuse("limit_active", nil, 5000, string.format("%.0f", live)) end
+  if live >= limit_active then return refuse("limit_active", nil, 5000, string.format("%d", live)) end
 end
 local window_key, window = P .. ":n:" .. subject .. "|" .. grant, nil
 if limit_hour >= 0 then

@@ -9,7 +9,7 @@ local known = redis.call("ZSCORE", by_end, serial)
 if known and tonumber(known) >= keep_until then return "already_gone" end
 redis.call("ZADD", by_end, keep_until, serial)
 if known then return "already_gone" end
-redis.call("HSET", revoked, serial, string.format("%.0f", now))
+redis.call("HSET", revoked, serial, string.format("%d", now))
 local number = tonumber(redis.call("HGET", revoked, "#") or "0")
-redis.call("HSET", revoked, "#", string.format("%.0f", math.max(number + 1, now)))
+redis.call("HSET", revoked, "#", string.format("%d", math.max(number + 1, now)))
 return "revoked"

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@jest/globals";
+import { describe, expect, it, jest } from "@jest/globals";
 import { DiesByItself, RetryableFailure, type Issuer } from "../../../domain/credential.ts";
 import type { LeaseId } from "../../../domain/ids.ts";
 import { startBroker } from "../../support/broker.ts";
@@ -20,7 +20,7 @@ describe("the sweeper", () => {
     await using shop = await openShop({ clock });
     const issued = await shop.exchange();
     clock.advance({ minutes: 9, seconds: 59 });
-    expect(await shop.broker.sweep()).toEqual({ expired: 0, claimed: 0, tasks: 0, more: false });
+    expect(await shop.broker.sweep()).toEqual({ expired: 0, claimed: 0, tasks: 0, more: false, cutShort: false });
     clock.advance({ seconds: 1 });
     expect(await shop.broker.sweep()).toMatchObject({ expired: 1, more: false });
     expect(await shop.broker.store.leases.get(issued.lease.id)).toMatchObject({ state: "revoked", endedBy: "expiry" });
@@ -207,6 +207,27 @@ ${DATABASE.replace("issuer: test", "target: shop-db")}`;
     }
     expect(expired).toBe(600);
     expect((await store.leases.counts()).byState).toMatchObject({ revoked: 600 });
+  });
+
+  it("begins the next pass at once where time alone cut one short", async () => {
+    const clock = fakeClock();
+    await using shop = await openShop({ clock });
+    for (let index = 0; index < 200; index += 1) {
+      const principal = principalOf(`github:${index}`, freshEvidence(clock()));
+      expect(await shop.broker.store.leases.open(openOrder(clock, `github:${index}`, { principal }))).toMatchObject({ outcome: "opened" });
+    }
+    clock.advance({ days: 1 });
+    let ms = 0;
+    const time = jest.spyOn(performance, "now").mockImplementation(() => (ms += 30));
+    try {
+      const first = await shop.broker.sweep();
+      expect(first).toMatchObject({ more: true, cutShort: true });
+      expect(first.expired).toBeLessThan(200);
+      await shop.broker.duties.runOnce(); // one tick
+    } finally {
+      time.mockRestore();
+    }
+    expect((await shop.broker.store.leases.counts()).byState).toMatchObject({ revoked: 200 });
   });
 
   it("shares its work with a second broker on the same store: every revoke has one effect", async () => {
