@@ -142,7 +142,7 @@ export async function makeAll(options: BrokerOptions, store: OpenedStore, leavin
   const attestor = createAttestor({ trusts, clock: now, log: keysLog(log, meter) });
   const gate = gateOf(store, audit, hold, leaving);
   const breakers = createBreakers(now);
-  const watch = new TargetWatch({ store, now, log, events, background, breakers, ...hold }, () => registry.targets());
+  const watch = new TargetWatch({ store, now, log, events, breakers, ...hold }, () => registry.targets());
   const acknowledged = new Acknowledged(store.seen, now, background);
   const signatures = ownSignatures(keys);
   const parts: Parts = {

@@ -26,6 +26,7 @@ import { createCalls } from "./sweeper/calls.ts";
 import { createRecovery } from "./sweeper/recovery.ts";
 import { createSweeper, type Sweeper } from "./sweeper/sweep.ts";
 import type { IssuerRegistry } from "./targets/registry.ts";
+import { TargetDuty } from "./targets/duty.ts";
 import type { TargetWatch } from "./targets/watch.ts";
 import { createTargets } from "./targets/service.ts";
 import { createTasks } from "./tasks/service.ts";
@@ -158,10 +159,11 @@ function readingsOf({ store, onHold }: Parts, { audit, problems, draining }: Fou
 
 function dutiesOf(
   parts: Parts,
-  { keys, rotation, audit, hold, watch }: Foundations,
+  { keys, rotation, audit, hold, watch, registry }: Foundations,
   works: { readonly sweeper: Sweeper; readonly unverified: Unverified; readonly revocations: Revocations; readonly feed: Feed },
   health: Health,
 ): Duties {
+  const targets = new TargetDuty(parts, watch, () => registry.targets());
   return createDuties(
     {
       sweep: async (signal) => {
@@ -177,7 +179,7 @@ function dutiesOf(
       audit: (signal) => audit.exportWaiting(signal),
       hold: () => hold.refresh(),
       witness: () => hold.examine(),
-      targets: async () => watch.attend(),
+      targets: async () => targets.attend(),
       audiences: () => works.feed.notePolicies(parts.policy()),
       store: () => noting(health, "storeAnswers", parts.store.ping()),
     },

@@ -7,13 +7,8 @@ import { asked, patiently } from "./asking.ts";
 import { reconcile, type Findings } from "./reconcile.ts";
 import { Running } from "./running.ts";
 import type { OpenedTarget } from "./registry.ts";
-import { foundSince, type TargetState, type Trouble } from "./state.ts";
+import type { TargetState, Trouble } from "./state.ts";
 
-/** Each target is compared with the store when it is first used or a broker starts, and then this often. */
-export const RECONCILE_EVERY_MS = 15 * 60_000;
-const EXAMINE_EVERY_MS = 10 * 60_000;
-/** After a failure, sooner. */
-const AGAIN_AFTER_MS = 30_000;
 /** A whole comparison, and one look at a target. */
 const RECONCILE_MS = 10 * 60_000;
 const EXAMINE_MS = 10_000;
@@ -21,7 +16,7 @@ const ROTATE_MS = 30_000;
 /** A request that comes before the first comparison waits for it this long. */
 const PATIENCE_MS = 5_000;
 
-interface WatchParts extends Pick<Parts, "store" | "now" | "log" | "events" | "background" | "onHold"> {
+interface WatchParts extends Pick<Parts, "store" | "now" | "log" | "events"> {
   readonly breakers: Pick<Breakers, "lastFailure">;
   /** Looks whether the store has gone back; true while on hold. */
   readonly wentBack: () => Promise<boolean>;
@@ -29,16 +24,12 @@ interface WatchParts extends Pick<Parts, "store" | "now" | "log" | "events" | "b
 const NOTHING: Readonly<Record<string, unknown>> = Object.freeze({});
 type Opened = () => ReadonlyMap<string, OpenedTarget>;
 
-/** Keeps an eye on every target: what is there, who may not be, how old our password is. */
+/** Keeps an eye on every target: what is there, who may not be, how old our password is. When it looks unasked is `TargetDuty`'s. */
 export class TargetWatch {
   readonly #parts: WatchParts;
   readonly #targets: Opened;
   readonly #states = new Map<string, { readonly of: Issuer | undefined; readonly state: TargetState }>();
   readonly #running = new Running();
-  readonly #attending = new Set<string>();
-  readonly #triedAt = new Map<string, number>();
-  /** When this broker first looked around on hold: what was found before says nothing of what the store has lost. */
-  #heldSince: number | undefined;
   #answers: (name: string) => void = () => undefined;
 
   constructor(parts: WatchParts, targets: Opened) {
@@ -156,46 +147,13 @@ export class TargetWatch {
       const { facts, trouble } = this.state(name);
       const changed = facts?.passwordChangedAt;
       const age = changed === undefined ? {} : { password_age: Math.floor((this.#parts.now() - changed) / 1000) };
-      return [name, { reachable: facts !== undefined && trouble === undefined && !this.#failedSince(name), ...age }];
+      return [name, { reachable: facts !== undefined && trouble === undefined && !this.failedSinceExamined(name), ...age }];
     });
     return { targets: Object.fromEntries(targets) as unknown };
   }
 
-  /** The duty: whatever is due at any target, one target's slowness never another's. */
-  attend(): void {
-    for (const opened of this.#targets().values()) {
-      const { name } = opened.target;
-      if (opened.retired || this.#attending.has(name)) continue;
-      this.#attending.add(name);
-      this.#parts.background.run("attend to a target", () => this.#attendOne(opened).finally(() => void this.#attending.delete(name)));
-    }
-  }
-
-  async #attendOne({ target: { name, rotateMs }, issuer }: OpenedTarget): Promise<void> {
-    const state = this.state(name);
-    const now = this.#parts.now();
-    const isDue = (last: number | undefined, everyMs: number): boolean => last === undefined || now - last >= everyMs;
-    if (this.trouble(name) !== undefined && now - (this.#triedAt.get(name) ?? 0) < AGAIN_AFTER_MS) return;
-    this.#triedAt.set(name, now);
-    if (isDue(state.examinedAt, EXAMINE_EVERY_MS) || this.#failedSince(name)) await this.examine(name);
-    const held = this.#parts.onHold();
-    if (
-      !held &&
-      issuer.rotate !== undefined &&
-      rotateMs !== undefined &&
-      state.facts !== undefined &&
-      isDue(state.facts.passwordChangedAt, rotateMs)
-    )
-      await this.rotate(name).catch(() => undefined); // noted as trouble, and tried again
-    // On hold nothing is touched unasked; what would be done is shown, and looked at again as often.
-    this.#heldSince = held ? (this.#heldSince ?? now) : undefined;
-    const last = held ? foundSince(state.findings, this.#heldSince) : state.comparedAt;
-    const every = !held && (state.findings?.failed ?? 0) > 0 ? AGAIN_AFTER_MS : RECONCILE_EVERY_MS;
-    if (issuer.list !== undefined && isDue(last, every)) await this.reconcile(name, held ? "shown" : "done").catch(() => undefined); // likewise
-  }
-
   /** A call failed there since it was last asked how it is. */
-  #failedSince(name: string): boolean {
+  failedSinceExamined(name: string): boolean {
     const failed = this.#parts.breakers.lastFailure(name);
     return failed !== undefined && failed.at >= (this.state(name).examinedAt ?? 0);
   }
