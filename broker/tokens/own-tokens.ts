@@ -1,40 +1,10 @@
 import type { KeyObject } from "node:crypto";
-import { SKEW_MS } from "../../domain/time.ts";
 import { verifyCompact, type FastAlgorithm } from "../../issuers/jwt/fast-sign.ts";
 
 /** A key of ours, by the id a token names. */
 export interface OwnKeys {
   find(kid: string): Promise<{ readonly kid: string; readonly alg: FastAlgorithm; readonly publicKey: KeyObject } | undefined>;
 }
-
-export interface OwnTokenChecks {
-  /** `at+jwt` or `task+jwt`: a token of one kind is never taken for another (RFC 8725 section 3.11). */
-  readonly typ: string;
-  readonly keys: OwnKeys;
-  /** `STINT_URL`: `iss` must be it, byte for byte. */
-  readonly issuer: string;
-  /** Milliseconds. */
-  readonly now: number;
-  /** When given, `aud` must be exactly this. */
-  readonly audience?: string;
-}
-
-export const OWN_TOKEN_FAULTS = [
-  "malformed",
-  "wrong_type",
-  "unknown_key",
-  "bad_signature",
-  "wrong_issuer",
-  "wrong_audience",
-  "expired",
-  "not_yet_valid",
-] as const;
-/** Why a token is not a good one of ours. For the log and for choosing an error; callers of the outside learn less. */
-export type OwnTokenFault = (typeof OWN_TOKEN_FAULTS)[number];
-
-export type OwnToken =
-  | { readonly valid: true; readonly kid: string; readonly claims: Readonly<Record<string, unknown>>; readonly expiresAt: number }
-  | { readonly valid: false; readonly fault: OwnTokenFault };
 
 /** One token may be this long (CONTRACT section 7). */
 const MAX_TOKEN = 16 * 1024;
@@ -92,27 +62,6 @@ function headerIn(first: string): OwnHeader | undefined {
   }
   return read.header;
 }
-
-/** Whether this is a token of this kind that we signed and that still lives by its own clock. Says nothing of the lease behind it. */
-export async function verifyOwn(token: string, checks: OwnTokenChecks): Promise<OwnToken> {
-  const opened = await openOwn(token, checks.keys);
-  if (typeof opened === "string") return fault(opened);
-  return opened.typ === checks.typ ? timely(opened.payload, opened.kid, checks) : fault("wrong_type");
-}
-
-/** What is left to check once the words are known to be ours. */
-function timely(claims: Readonly<Record<string, unknown>>, kid: string, checks: OwnTokenChecks): OwnToken {
-  const { iss, aud, exp, iat, nbf } = claims;
-  if (typeof exp !== "number" || typeof iat !== "number") return fault("malformed");
-  if (iss !== checks.issuer) return fault("wrong_issuer");
-  if (checks.audience !== undefined && aud !== checks.audience) return fault("wrong_audience");
-  // No allowance on `exp`: brokers of one store agree on the time, and dead is dead.
-  if (checks.now >= exp * 1000) return fault("expired");
-  if (iat * 1000 > checks.now + SKEW_MS || (typeof nbf === "number" && nbf * 1000 > checks.now + SKEW_MS)) return fault("not_yet_valid");
-  return { valid: true, kid, claims, expiresAt: exp * 1000 };
-}
-
-const fault = (why: OwnTokenFault): OwnToken => ({ valid: false, fault: why });
 
 function parsed(segment: string): Readonly<Record<string, unknown>> | undefined {
   try {
