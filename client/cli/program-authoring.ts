@@ -57,6 +57,7 @@ export function defineAuthoring(program: Command, act: Act): void {
   program
     .command("demo")
     .description("The whole story in a minute, on real parts, every line asserted")
+    .option("--all", "two acts more, with a real Postgres and a real sshd")
     .option("--keep", "leave it running and print the addresses")
     .action(act(() => import("./demo.ts")));
 }

@@ -15,7 +15,9 @@ export type ServerProgram = "broker/main" | "broker/commands/policy" | "broker/c
 export async function runServerSide(program: ServerProgram, args: readonly string[], env: Environment): Promise<number> {
   const file = fileOf(program);
   if (!existsSync(file))
-    throw new UsageError("this installation has no server part", "It comes with the whole package, or from a clone: npm run build");
+    throw program === "scripts/demo"
+      ? new UsageError("this installation has no demo", "It comes with a clone of the repository: npm run demo")
+      : new UsageError("this installation has no server part", "It comes with the whole package, or from a clone: npm run build");
   const child = spawn(process.execPath, [...QUIET, file, ...args], { stdio: "inherit", env });
   const onTerminal = process.stdin.isTTY === true;
   const forward = (signal: NodeJS.Signals): void => {
