@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { styleText } from "node:util";
 
 type Style = Parameters<typeof styleText>[0];
@@ -33,4 +34,14 @@ export function assert(claim: string, truth: boolean, found?: unknown): void {
     );
   told += 1;
   say(`   ${paint("green", "✓")} ${claim}`);
+}
+
+/** Reads again and again until it holds or too much time has passed; the last reading either way, for `assert` to judge. */
+export async function awaited<T>(read: () => Promise<T>, holds: (found: T) => boolean, everyMs: number, withinMs: number): Promise<T> {
+  const until = performance.now() + withinMs;
+  for (;;) {
+    const found = await read();
+    if (holds(found) || performance.now() > until) return found;
+    await pause(everyMs);
+  }
 }

@@ -6,7 +6,7 @@ import { setupSql } from "../../issuers/postgres/fence.ts";
 import { scramVerifier } from "../../issuers/postgres/scram.ts";
 import { PostgresSettings } from "../../issuers/postgres/settings.ts";
 import { ensurePostgres } from "../../test/support/postgres-programs.ts";
-import { startPostgres, type TestPostgres } from "../../test/support/postgres.ts";
+import { startPostgres, type PsqlAnswer, type TestPostgres } from "../../test/support/postgres.ts";
 import { ensureSsh, findSsh, type SshPrograms } from "../../test/support/ssh-programs.ts";
 import { startSshd, type Sshd } from "../../test/support/sshd.ts";
 
@@ -19,6 +19,8 @@ export interface Systems extends AsyncDisposable {
   readonly documents: string;
   /** Writes what the documents refer to beside them. */
   prepare(folder: string): Promise<void>;
+  /** Tries a statement as the broker's own user, with the password that the broker was given first. */
+  asBroker(statement: string): Promise<PsqlAnswer>;
   /** Begins what a timer does on every host: reads the CA's key and the list of the revoked, again and again. */
   follow(url: string): void;
 }
@@ -55,6 +57,7 @@ export async function startSystems(say: (text: string) => void): Promise<Systems
     sshd,
     ssh,
     documents: documents(settings, sshd),
+    asBroker: (statement) => postgres.psql({ username: "stint", password, database: "ledger" }, statement),
     prepare: (folder) => writeFile(join(folder, "ledger-db.password"), password, { mode: 0o600 }),
     follow(url) {
       void (async () => {

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import type { LeaseView } from "../../domain/wire.ts";
 import { startIdp, type TestIdp } from "../../test/support/idp.ts";
 import { freePort } from "../../test/support/redis.ts";
 import { startDeployApi, type DeployApi } from "./deploy-api.ts";
@@ -37,6 +38,8 @@ export interface World extends AsyncDisposable {
   startBroker(): Promise<void>;
   /** Runs `stint` as the security team. */
   operator(args: readonly string[]): Promise<Ran>;
+  /** What `stint lease inspect` says. */
+  lease(id: string): Promise<Partial<LeaseView>>;
 }
 
 /** `more` are documents beside the shop's own, and what they refer to. */
@@ -61,7 +64,10 @@ export async function buildWorld(more: { readonly documents: string; prepare(fol
     await more?.prepare(join(folder, "stint"));
     await configure(folder, { idp: idp.issuer, api: api.url, ship: `http://127.0.0.1:${port}`, key, tokens, more: more?.documents ?? "" });
     let broker = await startBroker(folder, url);
-    stop.push(() => end(broker));
+    stop.push(async () => {
+      if (broker.signalCode === "SIGKILL") broker = await startBroker(folder, url); // its Redis outlived it, and ends with its next broker
+      await end(broker);
+    });
     const ship = await startShipApi({ broker: url, verifier: "ship-api", key, port, maxStaleness: STALENESS });
     stop.push(() => ship[Symbol.asyncDispose]());
     const asJob = (claims: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> => {
@@ -74,6 +80,7 @@ export async function buildWorld(more: { readonly documents: string; prepare(fol
     };
     const stint = (args: readonly string[], env: Readonly<Record<string, string>>): Promise<Ran> =>
       run([join(dist, "client/cli/main.js"), ...args], { STINT_URL: url, ...env }, folder);
+    const operator = (args: readonly string[]): Promise<Ran> => stint(args, { STINT_OPERATOR_TOKEN: responderToken });
     return {
       url,
       folder,
@@ -90,7 +97,8 @@ export async function buildWorld(more: { readonly documents: string; prepare(fol
         await exited;
       },
       startBroker: async () => void (broker = await startBroker(folder, url)),
-      operator: (args) => stint(args, { STINT_OPERATOR_TOKEN: responderToken }),
+      operator,
+      lease: async (id) => JSON.parse((await operator(["lease", "inspect", id, "--json"])).out || "{}") as Partial<LeaseView>,
       [Symbol.asyncDispose]: dispose,
     };
   } catch (error) {

@@ -8,15 +8,17 @@ import type { World } from "../world.ts";
 export async function audit(world: World): Promise<void> {
   act(8, "All of it is on the audit trail");
   await pause(1500); // the exporter moves records to files once a second
-  command("stint audit verify");
-  const ran = await world.operator(["audit", "verify", world.auditDir]);
+  await cp(join(world.auditDir, "checkpoint-keys"), join(world.folder, "kept-keys"));
+  command("stint audit verify data/audit --key kept-keys");
+  const ran = await world.operator(["audit", "verify", "data/audit", "--key", "kept-keys"]);
   show(ran.out + ran.err);
   assert("the chain is whole and its checkpoints are signed", ran.code === 0, ran);
   const copy = join(world.folder, "tampered");
   await cp(world.auditDir, copy, { recursive: true });
   await tamper(copy);
   narrate("Now with one word changed in a copy:");
-  const caught = await world.operator(["audit", "verify", copy]);
+  command("stint audit verify tampered --key kept-keys");
+  const caught = await world.operator(["audit", "verify", "tampered", "--key", "kept-keys"]);
   show(caught.out + caught.err, 6);
   assert("the change is found: exit code 9", caught.code === 9, caught);
 }

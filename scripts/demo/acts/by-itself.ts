@@ -1,7 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
-import { act, assert, command, narrate, show } from "../stage.ts";
+import { act, assert, awaited, command, narrate, show } from "../stage.ts";
 import { shopJob } from "../shop.ts";
 import { STALENESS, type World } from "../world.ts";
 
@@ -24,11 +23,12 @@ process.exit(answer.ok ? 0 : 1);\n`,
   const ran = await world.job(shopJob(8), ["exec", "--for", "ship-prod=SHIP_TOKEN", "--", process.execPath, "ship.mjs"]);
   assert("a job ships with its token, and ends", ran.code === 0, ran);
   const leaked = (await readFile(join(world.folder, "leaked-too.txt"), "utf8")).trim();
-  let refused = await call(leaked);
-  for (let wait = 0; wait < 20 && refused.status === 200; wait++) {
-    await pause(50);
-    refused = await call(leaked);
-  }
+  const refused = await awaited(
+    () => call(leaked),
+    ({ status }) => status !== 200,
+    50,
+    2_000,
+  );
   show(`${refused.status} ${refused.text}`);
   assert("the leaked token is refused as revoked", refused.status === 401 && refused.text.includes("revoked"), refused);
   assert("by an API that has asked the broker about no token", !ship.called.has("/oauth2/introspect"), Object.fromEntries(ship.called));
@@ -37,26 +37,29 @@ process.exit(answer.ok ? 0 : 1);\n`,
   narrate(`The broker is killed. The API may go on for ${STALENESS} with what it knows:`);
   const before = await call(live);
   assert("a live token is honoured, a revoked one is not", before.status === 200 && (await call(leaked)).status === 401, before);
-  let stale = before;
-  for (let wait = 0; wait < 40 && stale.status === 200; wait++) {
-    await pause(200);
-    stale = await call(live);
-  }
+  const stale = await awaited(
+    () => call(live),
+    ({ status }) => status !== 200,
+    200,
+    10_000,
+  );
   show(`${stale.status} ${stale.text}`);
   assert("then it honours nothing, because it no longer knows", stale.status === 503 && stale.text.includes("stale"), stale);
   await world.startBroker();
-  let again = stale;
-  for (let wait = 0; wait < 60 && again.status !== 200; wait++) {
-    await pause(200);
-    again = await call(live);
-  }
+  const again = await awaited(
+    () => call(live),
+    ({ status }) => status === 200,
+    200,
+    15_000,
+  );
   assert("the broker is back, and the API recovers by itself", again.status === 200 && (await call(leaked)).status === 401, again);
   command("curl -d token=$SHIP_TOKEN $STINT_URL/oauth2/revoke");
   await fetch(`${world.url}/oauth2/revoke`, { method: "POST", body: new URLSearchParams({ token: live }) });
-  let given = again;
-  for (let wait = 0; wait < 40 && given.status === 200; wait++) {
-    await pause(50);
-    given = await call(live);
-  }
+  const given = await awaited(
+    () => call(live),
+    ({ status }) => status !== 200,
+    50,
+    3_000,
+  );
   assert("a token given back is refused there a moment later", given.status === 401, given);
 }

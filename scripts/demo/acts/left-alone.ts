@@ -1,5 +1,4 @@
-import { setTimeout as pause } from "node:timers/promises";
-import { act, assert, command, show } from "../stage.ts";
+import { act, assert, awaited, command, show } from "../stage.ts";
 import { shopJob } from "../shop.ts";
 import type { World } from "../world.ts";
 
@@ -10,7 +9,9 @@ export async function leftAlone(world: World): Promise<string> {
   const ran = await world.job(shopJob(3), ["request", "smoke-test", "--format", "json"]);
   const lease = /lease_[0-9a-z]{26}/.exec(ran.out)?.[0] ?? "";
   assert("it has a lease", ran.code === 0 && lease !== "", ran);
-  const found = await inspect(world, lease);
+  const found = await world.lease(lease);
+  command(`stint lease inspect ${lease}`);
+  show(`state: ${found.state}   expires_at: ${found.expires_at}`);
   assert("the lease is active; nobody will release it", found.state === "active", found);
   return lease;
 }
@@ -18,15 +19,13 @@ export async function leftAlone(world: World): Promise<string> {
 /** What became of it. */
 export async function swept(world: World, lease: string): Promise<void> {
   act(6, "Meanwhile, the task that was left alone");
-  let found = await inspect(world, lease);
-  for (let wait = 0; wait < 40 && found.state !== "revoked"; wait++) {
-    await pause(500);
-    found = await inspect(world, lease);
-  }
+  const found = await awaited(
+    () => world.lease(lease),
+    ({ state }) => state === "revoked",
+    500,
+    30_000,
+  );
   command(`stint lease inspect ${lease}`);
   show(`state: ${found.state}   ended_by: ${found.ended_by}`);
   assert("the cron sweep has ended its lease at expiry", found.state === "revoked" && found.ended_by === "expiry", found);
 }
-
-const inspect = async (world: World, lease: string): Promise<{ state?: string; ended_by?: string }> =>
-  JSON.parse((await world.operator(["lease", "inspect", lease, "--json"])).out || "{}") as { state?: string; ended_by?: string };
