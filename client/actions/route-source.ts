@@ -1,7 +1,8 @@
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { compileRoutes, type Routes } from "../../actions/routes.ts";
 import { RoutesView } from "../../domain/wire.ts";
+import { writePrivateFile } from "../deliver/private-file.ts";
 
 /** A verifier's routes and what a verifier needs beside them. */
 export interface HeldRoutes {
@@ -101,8 +102,7 @@ export class RouteSource {
     try {
       await mkdir(dirname(cacheFile), { recursive: true });
       // whole or not at all: a start may come at any moment
-      await writeFile(`${cacheFile}.new`, text, { mode: 0o600 });
-      await rename(`${cacheFile}.new`, cacheFile);
+      await writePrivateFile(cacheFile, text);
     } catch (error) {
       log("routes_not_kept", { error: error instanceof Error ? error.message : "unknown" });
     }

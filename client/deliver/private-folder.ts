@@ -1,9 +1,8 @@
-import { constants, mkdtempSync, rmSync, statSync } from "node:fs";
-import { mkdir, open, rm } from "node:fs/promises";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-
-const NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+import { createPrivateFile } from "./private-file.ts";
 
 /**
  * A folder that only its owner can enter, made when its path is first asked for; with all that is in it gone when it is disposed of,
@@ -35,12 +34,7 @@ export class PrivateFolder implements AsyncDisposable {
   async write(name: string, text: string): Promise<string> {
     const path = join(this.path, name);
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    const file = await open(path, NEW, 0o600);
-    try {
-      await file.writeFile(text);
-    } finally {
-      await file.close();
-    }
+    await createPrivateFile(path, text);
     return path;
   }
 
