@@ -1,5 +1,5 @@
+import type { AuditService } from "./audit/api.ts";
 import type { WitnessFiles } from "./hold.ts";
-import type { AuditService } from "./services.ts";
 
 /** The audit files, as the broker uses them: they are written, searched, and bear witness of the store. */
 export interface AuditTrail extends AuditService, WitnessFiles {

@@ -1,5 +1,18 @@
 import type { Clock } from "../domain/time.ts";
-import type { BrokerEvent, EventService } from "./services.ts";
+
+/** One thing that happened, as `GET /v1/events` shows it: an audit record's facts without claims. */
+export interface BrokerEvent {
+  /** Rises by one per broker; a gap after reconnecting means events were missed. */
+  readonly id: string;
+  readonly at: number;
+  readonly type: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface EventService {
+  /** Events from here on (after `lastId` where it is still held). Returns how to stop. A slow listener is dropped, not waited for. */
+  subscribe(listener: (event: BrokerEvent) => void, lastId?: string): () => void;
+}
 
 type Listener = (event: BrokerEvent) => void;
 

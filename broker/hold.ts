@@ -2,9 +2,25 @@ import { StintError } from "../domain/errors.ts";
 import { BUCKETS, newId } from "../domain/ids.ts";
 import type { Lease } from "../domain/lease.ts";
 import { describe } from "./background.ts";
+import type { Operator, Origin } from "./callers.ts";
 import { inParallel } from "./leases/end.ts";
 import type { Parts } from "./parts.ts";
-import type { HoldService, HoldView } from "./services.ts";
+
+/** Why nothing is issued, and what waits for a person (CORE, Restores). */
+export interface HoldView {
+  readonly held: boolean;
+  readonly since: number | undefined;
+  readonly reason: string | undefined;
+  /** Revocations at targets that wait while the hold stands. */
+  readonly waiting: readonly Lease[];
+  /** Set while a high-water mark of the clock lies more than 60 s ahead. */
+  readonly clockAheadMs: number | undefined;
+}
+
+export interface HoldService {
+  show(): Promise<HoldView>;
+  clear(operator: Operator, reason: string, origin: Origin): Promise<HoldView>;
+}
 
 /** What the audit files say of the store they were written from. */
 export interface Witness {

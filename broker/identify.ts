@@ -2,10 +2,10 @@ import { StintError } from "../domain/errors.ts";
 import type { TaskId } from "../domain/ids.ts";
 import type { Principal } from "../domain/principal.ts";
 import type { Secret } from "../domain/secret.ts";
+import type { Origin } from "./callers.ts";
 import type { Unverified } from "./denials/unverified.ts";
 import { provenHolder, provenKey, withKey } from "./dpop/possession.ts";
 import type { Parts } from "./parts.ts";
-import type { Origin } from "./services.ts";
 import { looksLikeTaskToken } from "./tasks/signature.ts";
 import { requireCarriable, type TaskTokens } from "./tasks/token.ts";
 

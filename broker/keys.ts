@@ -1,7 +1,42 @@
+import type { Operator, Origin } from "./callers.ts";
 import type { Parts } from "./parts.ts";
+import type { Revocation } from "./revocations/api.ts";
 import { resolveKey } from "./revocations/selector.ts";
 import type { Revocations } from "./revocations/service.ts";
-import type { KeyService, KeyView } from "./services.ts";
+
+/** A signing key as operators see it: never the private part. */
+export interface KeyView {
+  readonly kid: string;
+  readonly alg: string;
+  readonly state: "announced" | "active" | "retired" | "destroyed" | "withdrawn";
+  readonly createdAt: number;
+  readonly activeAt: number | undefined;
+  readonly retiredAt: number | undefined;
+  readonly destroyAt: number | undefined;
+}
+
+export interface KeyService {
+  list(): Promise<readonly KeyView[]>;
+  /** Announces a successor of this algorithm. It signs once every verifier had time to learn of it (`known`), or as soon as all brokers have it (`now`). */
+  rotate(request: {
+    readonly alg: string | undefined;
+    readonly when: "known" | "now";
+    readonly reason: string | undefined;
+    readonly operator: Operator;
+    readonly origin: Origin;
+  }): Promise<readonly KeyView[]>;
+  /** Seals private keys and handles anew under the first master key. */
+  reseal(operator: Operator, origin: Origin): Promise<{ readonly resealed: number }>;
+  /** A compromised key: out of the JWKS at once, every lease it signed is marked. */
+  withdraw(
+    kid: string,
+    operator: Operator,
+    reason: string,
+    origin: Origin,
+  ): Promise<{ readonly keys: readonly KeyView[]; readonly revocation: Revocation | undefined }>;
+  /** Public keys, as `/.well-known/jwks.json` serves them. */
+  jwks(): Promise<{ readonly keys: readonly Readonly<Record<string, unknown>>[] }>;
+}
 
 interface KeyOrder {
   readonly alg: string | undefined;

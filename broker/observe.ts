@@ -1,6 +1,6 @@
 import { describe } from "./background.ts";
 import type { Broker } from "./compose.ts";
-import type { BrokerEvent } from "./services.ts";
+import type { BrokerEvent } from "./events.ts";
 import type { Schedule } from "./sweeper/schedule.ts";
 import type { TargetStanding } from "./targets/api.ts";
 import type { Metrics, TargetFigures } from "./telemetry/metrics.ts";

@@ -1,7 +1,14 @@
 import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { StintError, type Problem } from "../domain/errors.ts";
 import { Secret } from "../domain/secret.ts";
-import { ROLES, type Operator, type OperatorService, type Origin, type Role } from "./services.ts";
+import { type Operator, type Origin, type Role, ROLES } from "./callers.ts";
+
+export interface OperatorService {
+  /** The operator whose token this is (constant-time); undefined for anything else. */
+  authenticate(token: Secret): Operator | undefined;
+  /** Whether the role reaches: viewer < approver < responder < admin. Throws `insufficient_role`, and records it. */
+  require(operator: Operator, role: Role, origin: Origin): void;
+}
 
 interface Entry extends Operator {
   readonly digest: Buffer;

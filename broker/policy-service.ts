@@ -3,24 +3,17 @@ import { StintError, type Problem } from "../domain/errors.ts";
 import type { DecisionInput } from "../domain/decision.ts";
 import type { DenialRecord } from "../store/api.ts";
 import { decideAgain } from "./authorize/service.ts";
+import type { GrantRequest, Origin } from "./callers.ts";
 import { denialOf } from "./denials/service.ts";
 import type { Identified, Identify } from "./identify.ts";
 import { spendProof } from "./dpop/possession.ts";
 import { inputFor } from "./leases/choose.ts";
 import { shortestTtl } from "./leases/ttl.ts";
+import type { OperatorService } from "./operators.ts";
 import type { Parts } from "./parts.ts";
+import type { CheckAnswer, Explanation, PolicyService, Simulation, SupposedRequest } from "./policy/api.ts";
 import { decide, type Decision } from "./policy/decide.ts";
 import type { Policy } from "./policy/policy.ts";
-import type {
-  CheckAnswer,
-  Explanation,
-  GrantRequest,
-  OperatorService,
-  Origin,
-  PolicyService,
-  Simulation,
-  SupposedRequest,
-} from "./services.ts";
 
 /** Cases one simulation takes, and leases of a vanished grant that it counts. */
 const MAX_CASES = 1_000;

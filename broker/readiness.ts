@@ -1,6 +1,17 @@
 import type { Problem } from "../domain/errors.ts";
 import type { StoreFacts } from "../store/api.ts";
-import type { Readiness, ReadinessCheck } from "./services.ts";
+
+export interface ReadinessCheck {
+  readonly name: "redis" | "aof" | "eviction" | "signing_key" | "policy" | "audit" | "clock" | "hold" | "draining";
+  /** `warn` is worth a person's look but does not take the broker out of service. */
+  readonly status: "ok" | "warn" | "fail";
+  readonly detail: string;
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  readonly checks: readonly ReadinessCheck[];
+}
 
 /** What the background duties last saw. */
 export interface Readings {

@@ -1,9 +1,9 @@
 import type { TaskRef } from "../store/api.ts";
 import type { Principal } from "../domain/principal.ts";
 import type { Identify } from "./identify.ts";
+import type { RequestService } from "./leases/api.ts";
 import { issue } from "./leases/issue.ts";
 import type { Parts } from "./parts.ts";
-import type { RequestService } from "./services.ts";
 import type { TaskTokens } from "./tasks/token.ts";
 
 /** The task that a request belongs to: a task token's own, the one its evidence names, or one of its own. */

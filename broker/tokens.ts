@@ -2,9 +2,9 @@ import { hash } from "node:crypto";
 import { leaseIdOfHash, readOwnToken } from "./leases/own-token.ts";
 import { endLiveLease } from "./leases/service.ts";
 import type { Parts } from "./parts.ts";
-import type { Introspection, IntrospectionService, TokenService } from "./services.ts";
 import { endTask, revokeWithin } from "./tasks/end.ts";
 import type { TaskTokens } from "./tasks/token.ts";
+import type { Introspection, IntrospectionService, TokenService } from "./tokens/api.ts";
 
 const INACTIVE: Introspection = { active: false };
 

@@ -1,6 +1,13 @@
 import { hash, timingSafeEqual } from "node:crypto";
+import type { Secret } from "../domain/secret.ts";
 import type { Policy, Verifier } from "./policy/policy.ts";
-import type { VerifierService } from "./services.ts";
+
+export interface VerifierService {
+  /** The verifier that this name and key belong to (constant-time); without a name, whichever holds the key. */
+  authenticate(name: string | undefined, key: Secret): Verifier | undefined;
+  /** The verifier of this name, for those whom their address has let in. */
+  named(name: string): Verifier | undefined;
+}
 
 /** Admits the verifiers of the policy in force by name and key, in constant time whatever the name. */
 export function createVerifiers(policy: () => Policy): VerifierService {

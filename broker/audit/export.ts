@@ -1,4 +1,4 @@
-import type { AuditQuery } from "../services.ts";
+import type { AuditQuery } from "./api.ts";
 import { isRecord, readLine } from "./chain.ts";
 import { matches } from "./filter.ts";
 import { toOcsf } from "./ocsf.ts";

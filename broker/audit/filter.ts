@@ -1,5 +1,5 @@
 import type { AuditRecord } from "../../domain/audit-event.ts";
-import type { AuditQuery } from "../services.ts";
+import type { AuditQuery } from "./api.ts";
 
 /** Whether a record is wanted. Every member of the query must hold; a workload may be named by its subject or by what people see. */
 export function matches(record: AuditRecord, query: AuditQuery): boolean {

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import type { AuditRecord } from "../../domain/audit-event.ts";
 import type { AuditStream, Page } from "../../store/api.ts";
-import type { AuditQuery } from "../services.ts";
+import type { AuditQuery } from "./api.ts";
 import { backwards } from "./backwards.ts";
 import { isRecord, readLine, type ChainedRecord } from "./chain.ts";
 import { decodeCursor, encodeCursor, keyOf, type AuditCursor, type Position } from "./cursor.ts";

@@ -3,8 +3,8 @@ import type { ErrorCode } from "../../domain/errors.ts";
 import type { EventId } from "../../domain/ids.ts";
 import type { Claims } from "../../domain/principal.ts";
 import type { Secret } from "../../domain/secret.ts";
+import type { Origin } from "../callers.ts";
 import type { Verifier } from "../policy/policy.ts";
-import type { Origin } from "../services.ts";
 
 /** One action on a resource server. `target` is the path as it was asked for, with or without its query. */
 export interface ActionQuestion {

@@ -3,9 +3,9 @@ import type { Asked } from "../../actions/routes.ts";
 import type { AuditFacts } from "../../domain/audit-event.ts";
 import { isId, newId, subjectBits, type DenialId } from "../../domain/ids.ts";
 import type { DenialRecord } from "../../store/api.ts";
+import type { Origin } from "../callers.ts";
 import type { Parts } from "../parts.ts";
 import type { Verifier } from "../policy/policy.ts";
-import type { Origin } from "../services.ts";
 
 /** An action that was refused, with all that its record says. */
 export interface RefusedAction {

@@ -6,11 +6,12 @@ import type { DenialView } from "../../domain/decision.ts";
 import { StintError } from "../../domain/errors.ts";
 import { isId, newId } from "../../domain/ids.ts";
 import type { Claims } from "../../domain/principal.ts";
+import type { Origin } from "../callers.ts";
 import type { Unverified } from "../denials/unverified.ts";
 import type { Parts } from "../parts.ts";
 import type { DenialRecord } from "../../store/api.ts";
 import type { Policy, Verifier } from "../policy/policy.ts";
-import type { IntrospectionService, Origin } from "../services.ts";
+import type { IntrospectionService } from "../tokens/api.ts";
 import type { ActionAnswer, ActionQuestion, ActionService } from "./api.ts";
 import { createRefusals, type RefuseAction } from "./refuse.ts";
 

@@ -4,7 +4,7 @@ import { StintError, type ErrorCode, type ErrorFacts } from "../../domain/errors
 import { newId, subjectBits, type DenialId, type TaskId } from "../../domain/ids.ts";
 import type { Principal } from "../../domain/principal.ts";
 import type { DenialRecord, Refused } from "../../store/api.ts";
-import type { Origin } from "../services.ts";
+import type { Origin } from "../callers.ts";
 import type { Parts } from "../parts.ts";
 import type { Refused as RefusedByPolicy } from "../policy/decide.ts";
 

@@ -2,8 +2,12 @@ import { StintError } from "../../domain/errors.ts";
 import { isId } from "../../domain/ids.ts";
 import type { DenialRecord } from "../../store/api.ts";
 import type { Parts } from "../parts.ts";
-import type { DenialService } from "../services.ts";
 import { messageOf } from "./refusals.ts";
+
+export interface DenialService {
+  /** Throws `not_found`. */
+  get(id: string): Promise<DenialRecord>;
+}
 
 /** The refusal of this id. Throws `not_found`; the words for a code that a script found are added here. */
 export async function denialOf(parts: Pick<Parts, "store">, id: string): Promise<DenialRecord> {

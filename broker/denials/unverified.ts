@@ -1,8 +1,8 @@
 import { StintError } from "../../domain/errors.ts";
 import { newId } from "../../domain/ids.ts";
 import type { DenialRecord } from "../../store/api.ts";
+import type { Origin } from "../callers.ts";
 import type { Parts } from "../parts.ts";
-import type { Origin } from "../services.ts";
 
 /** Refusals of unverified evidence that are recorded in one second; the rest are counted (CORE, Evidence). */
 const PER_SECOND = 1_000;

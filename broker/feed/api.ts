@@ -1,7 +1,7 @@
 import type { LeaseId } from "../../domain/ids.ts";
 import type { LeaseUse, SeenInstance, UseNote } from "../../store/api.ts";
+import type { Origin } from "../callers.ts";
 import type { Verifier } from "../policy/policy.ts";
-import type { Origin } from "../services.ts";
 import type { Sink } from "./reader.ts";
 
 /** One instance of a verifier that wants to hear what is revoked. */

@@ -1,7 +1,7 @@
 import type { UseNote } from "../../store/api.ts";
+import type { Origin } from "../callers.ts";
 import type { Parts } from "../parts.ts";
 import type { Verifier } from "../policy/policy.ts";
-import type { Origin } from "../services.ts";
 import type { Use } from "./api.ts";
 import type { Concern } from "./audience.ts";
 

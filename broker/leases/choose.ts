@@ -1,9 +1,9 @@
 import type { DecisionInput, DenialView } from "../../domain/decision.ts";
 import type { TaskId } from "../../domain/ids.ts";
 import type { Principal } from "../../domain/principal.ts";
+import type { GrantRequest, Origin } from "../callers.ts";
 import { decide, decideByAudience, type Decision } from "../policy/decide.ts";
 import type { Policy } from "../policy/policy.ts";
-import type { GrantRequest, Origin } from "../services.ts";
 
 /** Everything that a decision about a request is made of. */
 export interface Question {

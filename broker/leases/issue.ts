@@ -7,7 +7,7 @@ import { keyName } from "../../domain/possession.ts";
 import type { Idempotency, OpenOrder, OpenReply } from "../../store/api.ts";
 import { denialFor, refusalOf, refuse } from "../denials/refusals.ts";
 import type { Parts } from "../parts.ts";
-import type { IssuedCredential } from "../services.ts";
+import type { IssuedCredential } from "./api.ts";
 import { readOptions } from "./options.ts";
 import type { TargetCall } from "../targets/door.ts";
 import { placeOf } from "../targets/places.ts";

@@ -6,7 +6,7 @@ import type { Lease, LimitedBy } from "../../domain/lease.ts";
 import type { Task } from "../../domain/task.ts";
 import { describe } from "../background.ts";
 import type { Parts } from "../parts.ts";
-import type { IssuedCredential } from "../services.ts";
+import type { IssuedCredential } from "./api.ts";
 import { endNow } from "./end.ts";
 import { blamesTarget } from "../sweeper/breaker.ts";
 import type { TargetCall } from "../targets/door.ts";

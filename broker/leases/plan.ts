@@ -3,9 +3,9 @@ import type { TaskId } from "../../domain/ids.ts";
 import type { LimitedBy, RevocationClass } from "../../domain/lease.ts";
 import type { Principal } from "../../domain/principal.ts";
 import type { TaskRef } from "../../store/api.ts";
+import type { GrantRequest, IdempotencyHint, Origin } from "../callers.ts";
 import type { Allowed } from "../policy/decide.ts";
 import type { Policy } from "../policy/policy.ts";
-import type { GrantRequest, IdempotencyHint, Origin } from "../services.ts";
 
 /** A request whose asker is known. */
 export interface IssueRequest {

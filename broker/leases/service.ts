@@ -1,12 +1,13 @@
 import type { AuditFacts } from "../../domain/audit-event.ts";
 import { endingOf } from "../../store/records.ts";
+import type { Origin } from "../callers.ts";
 import type { Parts } from "../parts.ts";
-import type { LeaseService, Origin } from "../services.ts";
 import { revokeWithin } from "../tasks/end.ts";
 import { receiptLease } from "../tasks/receipt.ts";
 import type { TaskTokens } from "../tasks/token.ts";
 import type { EndedBy, Lease } from "../../domain/lease.ts";
 import { leaseOfHolder, noSuchLease, requireLeaseId } from "./access.ts";
+import type { LeaseService } from "./api.ts";
 import { renew } from "./renew.ts";
 
 interface Ender {

@@ -1,7 +1,7 @@
 import type { Lease } from "../../domain/lease.ts";
 import { keyName, type HolderKey } from "../../domain/possession.ts";
+import type { GrantRequest } from "../callers.ts";
 import type { Grant } from "../policy/policy.ts";
-import type { GrantRequest } from "../services.ts";
 
 /** What of a request a renewal is decided on again. */
 export type Terms = Pick<GrantRequest, "scope" | "purpose" | "resource" | "environment">;

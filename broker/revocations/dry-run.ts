@@ -1,6 +1,6 @@
 import type { Lease, RevocationClass } from "../../domain/lease.ts";
 import type { Parts } from "../parts.ts";
-import type { DryRun } from "../services.ts";
+import type { DryRun } from "./api.ts";
 import type { Resolved } from "./selector.ts";
 
 /** Leases that a dry run looks at: it is asked by a person who waits. */

@@ -1,8 +1,9 @@
 import { StintError } from "../../domain/errors.ts";
 import { isId, newId, type LockId } from "../../domain/ids.ts";
 import type { Lock } from "../../store/api.ts";
+import type { Operator } from "../callers.ts";
 import type { Parts } from "../parts.ts";
-import type { LockService, Operator } from "../services.ts";
+import type { LockService } from "./api.ts";
 import { once } from "./once.ts";
 import type { Resolved } from "./selector.ts";
 

@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { StintError } from "../../domain/errors.ts";
+import type { IdempotencyHint, Operator, Origin } from "../callers.ts";
 import type { Parts } from "../parts.ts";
-import type { IdempotencyHint, Operator, Origin } from "../services.ts";
 
 interface Asked {
   readonly idempotency?: IdempotencyHint | undefined;

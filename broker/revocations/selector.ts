@@ -4,8 +4,8 @@ import { BUCKETS, bucketOfSubject, isId, type LeaseId, type TaskId } from "../..
 import type { LockScope, MarkScope } from "../../store/api.ts";
 import { leaseIdOfCredential, leaseIdOfHash } from "../leases/own-token.ts";
 import type { Parts } from "../parts.ts";
-import type { Selector } from "../services.ts";
 import type { TaskTokens } from "../tasks/token.ts";
+import type { Selector } from "./api.ts";
 
 /** A mark and the buckets it must stand in to be in force. */
 export interface PlacedMark {

@@ -1,6 +1,6 @@
 import type { PublishedDocument, TargetFacts } from "../../domain/credential.ts";
 import type { RevocationClass } from "../../domain/lease.ts";
-import type { Operator, Origin } from "../services.ts";
+import type { Operator, Origin } from "../callers.ts";
 import type { Findings } from "./reconcile.ts";
 import type { Trouble } from "./state.ts";
 

@@ -1,8 +1,8 @@
 import type { PublishedDocument } from "../../domain/credential.ts";
 import { StintError } from "../../domain/errors.ts";
+import type { Operator, Origin } from "../callers.ts";
 import type { Hold } from "../hold.ts";
 import type { Parts } from "../parts.ts";
-import type { Operator, Origin } from "../services.ts";
 import type { Breakers } from "../sweeper/breaker.ts";
 import type { Calls } from "../sweeper/calls.ts";
 import type { TargetService, TargetStanding } from "./api.ts";

@@ -3,10 +3,11 @@ import type { LeaseId, TaskId } from "../../domain/ids.ts";
 import type { EndedBy } from "../../domain/lease.ts";
 import type { Task, TaskOutcome } from "../../domain/task.ts";
 import type { LeaseEnding } from "../../store/api.ts";
+import type { Origin } from "../callers.ts";
 import { endAllNow } from "../leases/end.ts";
 import type { Parts } from "../parts.ts";
-import type { Origin, Receipt } from "../services.ts";
 import { pause } from "../sweeper/schedule.ts";
+import type { Receipt } from "./api.ts";
 import { receiptOf } from "./receipt.ts";
 
 /** How long an answer waits for what can be revoked now (CORE, Tasks). */

@@ -1,9 +1,9 @@
 import { StintError } from "../../domain/errors.ts";
 import { isId, type TaskId } from "../../domain/ids.ts";
 import type { Secret } from "../../domain/secret.ts";
+import type { Origin } from "../callers.ts";
 import { provenHolder, spendProof, withKey } from "../dpop/possession.ts";
 import type { Parts } from "../parts.ts";
-import type { Origin } from "../services.ts";
 import type { TaskHolder, TaskTokens } from "./token.ts";
 
 type HolderParts = Pick<Parts, "store">;

@@ -1,7 +1,7 @@
 import type { RevocationId, TaskId } from "../../domain/ids.ts";
 import type { EndedBy, LeaseOutcome } from "../../domain/lease.ts";
 import type { LeaseEnding } from "../../store/api.ts";
-import type { Receipt, ReceiptLease } from "../services.ts";
+import type { Receipt, ReceiptLease } from "./api.ts";
 
 /** A receipt names at most this many leases; beyond them it counts. */
 export const RECEIPT_LEASES = 1_000;

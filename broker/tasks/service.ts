@@ -5,7 +5,7 @@ import { denialFor, refusalOf } from "../denials/refusals.ts";
 import type { Identify } from "../identify.ts";
 import { idempotencyOf, issue } from "../leases/issue.ts";
 import type { Parts } from "../parts.ts";
-import type { OpenTaskRequest, TaskService } from "../services.ts";
+import type { OpenTaskRequest, TaskService } from "./api.ts";
 import { endTask, receiptFor, settle } from "./end.ts";
 import { noSuchTask, requireFormerHolder, requireHolder, requireOpeningHolder, requireTaskId } from "./holder.ts";
 import type { TaskTokens } from "./token.ts";

@@ -1,7 +1,7 @@
 import type { TokenType } from "../../domain/credential.ts";
 import type { Secret } from "../../domain/secret.ts";
+import type { Origin } from "../callers.ts";
 import type { Verifier } from "../policy/policy.ts";
-import type { Origin } from "../services.ts";
 
 /** RFC 7662: inactive says nothing else at all. `claims` are the token's own. */
 export type Introspection =

@@ -1,5 +1,5 @@
 import type { StoreFacts } from "../../store/api.ts";
-import type { BrokerEvent } from "../services.ts";
+import type { BrokerEvent } from "../events.ts";
 import type { Snapshot } from "../telemetry/together.ts";
 
 /** What a worker says of itself once it serves. */
