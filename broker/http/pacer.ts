@@ -1,8 +1,9 @@
 import { performance } from "node:perf_hooks";
 
-/** So many refusals a second go out at once; they cost us little, */
-const AT_ONCE_PER_SECOND = 100;
-/** and whoever sends more than that without minding Retry-After waits this long for each, */
+/** So many refusals a second go out at once, never more than a few together; they cost us little, */
+const PER_SECOND = 100;
+const TOGETHER = 10;
+/** and whoever sends more than that without minding Retry-After waits about so long for each, */
 const HOLD_MS = 1_000;
 /** as long as no more than these wait. */
 const MOST_HELD = 4_096;
@@ -16,28 +17,36 @@ export const isPaced = (error: { readonly code: string }): boolean =>
 
 /**
  * Keeps refusing from becoming the work: a client that asks again at once is slowed down by its own connection, so that what is
- * served past saturation does not fall.
+ * served past saturation does not fall. Those that wait are let go one by one: let go together, they would come back together.
  */
 export class Pacer {
-  #second = 0;
-  #gone = 0;
+  #room = TOGETHER;
+  #countedAt = performance.now();
   #held = 0;
+  #turn = 0;
 
   /** Resolves when a refusal may be sent. */
   hold(): Promise<void> | undefined {
-    const second = Math.floor(performance.now() / 1000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#gone = 0;
+    const now = performance.now();
+    this.#room = Math.min(TOGETHER, this.#room + ((now - this.#countedAt) * PER_SECOND) / 1000);
+    this.#countedAt = now;
+    if (this.#room >= 1) {
+      this.#room -= 1;
+      return undefined;
     }
-    this.#gone += 1;
-    if (this.#gone <= AT_ONCE_PER_SECOND || this.#held >= MOST_HELD) return undefined;
+    if (this.#held >= MOST_HELD) return undefined;
     this.#held += 1;
     return new Promise((resolve) => {
       setTimeout(() => {
         this.#held -= 1;
         resolve();
-      }, HOLD_MS).unref();
+      }, this.#holdMs()).unref();
     });
+  }
+
+  /** Half to one and a half of it, spread evenly whatever the order (steps of the golden ratio). */
+  #holdMs(): number {
+    this.#turn = (this.#turn + 0.618_034) % 1;
+    return HOLD_MS * (0.5 + this.#turn);
   }
 }

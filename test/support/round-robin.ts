@@ -10,7 +10,7 @@ export interface LoadReport {
   readonly issued: number;
   /** Never answered with a credential, however often it was sent. Each with the last thing that was said. */
   readonly failed: readonly string[];
-  /** Sent again to the next broker because nobody listened at this one. */
+  /** Sent again to the next broker because nobody listened at this one, or nobody accepted the new connection before its listener closed. */
   readonly refused: number;
   /** Sent again because a connection broke with the request on it, or because the answer was 503 or 429. */
   readonly resent: number;
@@ -50,6 +50,9 @@ export interface Load extends AsyncDisposable {
 const ATTEMPTS = 8;
 /** Beyond this the load waits: what it measures then is no load but its own backlog. */
 const MOST_UNDER_WAY = 2_000;
+
+/** Nobody listened, or the listener was closed before it took the new connection. */
+class Unaccepted extends Error {}
 
 interface Answer {
   readonly status: number;
@@ -104,10 +107,9 @@ export function startLoad(options: LoadOptions): Load {
         seen.resent += 1;
         seen.causes.push(last);
       } catch (error) {
-        const code = error instanceof Error && "code" in error ? String(error.code) : "";
         last = String(error);
         answers.push({ at, ms: performance.now() - at, status: 0 });
-        if (code === "ECONNREFUSED") seen.refused += 1;
+        if (error instanceof Unaccepted) seen.refused += 1;
         else {
           seen.resent += 1;
           seen.causes.push(last);
@@ -167,6 +169,10 @@ function send(agent: Agent, url: string, body: string, key: string, timeoutMs: n
         response.on("error", reject);
       },
     );
-    sent.on("error", reject).end(body);
+    sent.on("error", (error: NodeJS.ErrnoException) => {
+      const unaccepted = error.code === "ECONNREFUSED" || (error.code === "ECONNRESET" && !sent.reusedSocket);
+      reject(unaccepted ? new Unaccepted(error.message) : error);
+    });
+    sent.end(body);
   });
 }

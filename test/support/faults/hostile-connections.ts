@@ -1,8 +1,8 @@
 import { readdirSync } from "node:fs";
-import { connect, type Socket } from "node:net";
-import { setTimeout as pause } from "node:timers/promises";
+import { connect } from "node:net";
 import { gzipSync } from "node:zlib";
 import { eventually } from "../events.ts";
+import { openHalf } from "../half-open.ts";
 import { startIdp } from "../idp.ts";
 import { startMain, type MainProcess } from "../main-process.ts";
 import { startLoad } from "../round-robin.ts";
@@ -46,37 +46,19 @@ export const halfOpen: Fault = {
   },
 };
 
-/** Half of them stop within their headers, a quarter within the body, and a quarter say nothing at all. */
-const HALVES = [
-  "POST /oauth2/token HTTP/1.1\r\nHost: x\r\nX-Slow: ",
-  "GET /livez HTTP/1.1\r\n",
-  "POST /oauth2/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\ngrant_",
-  "",
-];
-
 /** How long after the last of them was opened the broker had let go of all; and how many it had at most. */
 async function holdHalfOpen(
   broker: MainProcess,
   count: number,
   say: (line: string) => void,
 ): Promise<{ readonly ms: number; readonly opened: number }> {
-  const port = Number(new URL(broker.at).port);
   const base = openFiles(broker);
-  const sockets: Socket[] = [];
-  for (let index = 0; index < count; index += 1) {
-    const socket: Socket = connect({ port, host: "127.0.0.1" });
-    socket.on("error", () => undefined).resume();
-    socket.write(HALVES[index % HALVES.length] ?? "");
-    sockets.push(socket);
-    if (index % 100 === 99) await pause(20);
-  }
+  using _half = await openHalf({ port: Number(new URL(broker.at).port), count });
   const openedAt = performance.now();
   const most = await eventually("all are open", () => openFiles(broker) - base >= count * 0.9 && openFiles(broker) - base, 10_000);
   say(`${most} connections are half open`);
   await eventually("all let go", () => openFiles(broker) <= base + 16, 60_000);
-  const ms = performance.now() - openedAt;
-  for (const socket of sockets) socket.destroy();
-  return { ms, opened: most };
+  return { ms: performance.now() - openedAt, opened: most };
 }
 
 const openFiles = ({ child }: MainProcess): number => readdirSync(`/proc/${child.pid}/fd`).length;
