@@ -2,7 +2,8 @@ import { afterEach, beforeEach, expect, it } from "@jest/globals";
 import { sshSerial } from "../../issuers/naming.ts";
 import type { LeaseId } from "../../domain/ids.ts";
 import { fakeClock, type FakeClock } from "../support/clock.ts";
-import { openShop, type Shop } from "../support/shop.ts";
+import { openTask, type Answer, type OpenTask } from "../support/open-task.ts";
+import type { Shop } from "../support/shop.ts";
 import { startSshd } from "../support/sshd.ts";
 import { desk, withSsh } from "../issuers/ssh/support.ts";
 
@@ -24,28 +25,19 @@ allow:
 issue: { target: web, principals: [deploy, backup], ttl: 10m }
 `;
 
-interface Answer {
-  readonly status: number;
-  readonly body: Readonly<Record<string, unknown>> & { readonly credential: Readonly<Record<string, string>> };
-}
-
 let clock: FakeClock;
 let shop: Shop;
-let task: { readonly task: string; readonly task_token: string };
+let task: OpenTask["task"];
+let send: OpenTask["send"];
+let ask: (options?: object) => Promise<Answer>;
 beforeEach(async () => {
   clock = fakeClock(Date.now());
-  shop = await openShop({ clock, more: WEB });
-  task = (await send("/v1/tasks", {}, (await shop.evidence()).reveal())).body as unknown as typeof task;
+  const opened = await openTask({ clock, more: WEB });
+  ({ shop, task, send } = opened);
+  ask = (options) => opened.credential("web", options);
 });
 afterEach(async () => shop[Symbol.asyncDispose]());
 
-async function send(path: string, body: unknown, bearer: string): Promise<Answer> {
-  const headers = { "content-type": "application/json", authorization: `Bearer ${bearer}` };
-  const response = await fetch(`${shop.broker.url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
-  return { status: response.status, body: (await response.json()) as Answer["body"] };
-}
-const ask = (options?: object): Promise<Answer> =>
-  send(`/v1/tasks/${task.task}/credentials`, { grant: "web", ...(options !== undefined && { options }) }, task.task_token);
 const read = async (name: string): Promise<Response> => fetch(`${shop.broker.url}/targets/web/${name}`);
 const bytes = async (name: string): Promise<Buffer> => Buffer.from(await (await read(name)).arrayBuffer());
 const heldIn = ({ body: { credential } }: Answer) => ({

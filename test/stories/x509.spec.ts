@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { fakeClock, type FakeClock } from "../support/clock.ts";
 import { ifPresent } from "../support/needs.ts";
-import { openShop, type Shop } from "../support/shop.ts";
+import { openTask, type Answer, type OpenTask } from "../support/open-task.ts";
+import type { Shop } from "../support/shop.ts";
 import { dns, folder, openssl, p256, requestFor, uri, wishCa, wishNames } from "../support/x509.ts";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -27,29 +28,19 @@ allow:
 issue: { target: mesh, spiffe_id: "spiffe://acme.test/ci/{id}", dns_names: [ci.acme.test], ttl: 10m }
 `;
 
-interface Answer {
-  readonly status: number;
-  readonly body: Readonly<Record<string, unknown>> & { readonly credential: Readonly<Record<string, string>> };
-}
-
 let clock: FakeClock;
 let shop: Shop;
-let task: { readonly task: string; readonly task_token: string };
+let task: OpenTask["task"];
+let send: OpenTask["send"];
+let ask: (options?: object) => Promise<Answer>;
 beforeEach(async () => {
   clock = fakeClock(Date.now());
-  shop = await openShop({ clock, more: MESH });
-  const opened = await send("/v1/tasks", {}, (await shop.evidence()).reveal());
-  task = opened.body as unknown as typeof task;
+  const opened = await openTask({ clock, more: MESH });
+  ({ shop, task, send } = opened);
+  ask = (options) => opened.credential("mesh", options);
 });
 afterEach(async () => shop[Symbol.asyncDispose]());
 
-async function send(path: string, body: unknown, bearer: string): Promise<Answer> {
-  const headers = { "content-type": "application/json", authorization: `Bearer ${bearer}` };
-  const response = await fetch(`${shop.broker.url}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
-  return { status: response.status, body: (await response.json()) as Answer["body"] };
-}
-const ask = (options?: object): Promise<Answer> =>
-  send(`/v1/tasks/${task.task}/credentials`, { grant: "mesh", ...(options !== undefined && { options }) }, task.task_token);
 const read = async (name: string): Promise<Response> => fetch(`${shop.broker.url}/targets/mesh/${name}`);
 const text = async (name: string): Promise<string> => (await read(name)).text();
 
