@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { Secret } from "../../domain/secret.ts";
-import { origin, startBroker, type TestBroker } from "../support/broker.ts";
+import { origin, startBroker, startRevocation, type TestBroker } from "../support/broker.ts";
 import { fakeClock } from "../support/clock.ts";
 import { presetClaims } from "../support/idp-claims.ts";
 import { startIdp, type TestIdp } from "../support/idp.ts";
@@ -79,13 +79,7 @@ describe("two brokers on one Redis", () => {
     const verifier = two.services.verifiers.authenticate("deploy-api", new Secret(DEPLOY_KEY));
     if (verifier === undefined) throw new Error("no verifier");
     expect(await two.services.leases.get(issued.lease.id, viewer, origin())).toMatchObject({ state: "active" });
-    await two.services.revocations.start({
-      selector: { kind: "lease", name: issued.lease.id },
-      reason: "INC-1",
-      lockMs: undefined,
-      operator: { name: "ann", role: "responder" },
-      origin: origin(),
-    });
+    await startRevocation(two, { kind: "lease", name: issued.lease.id });
     const own = one.services.verifiers.authenticate("deploy-api", new Secret(DEPLOY_KEY));
     if (own === undefined) throw new Error("no verifier");
     expect(await one.services.introspection.check(issued.credential.token, own)).toEqual({ active: false });

@@ -9,7 +9,7 @@ import { createBroker, type Broker, type BrokerOptions } from "../../broker/comp
 import type { Witness } from "../../broker/hold.ts";
 import { newOperatorToken } from "../../broker/operators.ts";
 import type { Log } from "../../broker/parts.ts";
-import { ROLES, type Origin, type Role } from "../../broker/services.ts";
+import { ROLES, type Origin, type Role, type Selector } from "../../broker/services.ts";
 import type { AuditRecord } from "../../domain/audit-event.ts";
 import type { IssuerKind } from "../../domain/target.ts";
 import type { Issuer } from "../../domain/credential.ts";
@@ -143,3 +143,16 @@ export async function startBroker(settings: BrokerSettings = {}): Promise<TestBr
 
 /** Where a request of a test comes from. */
 export const origin = (route = "test"): Origin => ({ ip: "127.0.0.1", traceId: "0".repeat(32), route });
+
+/** A revocation, as a responder would start it. */
+export const startRevocation = (
+  { services }: Pick<TestBroker, "services">,
+  selector: Selector,
+): ReturnType<TestBroker["services"]["revocations"]["start"]> =>
+  services.revocations.start({
+    selector,
+    reason: "INC-1",
+    lockMs: undefined,
+    operator: { name: "ann", role: "responder" },
+    origin: origin(),
+  });

@@ -11,7 +11,7 @@ import type { LeaseId } from "../../../domain/ids.ts";
 import { BUCKETS, newId, subjectBits } from "../../../domain/ids.ts";
 import type { FeedEntry, FeedPage, FeedStore } from "../../../store/api.ts";
 import { startBrokerProcess } from "../../support/broker-process.ts";
-import { origin, startBroker, type TestBroker } from "../../support/broker.ts";
+import { startBroker, startRevocation, type TestBroker } from "../../support/broker.ts";
 import { eventually } from "../../support/events.ts";
 import { readFeed, type FeedEvent, type FeedReader } from "../../support/feed-reader.ts";
 import { FEED_DOCUMENTS, openFeedShop, SHIP } from "../../support/feed-shop.ts";
@@ -20,7 +20,6 @@ import { request, shopDocuments, type Shop } from "../../support/shop.ts";
 
 const names = (lease: string) => (event: FeedEvent) => event.event === "revoked" && JSON.stringify(event.data).includes(lease);
 const isSync = ({ event }: FeedEvent): boolean => event === "sync";
-const responder = { name: "ann", role: "responder" } as const;
 
 describe("the feed in bad weather", () => {
   let shop: Shop;
@@ -38,14 +37,7 @@ describe("the feed in bad weather", () => {
     return reader;
   };
   const issue = async () => shop.exchange({ ...request("ship"), evidence: await shop.evidence({ run_id: `${Math.random()}` }) });
-  const end = (lease: LeaseId): Promise<unknown> =>
-    shop.broker.services.revocations.start({
-      selector: { kind: "lease", name: lease },
-      reason: "INC-1",
-      lockMs: undefined,
-      operator: responder,
-      origin: origin(),
-    });
+  const end = (lease: LeaseId): Promise<unknown> => startRevocation(shop.broker, { kind: "lease", name: lease });
   const second = (): Promise<TestBroker> =>
     startBroker({
       redis: shop.broker.redis,

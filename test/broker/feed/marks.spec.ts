@@ -4,7 +4,7 @@ import type { Verifier } from "../../../broker/policy/policy.ts";
 import type { Selector } from "../../../broker/services.ts";
 import { bucketOfId, instantOf } from "../../../domain/ids.ts";
 import { Secret } from "../../../domain/secret.ts";
-import { origin } from "../../support/broker.ts";
+import { startRevocation } from "../../support/broker.ts";
 import { eventually } from "../../support/events.ts";
 import { FeedModel, type SeenToken } from "../../support/feed-model.ts";
 import { openFeedShop, SHIP } from "../../support/feed-shop.ts";
@@ -48,10 +48,7 @@ describe("tokens that are issued while a mark is written into one bucket after t
     });
     const held: Held[] = [];
     let over = false;
-    const operator = { name: "ann", role: "responder" } as const;
-    const done = shop.broker.services.revocations
-      .start({ selector, reason: "INC-1", lockMs: undefined, operator, origin: origin() })
-      .finally(() => (over = true));
+    const done = startRevocation(shop.broker, selector).finally(() => (over = true));
     while (!over) held.push(...(await Promise.all(["456789", "777", "888"].map(issue))));
     await done;
     Object.assign(revocations, { mark });

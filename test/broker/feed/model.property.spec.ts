@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import type { Verifier } from "../../../broker/policy/policy.ts";
 import { Secret } from "../../../domain/secret.ts";
-import { origin, startBroker, type TestBroker } from "../../support/broker.ts";
+import { origin, startBroker, startRevocation, type TestBroker } from "../../support/broker.ts";
 import { eventually } from "../../support/events.ts";
 import { FeedModel, type SeenToken } from "../../support/feed-model.ts";
 import { FEED_DOCUMENTS, openFeedShop, SHIP } from "../../support/feed-shop.ts";
@@ -67,13 +67,7 @@ describe("a verifier with the feed, whatever happens", () => {
   const revoke = (index: number, kind: "lease" | "workload" | "grant" | "trust" | "issuer", name: string): Promise<unknown> =>
     start(index, { kind, name });
   const start = (index: number, selector: Parameters<TestBroker["services"]["revocations"]["start"]>[0]["selector"]): Promise<unknown> =>
-    at(index).services.revocations.start({
-      selector,
-      reason: "INC-1",
-      lockMs: undefined,
-      operator: { name: "ann", role: "responder" },
-      origin: origin(),
-    });
+    startRevocation(at(index), selector);
 
   async function issue(held: Held[], { grant, repository }: { readonly grant: string; readonly repository: string }): Promise<void> {
     const evidence = await shop.evidence({ run_id: `${Math.random()}`, repository_id: repository });

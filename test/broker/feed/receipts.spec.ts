@@ -1,14 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { createVerifier, type Verifier } from "../../../client/verify/index.ts";
 import type { Receipt } from "../../../broker/services.ts";
-import { origin, startBroker, type TestBroker } from "../../support/broker.ts";
+import { origin, startBroker, startRevocation, type TestBroker } from "../../support/broker.ts";
 import { eventually } from "../../support/events.ts";
 import { readFeed } from "../../support/feed-reader.ts";
 import { FEED_DOCUMENTS, openFeedShop, OTHER, SHIP } from "../../support/feed-shop.ts";
 import { request, shopDocuments, type Shop } from "../../support/shop.ts";
 
 const viewer = { kind: "operator", operator: { name: "vera", role: "viewer" } } as const;
-const responder = { name: "ann", role: "responder" } as const;
 
 describe("receipts of what verifiers check by the feed", () => {
   let shop: Shop;
@@ -97,13 +96,7 @@ describe("receipts of what verifiers check by the feed", () => {
     expect(receipt.revocation).toBe("verifier_checked");
     expect(receipt.deadBy).toBeLessThan(Date.now() + 16_001);
     const selector = { kind: "lease", name: revoked.lease.id } as const;
-    const job = await shop.broker.services.revocations.start({
-      selector,
-      reason: "INC-1",
-      lockMs: undefined,
-      operator: responder,
-      origin: origin(),
-    });
+    const job = await startRevocation(shop.broker, selector);
     const later = await eventually("every verifier has said that it knows", async () => {
       const now = await second.services.revocations.get(job.id);
       return now.receipt.leases[0]?.outcome === "revoked" ? now.receipt : undefined;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { newId, subjectBits } from "../../../domain/ids.ts";
-import { origin } from "../../support/broker.ts";
+import { startRevocation } from "../../support/broker.ts";
 import { readFeed } from "../../support/feed-reader.ts";
 import { openFeedShop, OTHER, SHIP } from "../../support/feed-shop.ts";
 import { request, type Shop } from "../../support/shop.ts";
@@ -18,8 +18,6 @@ interface Snapshot {
   readonly marks: readonly { readonly scope: string; readonly name: string; readonly at: number }[];
   readonly end: { readonly end: boolean; readonly leases: number; readonly marks: number } | undefined;
 }
-
-const responder = { name: "ann", role: "responder" } as const;
 
 describe("a snapshot of the feed", () => {
   let shop: Shop;
@@ -50,14 +48,7 @@ describe("a snapshot of the feed", () => {
   }
   const issue = async (grant: string) =>
     shop.exchange({ ...request(grant), evidence: await shop.evidence({ run_id: `${Math.random()}` }) });
-  const revoke = (kind: "lease" | "grant", name: string) =>
-    shop.broker.services.revocations.start({
-      selector: { kind, name },
-      reason: "INC-1",
-      lockMs: undefined,
-      operator: responder,
-      origin: origin(),
-    });
+  const revoke = (kind: "lease" | "grant", name: string) => startRevocation(shop.broker, { kind, name });
 
   it("of nothing is whole, and says of whom it is and up to when", async () => {
     const snapshot = await take(SHIP.key);

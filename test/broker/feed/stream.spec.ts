@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { setTimeout as pause } from "node:timers/promises";
 import type { LeaseId } from "../../../domain/ids.ts";
-import { origin } from "../../support/broker.ts";
+import { startRevocation } from "../../support/broker.ts";
 import { readFeed, type FeedEvent, type FeedReader } from "../../support/feed-reader.ts";
 import { openFeedShop, OTHER, SHIP } from "../../support/feed-shop.ts";
 import { DEPLOY_KEY, request, type Shop } from "../../support/shop.ts";
@@ -10,7 +10,6 @@ const names = (lease: string) => (event: FeedEvent) =>
   event.event === "revoked" && (event.data["leases"] as readonly (readonly [string, number])[]).some(([id]) => id === lease);
 const marks = (scope: string, name: string) => (event: FeedEvent) =>
   event.event === "mark" && event.data["scope"] === scope && event.data["name"] === name;
-const responder = { name: "ann", role: "responder" } as const;
 
 describe("the feed's stream", () => {
   let shop: Shop;
@@ -31,22 +30,9 @@ describe("the feed's stream", () => {
   };
   const issue = async (grant: string, claims: Readonly<Record<string, unknown>> = {}) =>
     shop.exchange({ ...request(grant), evidence: await shop.evidence({ run_id: `${Math.random()}`, ...claims }) });
-  const end = async (lease: LeaseId): Promise<unknown> =>
-    shop.broker.services.revocations.start({
-      selector: { kind: "lease", name: lease },
-      reason: "INC-1",
-      lockMs: undefined,
-      operator: responder,
-      origin: origin(),
-    });
+  const end = async (lease: LeaseId): Promise<unknown> => startRevocation(shop.broker, { kind: "lease", name: lease });
   const mark = async (kind: "workload" | "grant" | "trust" | "issuer", name: string): Promise<unknown> =>
-    shop.broker.services.revocations.start({
-      selector: { kind, name },
-      reason: "INC-1",
-      lockMs: undefined,
-      operator: responder,
-      origin: origin(),
-    });
+    startRevocation(shop.broker, { kind, name });
 
   it("begins with a reset where no position is given, then beats at least every two seconds", async () => {
     const reader = await connect(SHIP.key);

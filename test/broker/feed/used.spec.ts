@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { setTimeout as pause } from "node:timers/promises";
 import { createVerifier } from "../../../client/verify/index.ts";
 import { LeasePage, type LeaseView } from "../../../domain/wire.ts";
-import { origin } from "../../support/broker.ts";
+import { origin, startRevocation } from "../../support/broker.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { eventually } from "../../support/events.ts";
 import { openFeedShop, OTHER, SHIP } from "../../support/feed-shop.ts";
@@ -101,13 +101,7 @@ describe("reports of use", () => {
 
   it("find a token after its workload was revoked by a mark", async () => {
     const issued = await issue("ship");
-    await shop.broker.services.revocations.start({
-      selector: { kind: "workload", name: issued.lease.subject },
-      reason: "INC-1",
-      lockMs: undefined,
-      operator: { name: "ann", role: "responder" },
-      origin: origin(),
-    });
+    await startRevocation(shop.broker, { kind: "workload", name: issued.lease.subject });
     await tell(SHIP.key, { lease: issued.lease.id, at: clock.advance({ seconds: 5 }), outcome: "ended" });
     expect(await records(issued.lease.id)).toHaveLength(1);
     clock.advance({ seconds: 1 });

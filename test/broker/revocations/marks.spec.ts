@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
 import { StintError } from "../../../domain/errors.ts";
-import { origin } from "../../support/broker.ts";
+import { startRevocation } from "../../support/broker.ts";
 import { openShop } from "../../support/shop.ts";
 
 describe("a revocation of which one bucket cannot be told", () => {
@@ -20,13 +20,7 @@ describe("a revocation of which one bucket cannot be told", () => {
         },
       }),
     });
-    const started = shop.broker.services.revocations.start({
-      selector: { kind: "grant", name: "deploy" },
-      reason: "INC-1",
-      lockMs: undefined,
-      operator: { name: "ann", role: "responder" },
-      origin: origin(),
-    });
+    const started = startRevocation(shop.broker, { kind: "grant", name: "deploy" });
     await expect(started).rejects.toMatchObject({ code: expect.stringMatching(/^(?:revocation_pending|store_unavailable)$/) });
     await shop.broker.settled();
     expect(marked.size).toBe(63);
