@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, expect, it } from "@jest/globals";
 import { request as httpRequest } from "node:http";
-import { startVerifyProxy, type VerifyProxy } from "../../client/verify-proxy/verify-proxy.ts";
+import type { VerifyProxy } from "../../client/verify-proxy/verify-proxy.ts";
 import { Secret } from "../../domain/secret.ts";
-import { systemClock } from "../../domain/time.ts";
-import { GATE_KEY, openGate, tokenOf } from "../broker/authorize/gate.ts";
+import { GATE_KEY, openGate, startGateProxy, tokenOf } from "../broker/authorize/gate.ts";
 import { blocksIn } from "../docs/pages.ts";
 import { aheadClock, until, type AheadClock } from "../support/ahead-clock.ts";
 import { describeWith } from "../support/needs.ts";
@@ -39,21 +38,7 @@ function send(port: number, method: string, path: string, headers: Readonly<Reco
 }
 
 const verifyProxy = (url: string, clock: AheadClock, more: { readonly routesCache?: string } = {}): Promise<VerifyProxy> =>
-  startVerifyProxy({
-    url,
-    name: "gate",
-    key: GATE_KEY,
-    listen: { host: "127.0.0.1", port: 0 },
-    metrics: { host: "127.0.0.1", port: 0 },
-    maxStalenessMs: 15_000,
-    onStale: "deny",
-    routesCache: more.routesCache,
-    clock: systemClock,
-    fetch,
-    log: () => undefined,
-    verifierClock: clock,
-    refreshMs: 200,
-  });
+  startGateProxy(url, { metrics: { host: "127.0.0.1", port: 0 }, verifierClock: clock, refreshMs: 200, ...more });
 
 const specs = (asked: string) => (binary: string) => {
   let shop: Shop;

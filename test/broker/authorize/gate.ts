@@ -1,4 +1,6 @@
 import { hash } from "node:crypto";
+import { startVerifyProxy, type VerifyProxy, type VerifyProxyOptions } from "../../../client/verify-proxy/verify-proxy.ts";
+import { systemClock } from "../../../domain/time.ts";
 import type { BrokerSettings } from "../../support/broker.ts";
 import { DEPLOY, openShop, type Shop } from "../../support/shop.ts";
 
@@ -28,6 +30,23 @@ checks: feed
 /** A shop with the gate. */
 export const openGate = (settings: BrokerSettings & { readonly more?: string } = {}): Promise<Shop> =>
   openShop({ ...settings, more: GATE + (settings.more ?? "") });
+
+/** `stint verify-proxy` as the gate of the broker at this address. */
+export const startGateProxy = (url: string, more: Partial<VerifyProxyOptions> = {}): Promise<VerifyProxy> =>
+  startVerifyProxy({
+    url,
+    name: "gate",
+    key: GATE_KEY,
+    listen: { host: "127.0.0.1", port: 0 },
+    metrics: undefined,
+    maxStalenessMs: 15_000,
+    onStale: "deny",
+    routesCache: undefined,
+    clock: systemClock,
+    fetch,
+    log: () => undefined,
+    ...more,
+  });
 
 /** A credential of the deploy grant. */
 export async function tokenOf(shop: Shop, change: Parameters<Shop["exchange"]>[0] = {}): Promise<{ token: string; leaseId: string }> {

@@ -1,15 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { randomUUID } from "node:crypto";
 import { decodeJwt } from "jose";
-import { startVerifyProxy, type VerifyProxy } from "../../../client/verify-proxy/verify-proxy.ts";
+import type { VerifyProxy } from "../../../client/verify-proxy/verify-proxy.ts";
 import { createVerifier, StatusLists, type AccessTokenClaims, type Verifier } from "../../../client/verify/index.ts";
-import { systemClock } from "../../../domain/time.ts";
 import { TOKEN_EXCHANGE, TOKEN_TYPES, TokenView } from "../../../domain/wire.ts";
 import { proofMaker } from "../../support/dpop.ts";
 import { presetClaims } from "../../support/idp-claims.ts";
 import { until } from "../../support/ahead-clock.ts";
 import { DEPLOY, DEPLOY_KEY, type Shop } from "../../support/shop.ts";
-import { BASIC, GATE_KEY, openGate } from "../authorize/gate.ts";
+import { BASIC, GATE_KEY, openGate, startGateProxy } from "../authorize/gate.ts";
 
 const OTHERS = `
 ---
@@ -54,19 +53,7 @@ beforeAll(async () => {
   shop = await openGate({ more: OTHERS });
   const { url } = shop.broker;
   verifier = createVerifier({ issuer: url, audience: DEPLOY, name: "gate", key: GATE_KEY, reports: false, log: () => undefined });
-  proxy = await startVerifyProxy({
-    url,
-    name: "gate",
-    key: GATE_KEY,
-    listen: { host: "127.0.0.1", port: 0 },
-    metrics: undefined,
-    maxStalenessMs: 15_000,
-    onStale: "deny",
-    routesCache: undefined,
-    clock: systemClock,
-    fetch,
-    log: () => undefined,
-  });
+  proxy = await startGateProxy(url);
   await verifier.ready();
   await until(async () => (await fetch(`http://127.0.0.1:${proxy.address.port}/readyz`)).status === 200);
 });

@@ -237,34 +237,37 @@ describe("a target", () => {
   });
 });
 
+/** What the command says of a revocation that is over, with this receipt. */
+async function revokedWith(receipt: { readonly settled: boolean; readonly leases: readonly object[]; readonly dead_by: string | null }) {
+  const at = "2026-03-02T12:00:00.000Z";
+  const job = {
+    id: "rev_1",
+    state: "done",
+    selector: { lease: LEASE },
+    reason: "r",
+    by: "x",
+    at,
+    matched: 1,
+    ended: receipt.settled ? 1 : 0,
+    in_force_at: at,
+    lock: null,
+    receipt: { ended_by: "revoked", more: 0, ...receipt },
+  };
+  await using broker = await recordingServer(({ method }) => ({ status: method === "GET" ? 200 : 202, body: job }));
+  return await runCli(["lease", "revoke", LEASE, "--reason", "r"], { STINT_URL: broker.url, STINT_OPERATOR_TOKEN: "op" });
+}
+
 describe("a revoked certificate that a host has yet to hear of", () => {
   it("is said to be honoured nowhere from then on", async () => {
-    const at = "2026-03-02T12:00:00.000Z";
     const dead_by = "2099-01-01T00:00:00.000Z";
     const lease = { lease_id: LEASE, issuer: "web", outcome: "dead_by", revocation: "verifier_checked", dead_by, took_ms: 3 };
-    const receipt = { ended_by: "revoked", settled: true, leases: [lease], dead_by, more: 0 };
-    const job = {
-      id: "rev_1",
-      state: "done",
-      selector: { lease: LEASE },
-      reason: "r",
-      by: "x",
-      at,
-      matched: 1,
-      ended: 1,
-      in_force_at: at,
-      lock: null,
-      receipt,
-    };
-    await using broker = await recordingServer(({ method }) => ({ status: method === "GET" ? 200 : 202, body: job }));
-    const ran = await runCli(["lease", "revoke", LEASE, "--reason", "r"], { STINT_URL: broker.url, STINT_OPERATOR_TOKEN: "op" });
+    const ran = await revokedWith({ settled: true, leases: [lease], dead_by });
     expect([ran.code, ran.err]).toEqual([10, expect.stringContaining("1 revoked, honoured nowhere after 2099-01-01")]);
   });
 });
 
 describe("a revocation of which only stuck leases are left", () => {
   it("is not waited for, and says which they are", async () => {
-    const at = "2026-03-02T12:00:00.000Z";
     const lease = {
       lease_id: LEASE,
       issuer: "db",
@@ -274,22 +277,7 @@ describe("a revocation of which only stuck leases are left", () => {
       took_ms: null,
       reason: "28P01",
     };
-    const receipt = { ended_by: "revoked", settled: false, leases: [lease], dead_by: null, more: 0 };
-    const job = {
-      id: "rev_1",
-      state: "done",
-      selector: { lease: LEASE },
-      reason: "r",
-      by: "x",
-      at,
-      matched: 1,
-      ended: 0,
-      in_force_at: at,
-      lock: null,
-      receipt,
-    };
-    await using broker = await recordingServer(({ method }) => ({ status: method === "GET" ? 200 : 202, body: job }));
-    const ran = await runCli(["lease", "revoke", LEASE, "--reason", "r"], { STINT_URL: broker.url, STINT_OPERATOR_TOKEN: "op" });
+    const ran = await revokedWith({ settled: false, leases: [lease], dead_by: null });
     expect([ran.code, ran.err]).toEqual([10, expect.stringContaining("1 lease stuck")]);
     expect(ran.err).toContain(`${LEASE}  stuck  28P01`);
   });

@@ -2,9 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startVerifyProxy, type VerifyProxy, type VerifyProxyOptions } from "../../../client/verify-proxy/verify-proxy.ts";
-import { systemClock } from "../../../domain/time.ts";
-import { GATE_KEY, openGate, tokenOf } from "../../broker/authorize/gate.ts";
+import type { VerifyProxy, VerifyProxyOptions } from "../../../client/verify-proxy/verify-proxy.ts";
+import { GATE_KEY, openGate, startGateProxy, tokenOf } from "../../broker/authorize/gate.ts";
 import { aheadClock, until } from "../../support/ahead-clock.ts";
 import { freePort } from "../../support/redis.ts";
 import type { Shop } from "../../support/shop.ts";
@@ -33,17 +32,7 @@ interface Started extends AsyncDisposable {
 
 async function start(more: Partial<VerifyProxyOptions> = {}): Promise<Started> {
   const logged: Logged[] = [];
-  const proxy = await startVerifyProxy({
-    url: shop.broker.url,
-    name: "gate",
-    key: GATE_KEY,
-    listen: { host: "127.0.0.1", port: 0 },
-    metrics: undefined,
-    maxStalenessMs: 15_000,
-    onStale: "deny",
-    routesCache: undefined,
-    clock: systemClock,
-    fetch,
+  const proxy = await startGateProxy(shop.broker.url, {
     log: (event, facts) => void logged.push({ event, ...facts }),
     refreshMs: 50,
     ...more,
