@@ -2,6 +2,7 @@ import { describe, expect, it } from "@jest/globals";
 import { DiesByItself, type IssueOrder, type Issuer } from "../../domain/credential.ts";
 import { newId, type LeaseId } from "../../domain/ids.ts";
 import { REVOCATIONS } from "../../domain/lease.ts";
+import { issueOrder } from "../support/orders.ts";
 
 /** One issuer under the contract, with a way to see from outside whether a credential works. */
 export interface IssuerUnderTest<P = unknown> {
@@ -108,24 +109,6 @@ export function issuerContract<P>(name: string, start: () => Promise<IssuerUnder
   });
 }
 
-/** An order as the broker would place it. */
-export function orderFor<P>(test: IssuerUnderTest<P>, more: Partial<IssueOrder<P>> = {}): IssueOrder<P> {
-  const now = test.now();
-  const leaseId = newId("lease", now);
-  return {
-    leaseId,
-    taskId: newId("task", now),
-    jti: leaseId,
-    subject: "github:456789",
-    workload: "github/acme/shop",
-    trust: "github",
-    grant: "deploy-prod",
-    purpose: undefined,
-    scope: [],
-    issuedAt: now,
-    expiresAt: now + 600_000,
-    params: test.issuer.params.parse(test.settings),
-    options: {},
-    ...more,
-  };
-}
+/** An order for what is under test. */
+export const orderFor = <P>(test: IssuerUnderTest<P>, more: Partial<IssueOrder<P>> = {}): IssueOrder<P> =>
+  issueOrder(test.now, { params: test.issuer.params.parse(test.settings), ...more });

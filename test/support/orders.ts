@@ -1,3 +1,4 @@
+import type { IssueOrder } from "../../domain/credential.ts";
 import type { EvidenceUse, Principal } from "../../domain/principal.ts";
 import { newId, subjectBits, type DenialId, type LeaseId, type TaskId } from "../../domain/ids.ts";
 import type { Clock } from "../../domain/time.ts";
@@ -27,6 +28,27 @@ export function denialOf(now: number, subject: string, code: DenialRecord["view"
     trace: undefined,
     route: "test",
     traceId: "0",
+  };
+}
+
+/** An order to an issuer, as the broker would place it; override what the test is about. */
+export function issueOrder<P>(clock: Clock, change: Partial<IssueOrder<P>> & Pick<IssueOrder<P>, "params">): IssueOrder<P> {
+  const now = clock();
+  const leaseId = newId("lease", now);
+  return {
+    leaseId,
+    taskId: newId("task", now),
+    jti: leaseId,
+    subject: "github:456789",
+    workload: "github/acme/shop",
+    trust: "github",
+    grant: "deploy-prod",
+    purpose: undefined,
+    scope: [],
+    issuedAt: now,
+    expiresAt: now + 600_000,
+    options: {},
+    ...change,
   };
 }
 

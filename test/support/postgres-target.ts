@@ -1,42 +1,17 @@
 import type { Issuer, IssueOrder } from "../../domain/credential.ts";
-import { newId } from "../../domain/ids.ts";
-import { Secret } from "../../domain/secret.ts";
-import type { TargetPorts, TargetVault } from "../../domain/target.ts";
+import type { Secret } from "../../domain/secret.ts";
+import type { TargetPorts } from "../../domain/target.ts";
 import { systemClock } from "../../domain/time.ts";
 import { postgresKind } from "../../issuers/postgres/kind.ts";
 import { setupSql } from "../../issuers/postgres/fence.ts";
 import { scramVerifier } from "../../issuers/postgres/scram.ts";
 import { PostgresSettings, type PostgresParams } from "../../issuers/postgres/settings.ts";
+import { issueOrder } from "./orders.ts";
 import { startPostgres, type PsqlLogin, type TestPostgres, type TestPostgresOptions } from "./postgres.ts";
+import { targetPorts } from "./target-ports.ts";
 
 export const BROKER = "https://stint.test";
 export const BROKER_PASSWORD = "first-password-of-the-broker";
-
-/** A vault in memory, that several issuers may share. */
-export function memoryVault(): TargetVault & { readonly held: Map<string, string> } {
-  const held = new Map<string, string>();
-  return {
-    held,
-    read: async (name) => (held.has(name) ? new Secret(held.get(name) ?? "") : undefined),
-    swap: async (name, before, after) => {
-      if (held.get(name) !== before?.reveal()) return false;
-      held.set(name, after.reveal());
-      return true;
-    },
-  };
-}
-
-export function memoryPorts(more: Partial<TargetPorts> = {}): TargetPorts {
-  return {
-    broker: BROKER,
-    clock: systemClock,
-    secret: async () => new Secret(`${BROKER_PASSWORD}\n`),
-    vault: memoryVault(),
-    revoked: { add: async () => "revoked", all: async () => ({ number: 0, entries: [] }) },
-    warn: () => undefined,
-    ...more,
-  };
-}
 
 /** A server prepared as the page tells an administrator: groups, tables, and the broker's role by the setup text. */
 export interface PostgresTarget extends AsyncDisposable {
@@ -78,7 +53,8 @@ export async function startPostgresTarget(
     ...more,
   };
   const settings = PostgresSettings.parse(base);
-  const ports = memoryPorts();
+  const ports = targetPorts(systemClock, BROKER);
+  ports.secrets.set("file:pw", `${BROKER_PASSWORD}\n`);
   const open: PostgresTarget["open"] = (change = {}, changed = {}) => {
     const issuer = postgresKind.open(
       { name: "orders-db", owner: undefined, settings: PostgresSettings.parse({ ...base, ...change }) },
@@ -98,33 +74,11 @@ export async function startPostgresTarget(
     ports,
     issuer,
     open,
-    order: (change = {}, params = { role: "app_read" }) => postgresOrder({ params: issuer.params.parse(params), ...change }),
+    order: (change = {}, params = { role: "app_read" }) =>
+      issueOrder(systemClock, { params: issuer.params.parse(params), grant: "orders", ...change }),
     async [Symbol.asyncDispose]() {
       for (const each of issuers) await each.close?.();
       await server.stop();
     },
-  };
-}
-
-/** An order as the broker would place it. */
-export function postgresOrder(
-  change: Partial<IssueOrder<PostgresParams>> & Pick<IssueOrder<PostgresParams>, "params">,
-): IssueOrder<PostgresParams> {
-  const now = systemClock();
-  const leaseId = newId("lease", now);
-  return {
-    leaseId,
-    taskId: newId("task", now),
-    jti: leaseId,
-    subject: "github:456789",
-    workload: "github/acme/shop",
-    trust: "github",
-    grant: "orders",
-    purpose: undefined,
-    scope: [],
-    issuedAt: now,
-    expiresAt: now + 600_000,
-    options: {},
-    ...change,
   };
 }

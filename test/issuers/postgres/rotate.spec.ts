@@ -5,10 +5,11 @@ import type { TargetPorts, TargetVault } from "../../../domain/target.ts";
 import { systemClock } from "../../../domain/time.ts";
 import { scramVerifier } from "../../../issuers/postgres/scram.ts";
 import type { PostgresParams } from "../../../issuers/postgres/settings.ts";
-import { BROKER_PASSWORD, memoryVault, startPostgresTarget, type PostgresTarget } from "../../support/postgres-target.ts";
+import { BROKER_PASSWORD, startPostgresTarget, type PostgresTarget } from "../../support/postgres-target.ts";
+import { targetPorts } from "../../support/target-ports.ts";
 
 let target: PostgresTarget;
-let vault = memoryVault();
+let { vault, held } = targetPorts(systemClock);
 beforeAll(async () => {
   target = await startPostgresTarget({ roles: ["app_read"] });
 });
@@ -16,7 +17,7 @@ afterAll(async () => {
   await target[Symbol.asyncDispose]();
 });
 beforeEach(async () => {
-  vault = memoryVault();
+  ({ vault, held } = targetPorts(systemClock));
   await target.server.sql(`ALTER ROLE stint PASSWORD '${await scramVerifier(BROKER_PASSWORD)}'`);
 });
 /** A broker of this test's store. */
@@ -48,7 +49,7 @@ describe("the broker's own password", () => {
     const issuer = broker();
     await issues(issuer);
     await rotate(issuer);
-    const { current: first } = JSON.parse(vault.held.get("password") ?? "") as { readonly current: string };
+    const { current: first } = JSON.parse(held.get("password")?.reveal() ?? "") as { readonly current: string };
     expect(await works(BROKER_PASSWORD)).toBe(false);
     expect(await works(first)).toBe(true);
     await rotate(issuer);
@@ -138,7 +139,7 @@ describe("the broker's own password", () => {
   });
 
   it("is not changed by whoever may not, and nothing of the vault's words is in the message", async () => {
-    vault.held.set("password", "{broken-secret-words");
+    held.set("password", new Secret("{broken-secret-words"));
     const issuer = broker();
     await expect(rotate(issuer)).rejects.toMatchObject({ name: "PermanentFailure", message: expect.not.stringContaining("secret-words") });
     await expect(rotate(broker({}, { password: undefined }))).rejects.toMatchObject({ name: "PermanentFailure" });
