@@ -1,6 +1,6 @@
-import { PermanentFailure, RetryableFailure } from "../../domain/credential.ts";
-import { Secret } from "../../domain/secret.ts";
+import { PermanentFailure } from "../../domain/credential.ts";
 import type { SecretReference, TargetPorts } from "../../domain/target.ts";
+import { changeKeptCa } from "../kept-ca.ts";
 import { caKey, fingerprintOf, type CaKey } from "./ca-key.ts";
 import { firstState, publicKeyOfHeld, readState, rotating, settled, type CaRules, type CaState } from "./ca-state.ts";
 import { parsePublicKey, type SshPublicKey } from "./public-key.ts";
@@ -27,25 +27,18 @@ export interface AuthoritySource {
   rotate?(): Promise<void>;
 }
 
-const VAULT_NAME = "ca";
-/** Each try loses only to a broker that was faster, and then finds its work done. */
-const TRIES = 8;
-
 /** CAs that we make ourselves, kept sealed in the store, so that all brokers sign with the same one. */
 export function keptAuthority(ports: TargetPorts, rules: Omit<CaRules, "now">): AuthoritySource {
   const rulesNow = (): CaRules => ({ ...rules, now: ports.clock() });
   let last: { readonly text: string; readonly authorities: Authorities } | undefined;
   const change = async (step: (state: CaState, rules: CaRules) => CaState): Promise<Authorities> => {
-    for (let tries = 0; tries < TRIES; tries++) {
-      const held = await ports.vault.read(VAULT_NAME);
-      const before = held === undefined ? undefined : readState(held.reveal());
+    const { text, state } = await changeKeptCa(ports.vault, async (held) => {
+      const before = held === undefined ? undefined : readState(held);
       const after = step(before ?? firstState(ports.clock()), rulesNow());
-      const text = after === before && held !== undefined ? held.reveal() : JSON.stringify(after);
-      if (text !== held?.reveal() && !(await ports.vault.swap(VAULT_NAME, held, new Secret(text)))) continue;
-      if (last?.text !== text) last = { text, authorities: authoritiesOf(after, rules.announceMs) };
-      return last.authorities;
-    }
-    throw new RetryableFailure("other brokers keep changing this target's CA; try again");
+      return { text: after === before && held !== undefined ? held : JSON.stringify(after), state: after };
+    });
+    if (last?.text !== text) last = { text, authorities: authoritiesOf(state, rules.announceMs) };
+    return last.authorities;
   };
   return {
     now: () => change(settled),

@@ -1,17 +1,13 @@
 import { z } from "zod";
 import { PermanentFailure, RetryableFailure } from "../../domain/credential.ts";
-import { Secret } from "../../domain/secret.ts";
 import type { TargetPorts } from "../../domain/target.ts";
+import { changeKeptCa } from "../kept-ca.ts";
 import { AuthorityRecord } from "./authority.ts";
 
-/** The vault's name for them. */
-const VAULT_NAME = "ca";
 /** CAs that can be in use at once: what they signed lives a day at most, so more would mean a rotation every few hours. */
 export const SLOTS = 4;
 /** Nobody's certificate outlives its CA's turn by more: the longest lease, and an hour for clocks and brokers that lag. */
 const LINGER_MS = 25 * 3_600_000;
-/** Brokers that write at once; each loses to at most every other one. */
-const TRIES = 8;
 
 const Stored = z.strictObject({ authorities: z.array(AuthorityRecord).max(SLOTS) });
 
@@ -38,27 +34,25 @@ export async function addAuthority(
   { vault, clock, warn }: Pick<TargetPorts, "vault" | "clock" | "warn">,
   next: (authorities: StoredAuthorities) => Promise<AuthorityRecord | undefined>,
 ): Promise<StoredAuthorities> {
-  for (let tries = 0; tries < TRIES; tries += 1) {
-    const raw = await vault.read(VAULT_NAME);
-    const authorities = parse(raw);
-    const made = await next(authorities);
-    if (made === undefined) return authorities;
-    const kept = aliveOf(authorities, clock());
+  const { authorities, made } = await changeKeptCa(vault, async (held) => {
+    const before = parse(held);
+    const added = await next(before);
+    if (added === undefined) return { text: held, authorities: before, made: undefined };
+    const kept = aliveOf(before, clock());
     if (kept.length >= SLOTS)
       throw new RetryableFailure(`${SLOTS} CAs are in use until their last certificates have ended: change it again in a day`);
-    const after = [...kept, made];
-    if (await vault.swap(VAULT_NAME, raw, new Secret(JSON.stringify({ authorities: after })))) {
-      warn({ generation: made.generation, activeAt: made.activeAt }, "a CA was added: those who check certificates must fetch ca.pem anew");
-      return after;
-    }
-  }
-  throw new RetryableFailure("other brokers keep changing the CA");
+    const after = [...kept, added];
+    return { text: JSON.stringify({ authorities: after }), authorities: after, made: added };
+  });
+  if (made !== undefined)
+    warn({ generation: made.generation, activeAt: made.activeAt }, "a CA was added: those who check certificates must fetch ca.pem anew");
+  return authorities;
 }
 
-function parse(raw: Secret | undefined): StoredAuthorities {
-  if (raw === undefined) return [];
+function parse(held: string | undefined): StoredAuthorities {
+  if (held === undefined) return [];
   try {
-    return Stored.parse(JSON.parse(raw.reveal())).authorities;
+    return Stored.parse(JSON.parse(held)).authorities;
   } catch {
     // its words would be the key's
     throw new PermanentFailure("the CA in the store has a shape that this release does not know");
