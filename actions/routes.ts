@@ -3,7 +3,7 @@ import { NOW_INPUT, nowInput, whenCompiler, type When, type WhenContext } from "
 import { compileGlob } from "./glob.ts";
 import { isLoose, loosePath, pathFault } from "./path.ts";
 
-/** One exact action as people write it (CONTRACT section 3, Verifier `routes`). */
+/** One exact action as people write it. */
 export interface RouteDocument {
   readonly method?: string | readonly string[] | undefined;
   readonly path: string;

@@ -41,7 +41,7 @@ export interface AppOptions {
 /** Text of all metrics and its content type. */
 export type Scrape = () => Promise<{ readonly contentType: string; readonly text: string }>;
 
-/** The whole HTTP outside (CONTRACT section 4). Serve it with `createServer`. */
+/** The whole HTTP outside. Serve it with `createServer`. */
 export function createApp(services: Services, options: AppOptions): Express {
   return appOf(ROUTES, services, options, proxyRoutes());
 }

@@ -6,7 +6,7 @@ import type { Operator, Origin } from "./callers.ts";
 import { inParallel } from "./leases/end.ts";
 import type { Parts } from "./parts.ts";
 
-/** Why nothing is issued, and what waits for a person (CORE, Restores). */
+/** Why nothing is issued, and what waits for a person. */
 export interface HoldView {
   readonly held: boolean;
   readonly since: number | undefined;
@@ -37,7 +37,7 @@ export interface WitnessFiles {
   accept(store: Witness, by: string, reason: string): Promise<void>;
 }
 
-/** A mark of time further ahead than this only a person lets go (CORE, Time). */
+/** A mark of time further ahead than this only a person lets go. */
 const MAX_AHEAD_MS = 60_000;
 /** Waiting revocations that a view lists. */
 const LISTED = 100;

@@ -51,7 +51,7 @@ export interface Parts {
   readonly sealer: HandleSealer;
   readonly statusLists: StatusLists;
   readonly gate: Gate;
-  /** While it holds, targets are not called: what must be revoked there waits and is listed (CORE, Restores). */
+  /** While it holds, targets are not called: what must be revoked there waits and is listed. */
   readonly onHold: () => boolean;
   readonly events: EventBus;
   readonly log: Log;

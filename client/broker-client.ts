@@ -30,7 +30,7 @@ export interface CallOptions {
 }
 
 /**
- * The broker's face for workloads, one method per route of CONTRACT section 4. Answers come as the wire has them; refusals are
+ * The broker's face for workloads, one method per route. Answers come as the wire has them; refusals are
  * thrown as the errors of `errors.ts`.
  */
 export class BrokerClient {

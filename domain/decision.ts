@@ -55,7 +55,7 @@ export interface DecisionTrace {
   readonly nearest?: { readonly rule: string; readonly held: number; readonly of: number; readonly change: readonly string[] };
 }
 
-/** What a refused caller may know (EXPERIENCE section 4, level 1). */
+/** What a refused caller may know. */
 export interface DenialView {
   readonly code: ErrorCode;
   readonly message: string;

@@ -2,7 +2,7 @@ import { hash, randomFillSync } from "node:crypto";
 
 export const ID_KINDS = ["lease", "task", "den", "rev", "lock", "evt"] as const;
 export type IdKind = (typeof ID_KINDS)[number];
-/** `lease_` + a UUIDv7 in 26 characters of Crockford base32, lower case (CONTRACT section 4). */
+/** `lease_` + a UUIDv7 in 26 characters of Crockford base32, lower case. */
 export type Id<K extends IdKind = IdKind> = `${K}_${string}`;
 export type LeaseId = Id<"lease">;
 export type TaskId = Id<"task">;
@@ -11,7 +11,7 @@ export type RevocationId = Id<"rev">;
 export type LockId = Id<"lock">;
 export type EventId = Id<"evt">;
 
-/** The store is cut into this many buckets, fixed for its life (CORE, One store). */
+/** The store is cut into this many buckets, fixed for its life. */
 export const BUCKETS = 64;
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";

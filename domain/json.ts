@@ -3,7 +3,7 @@ export class RefusedJson extends Error {
   override readonly name: string = "RefusedJson";
 }
 
-/** How deep input from outside may nest (CONTRACT section 7). */
+/** How deep input from outside may nest. */
 export const MAX_JSON_DEPTH = 16;
 
 /**

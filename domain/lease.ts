@@ -1,6 +1,6 @@
 import type { LeaseId, TaskId } from "./ids.ts";
 
-/** pending -> active -> revoking -> revoked; stuck is still tried; forced was closed by a named person (CORE, States). */
+/** pending -> active -> revoking -> revoked; stuck is still tried; forced was closed by a named person. */
 export const LEASE_STATES = ["pending", "active", "revoking", "stuck", "revoked", "forced"] as const;
 export type LeaseState = (typeof LEASE_STATES)[number];
 
@@ -14,7 +14,7 @@ export const TRANSITIONS: Readonly<Record<LeaseState, readonly LeaseState[]>> = 
   forced: [],
 };
 
-/** Why a lease or a task ended (CONTRACT section 4, Receipt). `issue_failed`: the credential never came to be, or nobody got it. */
+/** Why a lease or a task ended. `issue_failed`: the credential never came to be, or nobody got it. */
 export const ENDED_BY = ["complete", "exit", "released", "platform", "heartbeat", "deadline", "expiry", "revoked", "issue_failed"] as const;
 export type EndedBy = (typeof ENDED_BY)[number];
 

@@ -18,7 +18,7 @@ export function readFrom(claims: Claims, text: string): void {
   TEXTS.set(claims, text);
 }
 
-/** How often, and until when, a piece of evidence may still be used; the store counts (CORE, Evidence). */
+/** How often, and until when, a piece of evidence may still be used; the store counts. */
 export interface EvidenceUse {
   /**
    * Names the evidence without holding it: a SHA-256, base64url, over issuer, subject and `jti` of a single-use token that has one,

@@ -4,10 +4,10 @@ export type Clock = () => number;
 /** The one place that reads the machine's clock. */
 export const systemClock: Clock = () => Date.now();
 
-/** Allowance, in milliseconds, for the difference between our clock and that of whoever signed a token (CONTRACT section 7). */
+/** Allowance, in milliseconds, for the difference between our clock and that of whoever signed a token. */
 export const SKEW_MS = 30_000;
 
-/** Store and broker clocks may differ by this much before opening and renewing stop (CORE, Time). */
+/** Store and broker clocks may differ by this much before opening and renewing stop. */
 export const CLOCK_AGREEMENT_MS = 2_000;
 
 /** RFC 3339 in UTC with milliseconds, as every time outside OAuth is written. */

@@ -53,7 +53,7 @@ export class OutsideError extends Error {
 /**
  * The one door to HTTP outside: https (http to loopback only, where the reach says so), no redirects, no proxies, no credentials
  * in the URL, a bounded answer within a bounded time. The name is resolved once, every address must be allowed, and the connection
- * goes to an address that was checked. Any status is an answer. Throws `OutsideError`. STANDARDS section 5.3, row 7.
+ * goes to an address that was checked. Any status is an answer. Throws `OutsideError`.
  */
 export async function requestOutside(target: string, reach: Reach, ask: OutsideRequest): Promise<OutsideAnswer> {
   const url = checkUrl(target, reach);

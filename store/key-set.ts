@@ -1,5 +1,5 @@
 /**
- * The signing keys as data, and the rules of their lives (STANDARDS 6.2): announced, active, retired, destroyed. States follow from
+ * The signing keys as data, and the rules of their lives: announced, active, retired, destroyed. States follow from
  * instants that are stored once, so every broker switches at the same one. Pure: no clock, no store, no key material but sealed.
  */
 import { z } from "zod";

@@ -4,7 +4,7 @@ import { RefusedJson } from "../../domain/json.ts";
 import { readFrom, type Claims } from "../../domain/principal.ts";
 import { type JsonObject, parseJsonObject } from "./json-object.ts";
 
-/** One token, at most (CONTRACT section 7). */
+/** One token, at most. */
 export const MAX_TOKEN_BYTES = 16_384;
 const MAX_HEADER_CHARACTERS = 4096;
 

@@ -12,7 +12,7 @@ export interface AttestationLog {
 export const KEYS_MAX_AGE_MS = 600_000;
 /** From this age on they are fetched again while they are used. */
 const KEYS_REFRESH_MS = 300_000;
-/** Without a good answer they are used up to this age, then not at all (CORE, Evidence). */
+/** Without a good answer they are used up to this age, then not at all. */
 export const KEYS_MAX_STALE_MS = 3_600_000;
 /** Between two calls to a provider, whatever strangers send and whether it answered or not. */
 export const KEYS_COOLDOWN_MS = 30_000;

@@ -10,7 +10,7 @@ export interface Preset {
   readonly id: string;
   readonly workload: string;
   readonly task: string | undefined;
-  /** 1: the platform makes a fresh token for every call. 100: it hands the same token out again (CORE, Evidence). */
+  /** 1: the platform makes a fresh token for every call. 100: it hands the same token out again. */
   readonly maxUses: 1 | 100;
   /** A token older than this since `iat` is refused, whatever its `exp`, in milliseconds. */
   readonly maxAgeMs: number;

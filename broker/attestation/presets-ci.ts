@@ -3,7 +3,7 @@ import { HOUR_MS, type Preset, REGISTERED_CLAIMS, TEN_MINUTES_MS, words } from "
 const CIRCLE = "oidc.circleci.com/";
 const circle = (names: string): readonly string[] => words(names).map((name) => CIRCLE + name);
 
-/** STANDARDS 13.1. */
+/** Tokens of GitHub Actions, one for each request. */
 export const GITHUB: Preset = {
   algorithms: ["RS256"],
   id: "${repository_id}",
@@ -27,7 +27,7 @@ export const GITHUB: Preset = {
   },
 };
 
-/** STANDARDS 13.2. */
+/** GitLab CI's ID tokens, which stand in the job's environment. */
 export const GITLAB: Preset = {
   algorithms: ["RS256"],
   id: "${project_id}",
@@ -48,7 +48,7 @@ export const GITLAB: Preset = {
   unsafeEvents: { claim: "pipeline_source", values: ["merge_request_event", "external_pull_request_event"] },
 };
 
-/** STANDARDS 13.3. One issuer serves every organisation, and ids are there only when the job asks for them. */
+/** One issuer serves every organisation, and ids are there only when the job asks for them. */
 export const BUILDKITE: Preset = {
   algorithms: ["RS256"],
   id: "${sub}",
@@ -71,7 +71,7 @@ export const BUILDKITE: Preset = {
   unsafeEvents: undefined,
 };
 
-/** STANDARDS 13.4. The organisation is in the issuer. */
+/** The organisation is in the issuer. */
 export const CIRCLECI: Preset = {
   algorithms: ["RS256"],
   id: "${sub}",

@@ -4,7 +4,7 @@ const NAMESPACE = "/kubernetes.io/namespace";
 const ACCOUNT = "/kubernetes.io/serviceaccount/name";
 const ACCOUNT_UID = "/kubernetes.io/serviceaccount/uid";
 
-/** STANDARDS 13.5. */
+/** Projected tokens of service accounts. */
 export const KUBERNETES: Preset = {
   algorithms: ["RS256", "ES256", "ES384", "ES512"],
   id: `\${${NAMESPACE}}/\${${ACCOUNT}}`,
@@ -23,7 +23,7 @@ export const KUBERNETES: Preset = {
   unsafeEvents: undefined,
 };
 
-/** STANDARDS 13.6. */
+/** ID tokens of service accounts and instances. */
 export const GOOGLE: Preset = {
   algorithms: ["RS256"],
   id: "${sub}",
@@ -42,7 +42,7 @@ export const GOOGLE: Preset = {
   unsafeEvents: undefined,
 };
 
-/** STANDARDS 13.6. `oid` is one service principal of the tenant that the issuer names; `sub` may differ between applications. */
+/** `oid` is one service principal of the tenant that the issuer names; `sub` may differ between applications. */
 export const AZURE: Preset = {
   algorithms: ["RS256"],
   id: "${sub}",
@@ -59,7 +59,7 @@ export const AZURE: Preset = {
   unsafeEvents: undefined,
 };
 
-/** STANDARDS 12. */
+/** JWT-SVIDs. */
 export const SPIFFE: Preset = {
   algorithms: words("RS256 RS384 RS512 ES256 ES384 ES512 PS256 PS384 PS512"),
   id: "${sub}",

@@ -21,7 +21,7 @@ export const ALLOWED_ALGORITHMS: readonly string[] = [
 /** Uses of one token where its platform hands it out more than once. */
 export const CACHED_EVIDENCE_USES = 100;
 
-/** STANDARDS section 13: what each platform's tokens say and which of it can be relied upon. */
+/** What each platform's tokens say and which of it can be relied upon. */
 export const PRESET_TABLE: Readonly<Record<PresetName, Preset>> = {
   github: GITHUB,
   gitlab: GITLAB,
@@ -37,7 +37,7 @@ export const PRESET_TABLE: Readonly<Record<PresetName, Preset>> = {
 /** What is known of the preset. */
 export const presetOf = (name: PresetName): Preset => PRESET_TABLE[name];
 
-/** Whether a condition on this claim counts as an anchor condition (CORE, Candidates and denials). */
+/** Whether a condition on this claim counts as an anchor condition. */
 export const isAnchor = (name: PresetName, claim: string): boolean => PRESET_TABLE[name].anchors.some((set) => set.includes(claim));
 
 /** Whether conditions on these claims bind a rule to one owner: all members of some anchor set are there. */

@@ -14,7 +14,7 @@ export interface ExporterStatus {
 
 export type StreamStates = Awaited<ReturnType<AuditStream["states"]>>;
 
-/** A backlog older than this stops issuing (CORE, Audit). */
+/** A backlog older than this stops issuing. */
 const BACKLOG_MS = 60_000;
 
 /** What is known of the export: whether the last try failed, how long records wait, and when somebody last looked. */

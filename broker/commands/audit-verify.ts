@@ -6,7 +6,7 @@ import { VERIFIERS } from "../audit/checkpoint-files.ts";
 import { parseVerifier, type NoteVerifier } from "../audit/signed-note.ts";
 import { reportLines, verifyAudit } from "../audit/verify.ts";
 
-/** `check failed` of CONTRACT section 5. */
+/** `check` of the command line's exit codes. */
 const CHECK_FAILED = 9;
 const USAGE = 2;
 

@@ -6,7 +6,7 @@ import { runPolicyTests } from "../policy/load.ts";
 import { problemText, testText } from "../policy/report.ts";
 import type { TestResult } from "../policy/tests.ts";
 
-/** `check failed` of CONTRACT section 5. */
+/** `check` of the command line's exit codes. */
 const CHECK_FAILED = 9;
 const USAGE = 2;
 const VERBS = ["check", "test", "lint"];

@@ -4,7 +4,7 @@ import type { DenialRecord } from "../../store/api.ts";
 import type { Origin } from "../callers.ts";
 import type { Parts } from "../parts.ts";
 
-/** Refusals of unverified evidence that are recorded in one second; the rest are counted (CORE, Evidence). */
+/** Refusals of unverified evidence that are recorded in one second; the rest are counted. */
 const PER_SECOND = 1_000;
 
 /** Refusals before anybody is known. A flood of strangers costs a bounded amount of memory and one write each second. */

@@ -4,7 +4,7 @@ import { StintError } from "../../domain/errors.ts";
 import { RefusedJson, parseJson } from "../../domain/json.ts";
 import { type Parameters, parseForm } from "./form.ts";
 
-/** No request body is larger (CONTRACT section 7). */
+/** No request body is larger. */
 export const BODY_LIMIT = 65_536;
 
 const EMPTY = Buffer.alloc(0);

@@ -31,7 +31,7 @@ const MAX_CONNECTIONS = 20_000;
 
 /**
  * The HTTP server of an app. Requests and responses are made with the app's own prototypes: express would otherwise swap them
- * on each request, which costs V8 four times the work of a small request (PERFORMANCE section 2).
+ * on each request, which costs V8 four times the work of a small request.
  */
 export function createServer(app: Express, tls?: Tls): Server {
   const options = {

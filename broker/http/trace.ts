@@ -11,7 +11,7 @@ export function newTraceId(): string {
 
 /**
  * The trace a caller says it belongs to; undefined unless the header is exactly of version 00 with ids that are not zero.
- * A caller we do not know is never believed: its trace is only linked to in the log (STANDARDS section 17).
+ * A caller we do not know is never believed: its trace is only linked to in the log.
  */
 export function parseTraceparent(header: string | string[] | undefined): string | undefined {
   if (typeof header !== "string") return undefined;

@@ -178,7 +178,7 @@ function orderOf(parts: Parts, plan: Plan, leaseId: LeaseId): OpenOrder {
 }
 
 /**
- * Scope of a key: subject, route (and what it is about, where its path names one), the evidence or the task (CORE, Idempotency), and the
+ * Scope of a key: subject, route (and what it is about, where its path names one), the evidence or the task, and the
  * key of the holder: no other's is signed again.
  */
 export function idempotencyOf(

@@ -1,6 +1,6 @@
 import type { LimitedBy } from "../../domain/lease.ts";
 
-/** No lifetime is shorter (CONTRACT section 7): a credential must survive the way to its first use. */
+/** No lifetime is shorter: a credential must survive the way to its first use. */
 export const MIN_TTL_MS = 5_000;
 /** None is longer, whatever a grant or an issuer says. */
 export const MAX_TTL_MS = 24 * 3_600_000;

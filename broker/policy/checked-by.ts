@@ -2,7 +2,7 @@ import type { RevocationClass } from "../../domain/lease.ts";
 import type { Verifier } from "./policy.ts";
 
 /**
- * How a signed token for this audience dies (CORE, Feed; decision 0015): `verifier_checked` only where every registered verifier of it
+ * How a signed token for this audience dies (decision 0015): `verifier_checked` only where every registered verifier of it
  * reads the feed or asks us before it believes one. A single verifier that does neither, or none registered at all, leaves
  * `expiry_only`.
  */

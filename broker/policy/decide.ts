@@ -39,7 +39,7 @@ export interface Refused {
 /**
  * Decides one request: some allow rule of the caller's trust must hold, no deny rule may (deny wins), the asked scope must be within
  * the grant's. Pure: no clock, network or store; never throws. A caller who is no candidate is refused in the same words, and
- * after the same kind of work, as for a grant that does not exist (CORE, Candidates and denials).
+ * after the same kind of work, as for a grant that does not exist.
  */
 export function decide(policy: Policy, input: DecisionInput): Decision {
   const compiled = policy instanceof CompiledPolicy ? policy : undefined;

@@ -3,9 +3,9 @@ import { parseDuration } from "../../domain/time.ts";
 import { ALLOWED_ALGORITHMS } from "../attestation/presets.ts";
 import { PRESETS } from "./policy.ts";
 
-/** What people write, before it is checked across documents and compiled (CONTRACT section 3). Unknown members are errors. */
+/** What people write, before it is checked across documents and compiled. Unknown members are errors. */
 
-/** Shortest and longest life of a credential, in milliseconds (CONTRACT section 7). */
+/** Shortest and longest life of a credential, in milliseconds. */
 export const MIN_TTL_MS = 5_000;
 export const MAX_TTL_MS = 86_400_000;
 export const DEFAULT_TTL_MS = 600_000;

@@ -1,7 +1,7 @@
 import { NOW_INPUT, nowInput, whenCompiler, whole, type WhenContext } from "../../actions/cel.ts";
 import type { DecisionInput } from "../../domain/decision.ts";
 
-/** Compiles a `when` of a grant's rule, over the inputs of CONTRACT section 3. */
+/** Compiles a `when` of a grant's rule, over the inputs that grants have. */
 export const compileWhen = whenCompiler({
   records: {
     request: { grant: "string", purpose: "string", scope: "list<string>", ttl: "int", resource: "string", environment: "string" },

@@ -8,7 +8,7 @@ import { endTask } from "../tasks/end.ts";
 import { RECEIPT_LEASES } from "../tasks/receipt.ts";
 import type { PlacedMark, Target } from "./selector.ts";
 
-/** Leases that one clean-up script ends: others must have their turn between two (PERFORMANCE section 4). */
+/** Leases that one clean-up script ends: others must have their turn between two. */
 const BATCH = 100;
 /** Buckets marked, and cleaned, side by side. */
 const MARKING = 16;

@@ -5,7 +5,7 @@ import { endTask } from "../tasks/end.ts";
 import type { Breakers } from "./breaker.ts";
 import type { Calls } from "./calls.ts";
 
-/** Leases that one script handles: others must have their turn between two (PERFORMANCE section 4). */
+/** Leases that one script handles: others must have their turn between two. */
 const BATCH = 50;
 /** Buckets worked on side by side: enough to keep Redis busy, few enough to leave it for requests. */
 const BUCKETS_AT_ONCE = 4;

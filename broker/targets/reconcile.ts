@@ -31,7 +31,7 @@ const AT_ONCE = 4;
 const ENDED_AT_ONCE = 16;
 /** One orphan may take this long. */
 const REVOKE_MS = 20_000;
-/** No credential lives longer (CONTRACT section 7). */
+/** No credential lives longer. */
 const MAX_LIFE_MS = 86_400_000;
 /** A lease younger than this when the listing began may have been made after its place was passed. */
 const SETTLED_MS = 60_000;

@@ -10,7 +10,7 @@ import { pause } from "../sweeper/schedule.ts";
 import type { Receipt } from "./api.ts";
 import { receiptOf } from "./receipt.ts";
 
-/** How long an answer waits for what can be revoked now (CORE, Tasks). */
+/** How long an answer waits for what can be revoked now. */
 export const WAIT_MS = 2_000;
 /** Children of children of a task, in all: a walk must end. */
 const MAX_FAMILY = 10_000;

@@ -11,7 +11,7 @@ import { noSuchTask, requireFormerHolder, requireHolder, requireOpeningHolder, r
 import type { TaskTokens } from "./token.ts";
 
 const HOUR_MS = 3_600_000;
-/** An explicit task unless something else was asked for, and the most that may be (CORE, Tasks). */
+/** An explicit task unless something else was asked for, and the most that may be. */
 export const TASK_TTL_MS = HOUR_MS;
 export const MAX_TASK_TTL_MS = 24 * HOUR_MS;
 /** No shorter, and no heartbeat closer, than this: a caller's network must have its turn. */

@@ -8,7 +8,7 @@ import type { Task } from "../../domain/task.ts";
 import { toSeconds, type Clock } from "../../domain/time.ts";
 import { looksLikeTaskToken, type TaskSignatures } from "./signature.ts";
 
-/** Claims of evidence that a task token carries on: at most this many bytes of JSON (CORE, Tasks). */
+/** Claims of evidence that a task token carries on: at most this many bytes of JSON. */
 export const MAX_CARRIED_CLAIMS = 8 * 1024;
 /** Signs and checks compact JWS with the broker's own keys. Signature only: what the payload means is ours to check. */
 export interface OwnSignatures {

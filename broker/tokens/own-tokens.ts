@@ -6,7 +6,7 @@ export interface OwnKeys {
   find(kid: string): Promise<{ readonly kid: string; readonly alg: FastAlgorithm; readonly publicKey: KeyObject } | undefined>;
 }
 
-/** One token may be this long (CONTRACT section 7). */
+/** One token may be this long. */
 const MAX_TOKEN = 16 * 1024;
 const SHAPE = /^([A-Za-z0-9_-]{2,1024})\.([A-Za-z0-9_-]{2,})\.([A-Za-z0-9_-]{2,1024})$/;
 

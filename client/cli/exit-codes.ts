@@ -1,7 +1,7 @@
 import { UnsuitableError } from "../deliver/unsuitable.ts";
 import { DeniedError, GoneError, IdentityError, InvalidRequestError, LockedError, UnreachableError } from "../errors.ts";
 
-/** CONTRACT section 5. */
+/** What the command ends with; scripts rely on it. */
 export const EXIT = {
   ok: 0,
   failure: 1,

@@ -16,7 +16,7 @@ export interface KeySettings {
 
 /** Read again after this long; the broker publishes with the same span. */
 const MAX_AGE_MS = 300_000;
-/** Kept for this long while they can't be read again (STANDARDS 6.2). */
+/** Kept for this long while they can't be read again. */
 const MAX_STALE_MS = 24 * 3_600_000;
 /** Read again in the background from this age on, so that nobody waits for it. */
 const AHEAD_MS = 240_000;

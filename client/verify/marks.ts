@@ -14,7 +14,7 @@ export interface Marked {
 const KINDS: ReadonlySet<string> = new Set<MarkKind>(["all", "workload", "grant", "trust", "key"]);
 export const isMarkKind = (text: unknown): text is MarkKind => typeof text === "string" && KINDS.has(text);
 
-/** Revocations of many at once: a lease whose instant is at or before a mark that covers it is revoked (CORE, Marks). */
+/** Revocations of many at once: a lease whose instant is at or before a mark that covers it is revoked. */
 export class Marks {
   readonly #byKind = {
     workload: new Map<string, number>(),

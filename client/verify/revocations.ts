@@ -3,7 +3,7 @@ import type { LeaseId } from "./lease-id.ts";
 import { Marks, type Marked, type MarkKind } from "./marks.ts";
 import { RevokedSet } from "./revoked-set.ts";
 
-/** No lease lives longer than this (CONTRACT section 7): 24 hours. */
+/** No lease lives longer than this: 24 hours. */
 export const MAX_LIFE_SECONDS = 86_400;
 
 export interface RevocationLimits {

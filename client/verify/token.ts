@@ -2,7 +2,7 @@ import { base64url } from "jose";
 import { VerifyError } from "./errors.ts";
 import { RefusedJson, parseObject, type JsonObject } from "./json.ts";
 
-/** One token, at most (CONTRACT section 7). */
+/** One token, at most. */
 export const MAX_TOKEN_CHARACTERS = 16_384;
 const MAX_HEADER_CHARACTERS = 1024;
 

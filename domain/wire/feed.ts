@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { WireLeaseId, WireName, WireTime, pageOf } from "./common.ts";
 
-/** A verifier that says nothing of its own limit is taken to deny after this many seconds without news (CONTRACT section 7). */
+/** A verifier that says nothing of its own limit is taken to deny after this many seconds without news. */
 export const DEFAULT_MAX_STALENESS_SECONDS = 15;
 
 /** Names one running instance of a verifier; two that share a name hide each other. */

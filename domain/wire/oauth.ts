@@ -2,7 +2,7 @@ import { z } from "zod";
 import { LIMITS, REVOCATIONS } from "../lease.ts";
 import { WireBind, WireLeaseId, WireName, WirePurpose, WireTaskId, WireTime } from "./common.ts";
 
-/** One compact token is 16 KiB at most (CONTRACT section 7). */
+/** One compact token is 16 KiB at most. */
 export const MAX_TOKEN_CHARS = 16_384;
 export const TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
 export const TOKEN_TYPES = {

@@ -4,7 +4,7 @@ import type { LeaseId } from "../../domain/ids.ts";
 import { sqlStateOf } from "./failures.ts";
 import type { PostgresSettings } from "./settings.ts";
 
-/** A lease lives a day at most (CONTRACT section 7); an hour more covers every clock. Until then a late issue finds its tombstone. */
+/** A lease lives a day at most; an hour more covers every clock. Until then a late issue finds its tombstone. */
 const KEPT = "interval '25 hours'";
 /** Tombstones that one statement clears away. */
 const CLEARED_AT_ONCE = 5_000;
