@@ -16,6 +16,7 @@ import type {
 } from "../domain/wire.ts";
 import { systemClock } from "../domain/time.ts";
 import { call, type Answer, type Call, type Connection } from "./call.ts";
+import { unverifiedClaims } from "./claims.ts";
 import type { Identity } from "./identity/source.ts";
 
 /** Who a call speaks for: a bearer token as it is, or an identity that is asked for evidence. */
@@ -154,11 +155,6 @@ function evidenceFor(identity: Identity, connection: Connection): NonNullable<Ca
 
 /** When a JWT ends, in milliseconds, by its own unverified word. */
 function expiryOf(token: string): number | undefined {
-  try {
-    const claims: unknown = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8"));
-    const exp = typeof claims === "object" && claims !== null && "exp" in claims ? claims.exp : undefined;
-    return typeof exp === "number" ? exp * 1000 : undefined;
-  } catch {
-    return undefined;
-  }
+  const exp = unverifiedClaims(token)?.["exp"];
+  return typeof exp === "number" ? exp * 1000 : undefined;
 }

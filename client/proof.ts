@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT, type CryptoKey, type JWK } from "jose";
 import type { Clock } from "../domain/time.ts";
+import { unverifiedClaims } from "./claims.ts";
 
 interface ProofKey {
   readonly privateKey: CryptoKey;
@@ -67,11 +68,6 @@ async function makeKey(): Promise<ProofKey> {
 
 /** The key that a JWT says it is bound to, by its own unverified word: it only chooses how to present it. */
 export function boundTo(token: string): string | undefined {
-  try {
-    const claims: unknown = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8"));
-    const cnf: unknown = typeof claims === "object" && claims !== null && "cnf" in claims ? claims.cnf : undefined;
-    return typeof cnf === "object" && cnf !== null && "jkt" in cnf && typeof cnf.jkt === "string" ? cnf.jkt : undefined;
-  } catch {
-    return undefined;
-  }
+  const cnf = unverifiedClaims(token)?.["cnf"];
+  return typeof cnf === "object" && cnf !== null && "jkt" in cnf && typeof cnf.jkt === "string" ? cnf.jkt : undefined;
 }

@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual, type KeyObject } from "node:crypto";
+import { objectIn } from "../tokens/segment.ts";
 
 /** RFC 8725 section 3.11: a type of its own, so that no other token of ours can pass for it. */
 export const TASK_TOKEN_TYP = "task+jwt";
@@ -77,12 +78,3 @@ export function looksLikeTaskToken(token: string): boolean {
 
 /** Requests look twice, and the tokens of a platform begin alike. */
 let seen = { head: "", looks: false };
-
-function objectIn(segment: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(segment, "base64url").toString("utf8"));
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Readonly<Record<string, unknown>>) : undefined;
-  } catch {
-    return undefined;
-  }
-}

@@ -1,5 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { verifyCompact, type FastAlgorithm } from "../../issuers/jwt/fast-sign.ts";
+import { objectIn } from "./segment.ts";
 
 /** A key of ours, by the id a token names. */
 export interface OwnKeys {
@@ -41,7 +42,7 @@ export async function openOwn(
     if (signature.toString("base64url") !== third) return "bad_signature";
     if (!verifyCompact(key, token.slice(0, token.length - third.length - 1), signature)) return "bad_signature";
   }
-  const payload = parsed(second);
+  const payload = objectIn(second);
   return payload === undefined ? "malformed" : { typ, kid: key.kid, payload };
 }
 
@@ -56,21 +57,9 @@ let read: { readonly first: string; readonly header: OwnHeader | undefined } = {
 
 function headerIn(first: string): OwnHeader | undefined {
   if (first !== read.first) {
-    const { kid, typ, alg, ...more } = parsed(first) ?? {};
+    const { kid, typ, alg, ...more } = objectIn(first) ?? {};
     const good = typeof kid === "string" && typeof typ === "string" && Object.keys(more).length === 0;
     read = { first, header: good ? { kid, typ, alg } : undefined };
   }
   return read.header;
 }
-
-function parsed(segment: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(segment, "base64url").toString("utf8"));
-    return isRecord(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,4 +1,5 @@
 import type { ReceiptView } from "../../domain/wire.ts";
+import { unverifiedClaims } from "../claims.ts";
 import { GoneError } from "../errors.ts";
 import type { TaskOutcome } from "../task.ts";
 import { secretVariable, type Context } from "./context.ts";
@@ -54,11 +55,7 @@ function show({ screen, clock }: Context, options: Options, receipt: ReceiptView
 
 /** The task that a task token is for, by its own word; the broker checks it. */
 function taskOf(token: string): string | undefined {
-  try {
-    const claims = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8")) as Readonly<Record<string, unknown>>;
-    const id = claims["task_id"] ?? claims["task"] ?? claims["jti"];
-    return typeof id === "string" && id.startsWith("task_") ? id : undefined;
-  } catch {
-    return undefined;
-  }
+  const claims = unverifiedClaims(token);
+  const id = claims?.["task_id"] ?? claims?.["task"] ?? claims?.["jti"];
+  return typeof id === "string" && id.startsWith("task_") ? id : undefined;
 }

@@ -1,4 +1,5 @@
 import type { BrokerClient } from "../broker-client.ts";
+import { unverifiedClaims } from "../claims.ts";
 import { BrokerError } from "../errors.ts";
 import type { Identity } from "../identity/source.ts";
 import { bad, leftOut, ok, type Finding } from "./finding.ts";
@@ -41,15 +42,12 @@ function refused(what: string, error: unknown): Finding {
 
 /** Who made the token and for whom, by its own unverified word. Neither is a secret. */
 function claimed(token: string): string {
-  try {
-    const claims = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8")) as Readonly<Record<string, unknown>>;
-    const names = (value: unknown): string =>
-      [value]
-        .flat()
-        .filter((one) => typeof one === "string")
-        .join(", ") || "nobody";
-    return `, made by ${names(claims["iss"])} for ${names(claims["aud"])}`;
-  } catch {
-    return "";
-  }
+  const claims = unverifiedClaims(token);
+  if (claims === undefined) return "";
+  const names = (value: unknown): string =>
+    [value]
+      .flat()
+      .filter((one) => typeof one === "string")
+      .join(", ") || "nobody";
+  return `, made by ${names(claims["iss"])} for ${names(claims["aud"])}`;
 }
