@@ -47,7 +47,7 @@ function sshIssuer({ name, settings }: OpenTarget<SshSettings>, ports: TargetPor
     options: SshOptions,
     refuses: (params, options) => refusalOfOptions(params, options),
     maxTtlMs: DAY_MS,
-    revocation: checkedWithinMs === undefined ? "expiry_only" : "verifier_checked",
+    revocation: sshKind.revocation(settings),
     checkedWithinMs,
     computesOnly: false,
     bearer: false,

@@ -65,7 +65,7 @@ function openX509(target: OpenTarget<X509Settings>, ports: TargetPorts): Issuer<
     // a SPIFFE ID with a placeholder is known once the lease is: `issue` looks again
     refuses: (params, options) => refusal(params, options, (uri) => uri === params.spiffe_id || params.spiffe_id?.includes("{") === true),
     maxTtlMs: DAY_MS,
-    revocation: readEvery === undefined ? "expiry_only" : "verifier_checked",
+    revocation: x509Kind.revocation(settings),
     checkedWithinMs: readEvery === undefined ? undefined : readEvery + READ_EVERY_MS,
     // signing only computes, but what is revoked must be written where others read it
     computesOnly: false,
