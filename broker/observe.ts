@@ -77,7 +77,8 @@ async function stood({ store, services }: Broker, metrics: Metrics): Promise<voi
     metrics.leases(byState);
     metrics.oldestDue(oldestDueMs / 1000);
     for (const { alg, state, activeAt, retiredAt } of await services.keys.list()) {
-      if (state === "active" && activeAt !== undefined) metrics.signingKey(alg, (retiredAt ?? activeAt + KEY_TIMES.activeMs) / 1000);
+      if (state !== "active" || activeAt === undefined || alg === "Ed25519") continue; // the key of checkpoints has no end
+      metrics.signingKey(alg, (retiredAt ?? activeAt + KEY_TIMES.activeMs) / 1000);
     }
     const waiting = (await store.audit.states()).flatMap(({ lastSeq, firstWaiting, oldestAt }) =>
       firstWaiting === undefined ? [] : [{ records: lastSeq - firstWaiting + 1, at: oldestAt ?? store.clock.now() }],

@@ -16,7 +16,12 @@ export function stateMetrics(registry: Registry): StateMetrics {
   const due = gauge(registry, "stint_oldest_due_seconds", "Age of the oldest lease that is due and not yet ended.");
   const lag = gauge(registry, "stint_audit_lag_records", "Audit records not yet exported.");
   const lagAge = gauge(registry, "stint_audit_lag_seconds", "Age of the oldest audit record not yet exported.");
-  const keys = gauge(registry, "stint_signing_key_not_after_timestamp_seconds", "When the active signing key ends.", { labels: ["alg"] });
+  const keys = gauge(
+    registry,
+    "stint_signing_key_not_after_timestamp_seconds",
+    "When the key that signs tokens is followed by the next; later than that, it was not.",
+    { labels: ["alg"] },
+  );
   const redis = gauge(registry, "stint_redis_up", "1 while the store answers.", { together: "min" });
   const hold = gauge(registry, "stint_hold", "1 while issuing is on hold because the store has gone back.");
   const clock = gauge(registry, "stint_clock_offset_seconds", "Our clock less the store's.");

@@ -55,6 +55,9 @@ describe("a broker's metrics", () => {
     expect(value("stint_tasks_ended_total", { reason: "complete" })).toBe(1);
     expect(value("stint_http_request_duration_seconds_count", { route: "/oauth2/token", status: "400" })).toBe(3);
     expect(value("stint_check_ok", { check: "redis" })).toBe(1);
+    const ends = (alg: string): number => value("stint_signing_key_not_after_timestamp_seconds", { alg });
+    expect(["ES256", "RS256"].map((alg) => Math.round((ends(alg) - Date.now() / 1000) / 86_400))).toEqual([30, 30]);
+    expect(ends("Ed25519")).toBe(0); // what has no end is not said to have one
     expect(value("stint_build_info")).toBe(1);
   });
 
