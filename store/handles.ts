@@ -3,7 +3,7 @@ import { ALL_BUCKETS, bare, placeKey } from "./keyspace.ts";
 import { readLease } from "./records.ts";
 import type { SealedItem, SealedRecords } from "./reseal.ts";
 import type { Runner } from "./run.ts";
-import { cursorOf, readCursor, walkByScore } from "./walk.ts";
+import { cursorOf, readCursor, recordsOf, walkByScore } from "./walk.ts";
 
 const PAGE = 200;
 
@@ -14,8 +14,7 @@ export function leaseHandles(runner: Runner): SealedRecords {
     async page(cursor) {
       const { bucket, at } = readCursor(cursor) ?? { bucket: 0, at: "" };
       const { members, next } = await walkByScore(runner, `${placeKey(bucket)}:due`, at, PAGE);
-      const rows =
-        members.length === 0 ? [] : await runner.ask((client) => client.mget(...members.map((id) => `${placeKey(bucket)}:l:${id}`)));
+      const rows = await recordsOf(runner, bucket, "l", members);
       const items = rows.flatMap((text, index): SealedItem[] => {
         if (text === null) return [];
         const { lease, handle } = readLease(members[index] ?? "", text, false);

@@ -2,11 +2,10 @@ import { bucketOfId, bucketOfSubject, isId, type LeaseId } from "../domain/ids.t
 import type { Lease } from "../domain/lease.ts";
 import type { LeaseFilter, Page } from "./api.ts";
 import { ALL_BUCKETS, bare, credentialKey, externalNameKey, placeKey, recordKey } from "./keyspace.ts";
-import { readLease } from "./records.ts";
 import type { Runner } from "./run.ts";
 import { subjectsOf } from "./workloads.ts";
-import { coversLease, readMarks } from "./marks.ts";
-import { cursorOf, readCursor, walkByScore } from "./walk.ts";
+import { readMarks, readStanding } from "./marks.ts";
+import { cursorOf, readCursor, recordsOf, walkByScore } from "./walk.ts";
 
 /** At most this many records are looked at for one page; a page may be short and still have a next one. */
 const LOOK_AT = 1000;
@@ -145,13 +144,7 @@ async function byScore(
 /** Reads leases of one bucket with its marks, so that a revoked one is never shown alive. */
 export async function readMany(runner: Runner, bucket: number, ids: readonly string[]): Promise<Lease[]> {
   if (ids.length === 0) return [];
-  const rows = await runner.ask((client) => client.mget(...ids.map((id) => `${placeKey(bucket)}:l:${id}`)));
+  const rows = await recordsOf(runner, bucket, "l", ids);
   const marks = await readMarks(runner, bucket);
-  const leases: Lease[] = [];
-  rows.forEach((text, index) => {
-    if (text === null) return;
-    const stored = readLease(ids[index] ?? "", text, false).lease;
-    leases.push(coversLease(marks, stored) ? readLease(ids[index] ?? "", text, true).lease : stored);
-  });
-  return leases;
+  return rows.flatMap((text, index) => (text === null ? [] : [readStanding(ids[index] ?? "", text, marks).lease]));
 }

@@ -5,11 +5,11 @@ import type { Task, TaskOutcome } from "../domain/task.ts";
 import type { LeaseEnding, OpenTaskOrder, Page, Refused, TaskStore } from "./api.ts";
 import { denialArgs, evidenceArgs, idempotencyArgs, refused, valueHash } from "./arguments.ts";
 import { ALL_BUCKETS, bare, placeKey, recordKey } from "./keyspace.ts";
-import { coversLease, readMarks } from "./marks.ts";
-import { endingOf, readEnding, readLease } from "./records.ts";
+import { readMarks, readStanding } from "./marks.ts";
+import { endingOf, readEnding } from "./records.ts";
 import { readTask } from "./task-records.ts";
 import { texts, type Runner } from "./run.ts";
-import { cursorOf, readCursor, walkByScore } from "./walk.ts";
+import { cursorOf, readCursor, recordsOf, walkByScore } from "./walk.ts";
 
 /** The task half of the store: one method, one script (ending: one per hundred leases). */
 export function createTaskStore(runner: Runner): TaskStore {
@@ -152,8 +152,7 @@ async function end(
 async function due(runner: Runner, bucket: number, limit: number): Promise<{ id: TaskId; by: EndedBy }[]> {
   const now = runner.clock.now();
   const ids = await runner.ask((client) => client.zrangebyscore(`${placeKey(bucket)}:tdue`, "-inf", now, "LIMIT", 0, limit));
-  if (ids.length === 0) return [];
-  const rows = await runner.ask((client) => client.mget(...ids.map((id) => `${placeKey(bucket)}:t:${id}`)));
+  const rows = await recordsOf(runner, bucket, "t", ids);
   return ids.flatMap((id, index) => {
     const text = rows[index];
     if (text === null || text === undefined) return [];
@@ -166,16 +165,13 @@ async function endings(runner: Runner, id: TaskId): Promise<LeaseEnding[]> {
   const bucket = bucketOfId(id);
   const rows = Object.entries(await runner.ask((client) => client.hgetall(recordKey("tl", id))));
   const alive = rows.filter(([, text]) => text === "").map(([lease]) => lease);
-  const records =
-    alive.length === 0 ? [] : await runner.ask((client) => client.mget(...alive.map((lease) => `${placeKey(bucket)}:l:${lease}`)));
+  const records = await recordsOf(runner, bucket, "l", alive);
   const marks = alive.length === 0 ? {} : await readMarks(runner, bucket);
   const standing = new Map(alive.map((lease, index) => [lease, records[index] ?? ""]));
   return rows.flatMap(([lease, text]) => {
     if (text !== "") return [readEnding(`lease_${lease}`, text)];
     const record = standing.get(lease) ?? "";
-    if (record === "") return [];
-    const stored = readLease(lease, record, false);
-    return [endingOf(coversLease(marks, stored.lease) ? readLease(lease, record, true) : stored)];
+    return record === "" ? [] : [endingOf(readStanding(lease, record, marks))];
   });
 }
 
@@ -214,7 +210,6 @@ function matches(task: Task, filter: { workload?: string | undefined }, index: s
 }
 
 async function readTasks(runner: Runner, bucket: number, ids: readonly string[]): Promise<Task[]> {
-  if (ids.length === 0) return [];
-  const rows = await runner.ask((client) => client.mget(...ids.map((id) => `${placeKey(bucket)}:t:${id}`)));
+  const rows = await recordsOf(runner, bucket, "t", ids);
   return rows.flatMap((text, index) => (text === null ? [] : [readTask(ids[index] ?? "", text)]));
 }

@@ -1,4 +1,5 @@
 import { StintError } from "../domain/errors.ts";
+import { placeKey } from "./keyspace.ts";
 import type { Runner } from "./run.ts";
 
 /** Where a list goes on. Opaque outside: base64url of `bucket.at`. */
@@ -35,4 +36,14 @@ export async function walkByScore(
   const last = rows.at(-1) ?? "";
   const equals = rows.filter((value, index) => index % 2 === 1 && value === last).length;
   return { members, next: `${last}:${last === from ? skip + equals : equals}` };
+}
+
+/** The records (`l` leases, `t` tasks) behind bare ids of one bucket, in their order; null where there is none. */
+export async function recordsOf(
+  runner: Runner,
+  bucket: number,
+  kind: "l" | "t",
+  ids: readonly string[],
+): Promise<readonly (string | null)[]> {
+  return ids.length === 0 ? [] : runner.ask((client) => client.mget(...ids.map((id) => `${placeKey(bucket)}:${kind}:${id}`)));
 }
