@@ -1,10 +1,8 @@
-import { hash } from "node:crypto";
 import type { IssueOrder } from "../../domain/credential.ts";
 import { StintError } from "../../domain/errors.ts";
 import { newId, subjectBits, type LeaseId } from "../../domain/ids.ts";
 import type { Lease } from "../../domain/lease.ts";
-import { keyName } from "../../domain/possession.ts";
-import type { Idempotency, OpenOrder, OpenReply } from "../../store/api.ts";
+import type { OpenOrder, OpenReply } from "../../store/api.ts";
 import { denialFor, refusalOf, refuse } from "../denials/refusals.ts";
 import type { Parts } from "../parts.ts";
 import type { IssuedCredential } from "./api.ts";
@@ -13,6 +11,7 @@ import type { TargetCall } from "../targets/door.ts";
 import { placeOf } from "../targets/places.ts";
 import { wantsStatus } from "../status-list/wanted.ts";
 import { choose } from "./choose.ts";
+import { scopedKey } from "./idempotency.ts";
 import { answer, ISSUE_DEADLINE_MS, issueOrder, makeHere, makeOutside, statusOf } from "./make.ts";
 import type { IssueRequest, Plan } from "./plan.ts";
 import { recall, toReplay } from "./replay.ts";
@@ -149,7 +148,7 @@ function orderOf(parts: Parts, plan: Plan, leaseId: LeaseId): OpenOrder {
     task: asked.task,
     implicitTaskTtlMs: policy.settings.implicitTaskTtlMs,
     limits: grant.limits,
-    idempotency: idempotencyOf(asked),
+    idempotency: scopedKey(asked),
     replay:
       asked.idempotency === undefined || !issuer.computesOnly
         ? undefined
@@ -174,24 +173,6 @@ function orderOf(parts: Parts, plan: Plan, leaseId: LeaseId): OpenOrder {
     },
     denial,
     retentionMs: policy.settings.retentionMs,
-  };
-}
-
-/**
- * Scope of a key: subject, route (and what it is about, where its path names one), the evidence or the task, and the
- * key of the holder: no other's is signed again.
- */
-export function idempotencyOf(
-  asked: Pick<IssueRequest, "idempotency" | "principal" | "origin">,
-  about: readonly string[] = [],
-): Idempotency | undefined {
-  const { idempotency, principal, origin } = asked;
-  if (idempotency === undefined) return undefined;
-  const within = principal.taskId ?? principal.evidence.hash;
-  const bound = principal.evidence.key === undefined ? [] : [keyName(principal.evidence.key)];
-  return {
-    key: hash("sha256", [principal.subject, origin.route, ...about, within, idempotency.key, ...bound].join("\u0000"), "hex"),
-    body: idempotency.bodySha256,
   };
 }
 

@@ -17,7 +17,7 @@ import type { TaskHolder, TaskTokens } from "../tasks/token.ts";
 import { noSuchLease, requireLeaseId } from "./access.ts";
 import type { RenewedCredential, LeaseService } from "./api.ts";
 import { choose } from "./choose.ts";
-import { idempotencyOf } from "./issue.ts";
+import { scopedKey } from "./idempotency.ts";
 import { askTarget, ISSUE_DEADLINE_MS, issuerFailed, noteCredential, noteFailure, statusOf } from "./make.ts";
 import { termsFrom, type KeptTerms } from "./terms.ts";
 import { shortestTtl } from "./ttl.ts";
@@ -154,7 +154,7 @@ async function lengthen(
     ttlMs,
     limitedBy,
     hasStatus: wantsStatus(issuer, issue.audience, parts.policy()),
-    idempotency: idempotencyOf({ idempotency, principal: holder.principal, origin }, [lease.id]),
+    idempotency: scopedKey({ idempotency, principal: holder.principal, origin }, [lease.id]),
     audit,
     denial,
     retentionMs: settings.retentionMs,

@@ -3,7 +3,8 @@ import { isId, newId, subjectBits, type TaskId } from "../../domain/ids.ts";
 import type { Principal } from "../../domain/principal.ts";
 import { denialFor, refusalOf } from "../denials/refusals.ts";
 import type { Identify } from "../identify.ts";
-import { idempotencyOf, issue } from "../leases/issue.ts";
+import { scopedKey } from "../leases/idempotency.ts";
+import { issue } from "../leases/issue.ts";
 import type { Parts } from "../parts.ts";
 import type { OpenTaskRequest, TaskService } from "./api.ts";
 import { endTask, receiptFor, settle } from "./end.ts";
@@ -90,7 +91,7 @@ async function openTask(parts: Parts, identify: Identify, tokens: TaskTokens, re
             ttlMs: request.ttlMs === undefined ? policy.settings.implicitTaskTtlMs : clampTtl(request.ttlMs),
             heldMs: policy.settings.implicitTaskTtlMs,
           },
-    idempotency: idempotencyOf({ idempotency: request.idempotency, principal, origin: request.origin }),
+    idempotency: scopedKey({ idempotency: request.idempotency, principal, origin: request.origin }),
     audit: openedFacts(principal, policy.version, request),
     denial,
     retentionMs: policy.settings.retentionMs,
