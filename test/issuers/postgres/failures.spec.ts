@@ -8,6 +8,7 @@ import { Secret } from "../../../domain/secret.ts";
 import { systemClock } from "../../../domain/time.ts";
 import { asFailure } from "../../../issuers/postgres/failures.ts";
 import type { PostgresParams } from "../../../issuers/postgres/settings.ts";
+import { eventually } from "../../support/events.ts";
 import { BROKER_PASSWORD, loginOf, startPostgresTarget, type PostgresTarget } from "../../support/postgres-target.ts";
 import { selfSigned } from "../../support/self-signed.ts";
 
@@ -106,12 +107,20 @@ describe("what the server says, and what it means for the lease", () => {
   });
 
   it("the same row changed by somebody else: tried again in the same call", async () => {
-    const order = target.order({}, {});
-    const issuers = [target.open(), target.open(), target.open()];
-    await issue(issuers[0], order);
-    for (let round = 0; round < 10; round += 1) {
-      await Promise.all(issuers.map(async (issuer) => issuer.renew?.({ ...order, expiresAt: systemClock() + 60_000 + round }, signal())));
-    }
+    const [issuer, order] = [target.open(), target.order({}, {})];
+    const { username } = loginOf(await issue(issuer, order));
+    const somebody = await target.server.client({ username: "stint", password: BROKER_PASSWORD, database: "app" });
+    await somebody.query(`BEGIN; ALTER ROLE "${username}" CONNECTION LIMIT 3`);
+    const expiresAt = order.expiresAt + 60_000;
+    const renewed = issuer.renew?.({ ...order, expiresAt }, signal());
+    await eventually("the change waits for the other", async () => {
+      const waiting = "SELECT 1 FROM pg_stat_activity WHERE usename = 'stint' AND wait_event_type = 'Lock'";
+      return (await target.server.sql(waiting)).length > 0;
+    });
+    await somebody.query("COMMIT");
+    await renewed;
+    const [row] = await target.server.sql(`SELECT rolvaliduntil AS until FROM pg_authid WHERE rolname = '${username}'`);
+    expect(row?.["until"]).toEqual(new Date(expiresAt));
   });
 
   it.each([
