@@ -2,10 +2,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import type { Redis } from "ioredis";
 import { secretsOf } from "../../client/deliver/material.ts";
 import { CredentialView } from "../../domain/wire.ts";
 import { fakeClock } from "../support/clock.ts";
+import { everythingIn } from "../support/everything-in.ts";
 import { startGitHub, type FakeGitHub } from "../support/github.ts";
 import { json, made, startMaker, type MakerServer } from "../support/maker-server.ts";
 import { BROKER_PASSWORD, startPostgresTarget, type PostgresTarget } from "../support/postgres-target.ts";
@@ -69,23 +69,6 @@ const send = async (path: string, body: unknown, bearer: string): Promise<unknow
 };
 const read = async (path: string): Promise<string> =>
   (await fetch(`${shop.broker.url}${path}`, { headers: { authorization: `Bearer ${shop.broker.operators.admin.reveal()}` } })).text();
-
-/** Everything in Redis as text, keys and values. */
-async function everythingIn(redis: Redis): Promise<string> {
-  const found: unknown[] = [];
-  for (const key of await redis.keys("*")) {
-    const kind = await redis.type(key);
-    found.push(key);
-    if (kind === "string") found.push(await redis.get(key));
-    else if (kind === "hash") found.push(await redis.hgetall(key));
-    else if (kind === "list") found.push(await redis.lrange(key, 0, -1));
-    else if (kind === "set") found.push(await redis.smembers(key));
-    else if (kind === "zset") found.push(await redis.zrange(key, "0", "-1"));
-    else if (kind === "stream") found.push(await redis.xrange(key, "-", "+"));
-    else throw new Error(`${key} is a ${kind}: look into those, too`);
-  }
-  return JSON.stringify(found);
-}
 
 describe("what opens something", () => {
   it("is found nowhere but in the answer: no log, audit, view, store or server holds it, whatever goes wrong", async () => {
