@@ -100,7 +100,7 @@ export const Environment = z.object({
     expected: "a path",
     byDefault: "`./stint`",
     meaning:
-      "Folder of YAML documents, or one file: trusts, grants, verifiers, settings. Reloaded whole on SIGHUP; a bad file keeps the old configuration in force and says so.",
+      "Folder of YAML documents, or one file: trusts, grants, targets, verifiers, settings. Reloaded whole on SIGHUP; a bad file keeps the old configuration in force and says so.",
   }),
   STINT_WATCH: variable(parseFlag, { expected: FLAG, byDefault: "`off`", meaning: "Reload `STINT_CONFIG` whenever it changes." }),
   STINT_MASTER_KEY: variable(parseMasterKeys, {
