@@ -195,6 +195,7 @@ const gateOf = (store: OpenedStore, audit: AuditTrail, hold: Hold, leaving: Leav
   createGate({
     draining: () => leaving.closed,
     onHold: () => hold.onHold(),
+    storeHeard: () => store.clock.offsetMs() !== undefined,
     clockAgrees: () => store.clock.agreed(),
     auditHealthy: () => audit.healthy(),
     storeSafe: () => {

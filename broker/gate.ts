@@ -4,6 +4,8 @@ import { StintError } from "../domain/errors.ts";
 export interface GateReadings {
   readonly draining: () => boolean;
   readonly onHold: () => boolean;
+  /** False when the store has not told the time lately, so that clocks cannot be compared. */
+  readonly storeHeard: () => boolean;
   readonly clockAgrees: () => boolean;
   /** False while records cannot be written to the audit files, or wait for longer than a minute. */
   readonly auditHealthy: () => boolean;
@@ -29,6 +31,8 @@ export function createGate(readings: GateReadings): Gate {
         });
       if (readings.onHold())
         throw new StintError("on_hold", "the broker is on hold: nothing is issued until an admin clears it", { retryAfterSeconds: 30 });
+      if (!readings.storeHeard())
+        throw new StintError("store_unavailable", "the store has not answered for a while", { retryAfterSeconds: 2 });
       if (!readings.clockAgrees())
         throw new StintError("clock_disagrees", "the clocks of broker and store disagree; nothing is issued until they agree", {
           retryAfterSeconds: 5,

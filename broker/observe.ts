@@ -71,7 +71,8 @@ async function stood({ store, services }: Broker, metrics: Metrics): Promise<voi
   metrics.targets(services.targets.list().map(figuresOf));
   const feed = services.feed.stats();
   metrics.feed(feed.subscribers, (feed.lagMs ?? 0) / 1000);
-  metrics.clockOffset(store.clock.offsetMs() / 1000);
+  const offset = store.clock.offsetMs();
+  if (offset !== undefined) metrics.clockOffset(offset / 1000);
   try {
     const { byState, oldestDueMs } = await store.leases.counts();
     metrics.leases(byState);

@@ -21,7 +21,7 @@ export interface Readings {
   readonly problems: () => readonly Problem[];
   readonly auditHealthy: () => boolean;
   readonly clockAgrees: () => boolean;
-  readonly clockOffsetMs: () => number;
+  readonly clockOffsetMs: () => number | undefined;
   readonly onHold: () => boolean;
   readonly draining: () => boolean;
 }
@@ -53,7 +53,9 @@ export function readinessOf(readings: Readings): Readiness {
       "clock",
       readings.clockAgrees(),
       "agrees with the store",
-      `differs from the store's by ${Number.isFinite(offset) ? Math.round(offset) : "an unknown number of"} ms: nothing is issued`,
+      offset === undefined
+        ? "could not be compared with the store's lately: nothing is issued"
+        : `differs from the store's by ${Math.round(offset)} ms: nothing is issued`,
     ),
     check("hold", !readings.onHold(), "none", "on hold: nothing is issued until an admin runs stint hold clear"),
     check("draining", !readings.draining(), "no", "shutting down"),

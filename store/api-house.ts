@@ -52,8 +52,8 @@ export interface StoreClock {
   now(): number;
   /** False while the broker's clock and Redis's differ by more than two seconds, or have not been compared lately. */
   agreed(): boolean;
-  /** How far the broker's clock is from Redis's, milliseconds. */
-  offsetMs(): number;
+  /** How far the broker's clock is from Redis's, milliseconds; undefined when Redis has not told the time lately. */
+  offsetMs(): number | undefined;
 }
 
 /** What the store found out about its Redis. */

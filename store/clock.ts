@@ -29,10 +29,11 @@ export function sampleClock(connection: Connection, wall: Clock, monotonic: () =
     at = after;
     offset = wall() - base;
   };
+  const offsetMs = (): number | undefined => (monotonic() - at <= STALE_MS ? offset : undefined);
   return {
     now: () => Math.floor(base + (monotonic() - at)),
-    agreed: () => Math.abs(offset) <= CLOCK_AGREEMENT_MS && monotonic() - at <= STALE_MS,
-    offsetMs: () => offset,
+    agreed: () => Math.abs(offsetMs() ?? Number.POSITIVE_INFINITY) <= CLOCK_AGREEMENT_MS,
+    offsetMs,
     sample,
     start(everyMs) {
       timer = setInterval(() => void sample().catch(() => undefined), everyMs); // a failed sample only ages the last one
