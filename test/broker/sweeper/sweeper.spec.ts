@@ -1,12 +1,21 @@
 import { describe, expect, it, jest } from "@jest/globals";
 import { DiesByItself, RetryableFailure, type Issuer } from "../../../domain/credential.ts";
 import type { LeaseId } from "../../../domain/ids.ts";
-import { startBroker } from "../../support/broker.ts";
+import { origin, startBroker } from "../../support/broker.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { openOrder, principalOf, freshEvidence } from "../../support/orders.ts";
 import { DATABASE, openShop, request, shopDocuments, type Shop } from "../../support/shop.ts";
 import { fileKind, testTarget } from "../../support/test-issuers.ts";
 
+/** A grant at a named target, which says when it is well again. */
+const AT_A_TARGET = `
+---
+kind: Target
+name: shop-db
+owner: team-platform
+issuer: file
+file: "x"
+${DATABASE.replace("issuer: test", "target: shop-db")}`;
 const drained = async (shop: Pick<Shop, "broker">): Promise<void> => {
   for (let more = true; more;) {
     more = (await shop.broker.sweep()).more;
@@ -56,15 +65,7 @@ describe("the sweeper", () => {
   it("tries what waits within a minute once a target answers again, however long it was away, and within twenty tries", async () => {
     const clock = fakeClock();
     await using place = await testTarget();
-    const more = `
----
-kind: Target
-name: shop-db
-owner: team-platform
-issuer: file
-file: "x"
-${DATABASE.replace("issuer: test", "target: shop-db")}`;
-    await using shop = await openShop({ clock, kinds: [fileKind(place.issuer)], more });
+    await using shop = await openShop({ clock, kinds: [fileKind(place.issuer)], more: AT_A_TARGET });
     const leases: LeaseId[] = [];
     for (let made = 0; made < 3; made += 1) leases.push((await shop.exchange({ grant: "database", ttlMs: 60_000 })).lease.id);
     const pass = async (seconds: number): Promise<void> => {
@@ -82,6 +83,28 @@ ${DATABASE.replace("issuer: test", "target: shop-db")}`;
     for (let seconds = 0; seconds < 60; seconds += 10) await pass(10);
     expect(await place.alive()).toEqual([]);
     for (const lease of await states()) expect(lease).toMatchObject({ state: "revoked" });
+  });
+
+  it("tries nothing of what waits while the broker is on hold, though the target answers again", async () => {
+    const clock = fakeClock();
+    await using place = await testTarget();
+    await using shop = await openShop({ clock, kinds: [fileKind(place.issuer)], more: AT_A_TARGET });
+    const { lease } = await shop.exchange({ grant: "database", ttlMs: 60_000 });
+    const pass = async (): Promise<void> => {
+      clock.advance({ seconds: 61 });
+      await shop.broker.duties.runOnce();
+      await drained(shop);
+    };
+    place.goDown();
+    await pass();
+    await shop.broker.store.hold.set({ action: "hold.set", principal: "broker", reason: "the store has gone back" });
+    await pass();
+    place.heal();
+    for (let minute = 0; minute < 10; minute += 1) await pass();
+    expect(await place.alive()).toEqual([lease.id]);
+    await shop.broker.services.hold.clear({ name: "ada", role: "admin" }, "restored on purpose, INC-3", origin());
+    for (let minute = 0; minute < 10; minute += 1) await pass();
+    expect(await place.alive()).toEqual([]);
   });
 
   it("lists what stays unreachable for a day as stuck, and revokes it when it comes back", async () => {
