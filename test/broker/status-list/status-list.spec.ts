@@ -226,6 +226,22 @@ describe("GET /status/{id}", () => {
     expect((await get(uri)).status).toBe(404);
   });
 
+  it("that nobody knows costs the store one look a second, however many ask", async () => {
+    const { statuses } = shop.broker.store;
+    const { lists } = statuses;
+    let looks = 0;
+    Object.assign(statuses, { lists: () => ((looks += 1), lists.call(statuses)) });
+    const unknown = `${shop.broker.url}/status/${Math.floor(clock() / HOUR) + 1}-7`;
+    clock.advance({ seconds: 2 });
+    for (let round = 0; round < 3; round += 1)
+      expect(await Promise.all(Array.from({ length: 10 }, async () => (await get(unknown)).status))).toEqual(Array(10).fill(404));
+    expect(looks).toBe(1);
+    clock.advance({ seconds: 1 });
+    await get(unknown);
+    expect(looks).toBe(2);
+    Object.assign(statuses, { lists });
+  });
+
   it("is made once for everybody who asks at the same time, and again only after its ttl", async () => {
     const { uri } = place(await issue());
     const texts = new Set(await Promise.all(Array.from({ length: 20 }, async () => (await get(uri)).text())));
