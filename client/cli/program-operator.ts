@@ -138,6 +138,7 @@ function defineAudit(audit: Command, act: Act): void {
   filtered(audit.command("export"))
     .description("All matching records, oldest first, one JSON object a line")
     .option("--until <time>", "RFC 3339")
+    .addOption(new Option("--format <format>", "ocsf: as OCSF 1.8 events").choices(["stint", "ocsf"]).default("stint"))
     .option("--out <file>", "default: standard output")
     .action(act(() => import("./audit-export.ts")));
   audit

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from "commander";
-import { readFileSync } from "node:fs";
+import { packageVersion } from "./package-version.ts";
 import type { Environment } from "../identity/source.ts";
 import type { Context } from "./context.ts";
 import { EXIT } from "./exit-codes.ts";
@@ -46,7 +46,7 @@ function build(screen: Screen, act: Act): Command {
   const program = new Command("stint");
   program
     .description("Credentials for one task, that die when the task ends.")
-    .version(version(), "-V, --version")
+    .version(packageVersion(), "-V, --version")
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
@@ -92,9 +92,4 @@ function usage(text: string, screen: Screen): string {
   const lines = [`${screen.errColor.red("✗")} ${clean(what)}`];
   lines.push(`  ${screen.errColor.dim("next ")} ${next === "" ? "--help shows what this command takes." : clean(next)}`);
   return `${lines.join("\n")}\n`;
-}
-
-function version(): string {
-  const file: unknown = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
-  return typeof file === "object" && file !== null && "version" in file ? String(file.version) : "unknown";
 }

@@ -1,11 +1,9 @@
 import { appendFile } from "node:fs/promises";
 import { describe, expect, it } from "@jest/globals";
-import fc from "fast-check";
-import { exportAudit } from "../../../broker/audit/export.ts";
 import { queryAudit } from "../../../broker/audit/query.ts";
 import type { AuditQuery } from "../../../broker/services.ts";
 import { newId } from "../../../domain/ids.ts";
-import { segmentFiles, someRecords } from "../../support/audit-files.ts";
+import { segmentFiles } from "../../support/audit-files.ts";
 import { startExporting, type Exporting } from "../../support/exporting.ts";
 
 const all = async (
@@ -147,52 +145,5 @@ describe("asking the audit", () => {
       const page = await queryAudit({ dir: test.dir, stream: test.store.audit }, {}, cursor, 10);
       for (const item of page.items) expect(item.action).toBe("lease.issued");
     }
-  });
-});
-
-const parsed = async (texts: AsyncIterable<string>): Promise<readonly Readonly<Record<string, unknown>>[]> => {
-  const values: Readonly<Record<string, unknown>>[] = [];
-  for await (const text of texts) values.push(JSON.parse(text) as Record<string, unknown>);
-  return values;
-};
-
-describe("exporting to others", () => {
-  it("gives each record once, oldest first, as it is or as an OCSF event", async () => {
-    await using test = await startExporting();
-    await sayInOrder(test, 5);
-    await test.exporter().round();
-    const product = { version: "1.0.0", url: "https://stint.acme.dev" };
-    const plain = await parsed(exportAudit(test.dir, "ndjson", {}, product));
-    expect(plain.map((record) => record["n"])).toEqual([0, 1, 2, 3, 4]);
-    const [event] = await parsed(exportAudit(test.dir, "ocsf", {}, product));
-    expect(event).toMatchObject({
-      class_uid: 3003,
-      activity_id: 1,
-      type_uid: 300301,
-      category_uid: 3,
-      severity_id: 1,
-      status_id: 1,
-      time: Date.parse("2026-03-02T12:00:00.010Z"),
-      metadata: { version: "1.8.0", product: { name: "Stint", version: "1.0.0" }, uid: "0.1", sequence: 1, log_name: "stint.acme.dev" },
-      actor: { user: { uid: "github:0" }, authorizations: [{ decision: "allow" }] },
-    });
-  });
-
-  it("keeps to what every OCSF event must have, whatever the record", async () => {
-    const { toOcsf } = await import("../../../broker/audit/ocsf.ts");
-    const { AUDIT_ACTIONS } = await import("../../../domain/audit-event.ts");
-    const [base] = someRecords(1);
-    fc.assert(
-      fc.property(fc.constantFrom(...AUDIT_ACTIONS), fc.constantFrom("allow", "deny", "error", undefined), (action, decision) => {
-        if (base === undefined) throw new Error("no record");
-        const event = toOcsf(
-          { ...base, action, ...(decision !== undefined && { decision }) },
-          { version: "1", url: "https://stint.acme.dev" },
-        );
-        expect(event["type_uid"]).toBe(Number(event["class_uid"]) * 100 + Number(event["activity_id"]));
-        expect(event["status_id"]).toBe(decision === "deny" || decision === "error" ? 2 : 1);
-        for (const member of ["time", "metadata", "severity_id", "actor", "category_uid"]) expect(event[member]).toBeDefined();
-      }),
-    );
   });
 });

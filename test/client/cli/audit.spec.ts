@@ -141,6 +141,21 @@ describe("stint audit export", () => {
     expect((await callCli(["audit", "export", "--out", file], env(server))).code).toBe(1);
   });
 
+  it("writes OCSF events for collectors that know those", async () => {
+    await using server = await recordingServer(pages);
+    const ran = await callCli(["audit", "export", "--format", "ocsf"], env(server));
+    const events = ran.out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { metadata: { uid: string; log_name: string }; status_id: number });
+    expect(events.map(({ metadata, status_id }) => [metadata.uid, status_id])).toEqual([
+      ["3.1", 1],
+      ["3.2", 1],
+      ["3.3", 2],
+    ]);
+    expect((await callCli(["audit", "export", "--format", "xml"], env(server))).code).toBe(2);
+  });
+
   it("stops quietly when its reader does", async () => {
     await using server = await recordingServer(pages);
     const ran = await callCli(["audit", "export"], env(server));

@@ -1,4 +1,4 @@
-import type { AuditAction, AuditRecord } from "../../domain/audit-event.ts";
+import type { AuditAction, AuditRecord } from "../domain/audit-event.ts";
 
 /** Which OCSF 1.8 class and activity an action is. 3003 Authorize Session, 3002 Authentication, 3004 Entity Management. */
 interface Mapped {
