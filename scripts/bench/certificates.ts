@@ -16,8 +16,8 @@ const generate = promisify(generateKeyPair);
 
 /** Certificates a second beside the cryptography that nobody can leave out, in interleaved rounds; and how long a long list takes. */
 export async function measureCertificates({ rounds, count, say }: { rounds: number; count: number; say: (text: string) => void }) {
-  const shared = sharedTarget();
-  const issuer = openX509(shared, systemClock);
+  const shared = sharedTarget(systemClock);
+  const issuer = openX509(shared);
   const params = issuer.params.parse({ spiffe_id: "spiffe://acme.test/ci/deploy" });
   const key = p256();
   const csr = requestFor(key);

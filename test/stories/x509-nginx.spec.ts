@@ -81,8 +81,8 @@ async function certificate(issuer: Issuer<X509Params>, now: FakeClock, more: { r
 withNginx("a real nginx that verifies clients", (binary) => {
   it("lets a good certificate in, and nobody without one, with another CA's or with one that has ended", async () => {
     const clock = fakeClock(Date.now());
-    const issuer = openX509(sharedTarget(), clock);
-    const stranger = openX509(sharedTarget(), clock);
+    const issuer = openX509(sharedTarget(clock));
+    const stranger = openX509(sharedTarget(clock));
     await using server = await startServer(binary, issuer);
     expect(await server.ask(await certificate(issuer, clock))).toBe(200);
     expect(await server.ask()).toBe(400);
@@ -93,7 +93,7 @@ withNginx("a real nginx that verifies clients", (binary) => {
 
   it("refuses what was revoked as soon as it has read the list, and goes on to take what was not", async () => {
     const clock = fakeClock(Date.now());
-    const issuer = openX509(sharedTarget(), clock);
+    const issuer = openX509(sharedTarget(clock));
     const [kept, ended] = [await certificate(issuer, clock), await certificate(issuer, clock)];
     await using server = await startServer(binary, issuer);
     expect(await server.ask(ended)).toBe(200);
@@ -105,7 +105,7 @@ withNginx("a real nginx that verifies clients", (binary) => {
 
   it("refuses even what was revoked before it was made", async () => {
     const clock = fakeClock(Date.now());
-    const issuer = openX509(sharedTarget(), clock);
+    const issuer = openX509(sharedTarget(clock));
     const order = orderFor<X509Params>({ issuer, settings: GRANT, now: clock });
     await issuer.revoke({ leaseId: order.leaseId, handle: undefined, expiresAt: order.expiresAt }, signal());
     const { credential } = await issuer.issue(order, signal());
@@ -115,7 +115,7 @@ withNginx("a real nginx that verifies clients", (binary) => {
 
   it("takes certificates of both CAs through a rotation, and revokes of both", async () => {
     const clock = fakeClock(Date.now() - 3_600_000);
-    const issuer = openX509(sharedTarget(), clock, { ...SETTINGS, ca: { announce: "30m" } });
+    const issuer = openX509(sharedTarget(clock), { ...SETTINGS, ca: { announce: "30m" } });
     const [old, oldEnded] = [
       await certificate(issuer, clock, { ttlMs: 7_200_000 }),
       await certificate(issuer, clock, { ttlMs: 7_200_000 }),
@@ -135,10 +135,10 @@ withNginx("a real nginx that verifies clients", (binary) => {
 
   it("takes certificates of an intermediate that was supplied, beside the list of who signed it", async () => {
     const clock = fakeClock(Date.now());
-    const shared = sharedTarget();
+    const shared = sharedTarget(clock);
     const above = await suppliedCa(clock());
     shared.secrets.set("file:ca.pem", above.certificate).set("file:ca.key", above.key);
-    const issuer = openX509(shared, clock, { ...SETTINGS, ca: { certificate: "file:ca.pem", key: "file:ca.key" } });
+    const issuer = openX509(shared, { ...SETTINGS, ca: { certificate: "file:ca.pem", key: "file:ca.key" } });
     const [kept, ended] = [await certificate(issuer, clock), await certificate(issuer, clock)];
     expect(kept.cert.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
     await using server = await startServer(binary, issuer, { lists: above.list });

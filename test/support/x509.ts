@@ -4,9 +4,9 @@ import { generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { RetryableFailure, type Issuer } from "../../domain/credential.ts";
-import { Secret } from "../../domain/secret.ts";
-import type { RevokedSerial, TargetPorts } from "../../domain/target.ts";
+import type { Issuer } from "../../domain/credential.ts";
+import type { TargetPorts } from "../../domain/target.ts";
+import type { Clock } from "../../domain/time.ts";
 import {
   type BaseBlock,
   BitString,
@@ -27,52 +27,17 @@ import { spkiOf } from "../../issuers/x509/keys.ts";
 import { x509Kind } from "../../issuers/x509/issuer.ts";
 import { toPem } from "../../issuers/x509/pem.ts";
 import type { X509Params } from "../../issuers/x509/settings.ts";
-
-/** What brokers of one store share for a target, in memory. */
-export interface SharedTarget {
-  readonly vault: Map<string, string>;
-  readonly revoked: Map<string, RevokedSerial>;
-  readonly secrets: Map<string, string>;
-  number: number;
-}
-export const sharedTarget = (): SharedTarget => ({ vault: new Map(), revoked: new Map(), secrets: new Map(), number: 0 });
-
-export function portsFor(shared: SharedTarget, clock: () => number): TargetPorts {
-  return {
-    broker: "https://stint.test",
-    clock,
-    secret: async (reference) => {
-      const text = shared.secrets.get(reference);
-      if (text === undefined) throw new RetryableFailure(`there is nothing at ${reference}`);
-      return new Secret(text);
-    },
-    vault: {
-      read: async (name) => (shared.vault.has(name) ? new Secret(shared.vault.get(name) ?? "") : undefined),
-      swap: async (name, before, after) => {
-        if (shared.vault.get(name) !== before?.reveal()) return false;
-        shared.vault.set(name, after.reveal());
-        return true;
-      },
-    },
-    revoked: {
-      add: async (serial, expiresAt) => {
-        if (shared.revoked.has(serial)) return "already_gone";
-        shared.revoked.set(serial, { serial, revokedAt: clock(), expiresAt });
-        shared.number += 1;
-        return "revoked";
-      },
-      all: async () => ({ number: shared.number, entries: [...shared.revoked.values()].filter(({ expiresAt }) => expiresAt > clock()) }),
-    },
-    warn: () => undefined,
-  };
-}
+import { targetPorts, type TestPorts } from "./target-ports.ts";
 
 /** Settings that allow what most tests ask for. */
 export const SETTINGS = { trust_domain: "acme.test", domains: ["acme.test"] };
 
+/** What brokers of one store share for a target, in memory. */
+export const sharedTarget = (clock: Clock): TestPorts => targetPorts(clock, "https://stint.test");
+
 /** The issuer of a Target with these settings. */
-export const openX509 = (shared: SharedTarget, clock: () => number, settings: object = SETTINGS): Issuer<X509Params> =>
-  x509Kind.open({ name: "mesh", owner: undefined, settings: x509Kind.settings.parse(settings) }, portsFor(shared, clock));
+export const openX509 = (ports: TargetPorts, settings: object = SETTINGS): Issuer<X509Params> =>
+  x509Kind.open({ name: "mesh", owner: undefined, settings: x509Kind.settings.parse(settings) }, ports);
 
 /** A document that an issuer publishes. */
 export async function published(issuer: Issuer<X509Params>, name: string): Promise<Buffer> {

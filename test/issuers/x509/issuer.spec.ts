@@ -9,6 +9,7 @@ import { serialOf } from "../../../issuers/naming.ts";
 import { issuerContract, orderFor, type IssuerUnderTest } from "../../contract/issuer-contract.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { ifPresent } from "../../support/needs.ts";
+import type { TestPorts } from "../../support/target-ports.ts";
 import {
   address,
   dns,
@@ -23,7 +24,6 @@ import {
   uri,
   wishNames,
   type Piece,
-  type SharedTarget,
 } from "../../support/x509.ts";
 import { x509Kind } from "../../../issuers/x509/issuer.ts";
 import type { X509Params } from "../../../issuers/x509/settings.ts";
@@ -35,13 +35,13 @@ const signal = (): AbortSignal => AbortSignal.timeout(5_000);
 
 interface Under extends IssuerUnderTest<X509Params> {
   readonly issuer: Issuer<X509Params>;
-  readonly shared: SharedTarget;
+  readonly shared: TestPorts;
   readonly clock: ReturnType<typeof fakeClock>;
 }
 function under(settings: object = SETTINGS, grant: object = GRANT): Under {
   const clock = fakeClock();
-  const shared = sharedTarget();
-  return { issuer: openX509(shared, clock, settings), settings: grant, now: clock, shared, clock };
+  const shared = sharedTarget(clock);
+  return { issuer: openX509(shared, settings), settings: grant, now: clock, shared, clock };
 }
 
 issuerContract("x509", async () => ({ ...under(), [Symbol.asyncDispose]: async () => undefined }));

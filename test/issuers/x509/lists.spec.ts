@@ -13,17 +13,19 @@ import { newId, type LeaseId } from "../../../domain/ids.ts";
 import { Entries } from "../../../issuers/x509/crl.ts";
 import { serialOf } from "../../../issuers/naming.ts";
 import { orderFor } from "../../contract/issuer-contract.ts";
+import { Secret } from "../../../domain/secret.ts";
 import { fakeClock, type FakeClock } from "../../support/clock.ts";
 import { ifPresent } from "../../support/needs.ts";
-import { folder, openssl, openX509, published, SETTINGS, sharedTarget, type SharedTarget } from "../../support/x509.ts";
+import type { TestPorts } from "../../support/target-ports.ts";
+import { folder, openssl, openX509, published, SETTINGS, sharedTarget } from "../../support/x509.ts";
 
 const withOpenssl = ifPresent("openssl");
 const GRANT = { spiffe_id: "spiffe://acme.test/ci/deploy" };
 const signal = (): AbortSignal => AbortSignal.timeout(5_000);
-const start = (clock: FakeClock = fakeClock(), shared: SharedTarget = sharedTarget()) => ({
+const start = (clock: FakeClock = fakeClock(), shared: TestPorts = sharedTarget(clock)) => ({
   clock,
   shared,
-  issuer: openX509(shared, clock),
+  issuer: openX509(shared),
   now: clock,
   settings: GRANT,
 });
@@ -73,7 +75,7 @@ describe("the list of revoked certificates", () => {
 
   it("of another broker knows it a second later, and of the same broker at once", async () => {
     const test = start();
-    const other = openX509(test.shared, test.clock);
+    const other = openX509(test.shared);
     await Promise.all([published(other, "crl"), published(test.issuer, "crl")]);
     await revoke(test, newId("lease", test.now()));
     expect((await listOf(test.issuer)).entries).toHaveLength(1);
@@ -100,10 +102,10 @@ describe("the list of revoked certificates", () => {
 
   it("keeps its old self when the store cannot be read, by failing", async () => {
     const test = start();
-    const broken = openX509(test.shared, test.clock);
+    const broken = openX509(test.shared);
     await published(broken, "crl");
     test.clock.advance({ seconds: 1 });
-    test.shared.vault.set("ca", "{}");
+    test.shared.held.set("ca", new Secret("{}"));
     test.clock.advance({ seconds: 10 });
     await expect(published(broken, "crl")).rejects.toThrow(/shape that this release does not know/);
   });
@@ -151,7 +153,7 @@ describe("the list of revoked certificates", () => {
       issuer: ca.subjectName,
       thisUpdate: list.thisUpdate,
       ...(list.nextUpdate !== undefined && { nextUpdate: list.nextUpdate }),
-      entries: [...test.shared.revoked.values()].map(({ serial, revokedAt }) => ({
+      entries: [...test.shared.listed.values()].map(({ serial, revokedAt }) => ({
         serialNumber: serial,
         revocationDate: new Date(revokedAt),
         reason: judge.X509CrlReason.privilegeWithdrawn,
@@ -241,8 +243,8 @@ describe("a rotation of the CA", () => {
 
   it("is refused while four CAs are in use, and goes on in a day", async () => {
     const clock = fakeClock();
-    const shared = sharedTarget();
-    const issuer = openX509(shared, clock, { ...SETTINGS, ca: { announce: "10m" } });
+    const shared = sharedTarget(clock);
+    const issuer = openX509(shared, { ...SETTINGS, ca: { announce: "10m" } });
     await published(issuer, "ca.pem");
     for (let count = 0; count < 3; count += 1) {
       await issuer.rotate?.(signal());
@@ -257,17 +259,17 @@ describe("a rotation of the CA", () => {
 
   it("by several brokers at once makes one CA, and the first of all is made once, too", async () => {
     const clock = fakeClock();
-    const shared = sharedTarget();
-    const brokers = Array.from({ length: 5 }, () => openX509(shared, clock));
+    const shared = sharedTarget(clock);
+    const brokers = Array.from({ length: 5 }, () => openX509(shared));
     const trusted = await Promise.all(brokers.map((each) => published(each, "ca.pem")));
     expect(new Set(trusted.map(String)).size).toBe(1);
     await Promise.all(brokers.map(async (each) => each.rotate?.(signal())));
-    expect((JSON.parse(shared.vault.get("ca") ?? "{}") as { authorities: unknown[] }).authorities).toHaveLength(2);
+    expect((JSON.parse(shared.held.get("ca")?.reveal() ?? "{}") as { authorities: unknown[] }).authorities).toHaveLength(2);
   });
 
   it("is a fact, and the end of a CA a warning", async () => {
     const clock = fakeClock();
-    const issuer = openX509(sharedTarget(), clock, { ...SETTINGS, ca: { validity: "60d" } });
+    const issuer = openX509(sharedTarget(clock), { ...SETTINGS, ca: { validity: "60d" } });
     const made = clock();
     expect(await issuer.examine?.(signal())).toMatchObject({ passwordChangedAt: made, warnings: [] });
     clock.advance({ days: 31 });

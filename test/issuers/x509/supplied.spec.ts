@@ -16,13 +16,13 @@ const FILES = { ...SETTINGS, ca: { certificate: "file:ca.pem", key: "file:ca.key
 const signal = (): AbortSignal => AbortSignal.timeout(5_000);
 
 function start(ca: Partial<SuppliedCa>, now = fakeClock()) {
-  const shared = sharedTarget();
+  const shared = sharedTarget(now);
   const supply = (files: Partial<SuppliedCa>): void => {
     if (files.certificate !== undefined) shared.secrets.set("file:ca.pem", files.certificate);
     if (files.key !== undefined) shared.secrets.set("file:ca.key", files.key);
   };
   supply(ca);
-  const issuer = openX509(shared, now, FILES);
+  const issuer = openX509(shared, FILES);
   const issue = async () => {
     const order = orderFor({ issuer, settings: GRANT, now });
     return { order, pem: (await issuer.issue(order, signal())).credential.token.reveal() };
