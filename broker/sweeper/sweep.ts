@@ -8,7 +8,7 @@ import type { Calls } from "./calls.ts";
 /** Leases that one script handles: others must have their turn between two. */
 const BATCH = 50;
 /** Buckets worked on side by side: enough to keep Redis busy, few enough to leave it for requests. */
-const BUCKETS_AT_ONCE = 4;
+const BUCKETS_AT_ONCE = 3;
 /** A pass stops here: what it has not come to is for the next one, which takes buckets and tasks in another order. */
 const BUDGET_MS = 900;
 /** Leases leave tasks some of it, where any are due. */
