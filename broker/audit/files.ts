@@ -1,5 +1,6 @@
 import { constants, lstat, open, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import type { AuditRecord } from "../../domain/audit-event.ts";
 import { StintError } from "../../domain/errors.ts";
 import { toRfc3339 } from "../../domain/time.ts";
@@ -28,6 +29,8 @@ export interface AuditFilesOptions {
   readonly segmentBytes?: number;
 }
 
+/** Records spelt and hashed in one go, about a millisecond's work: then requests have their turn. */
+const AT_A_TIME = 64;
 const SEGMENT_BYTES = 64 * 1024 * 1024;
 
 /**
@@ -72,8 +75,16 @@ export class AuditFiles implements AsyncDisposable {
   }
 
   /** Appends records behind the last one and returns when they are on the disk. */
-  append(records: readonly AuditRecord[], now: number): Promise<void> {
-    return this.#write(extend(this.#tail, records), now);
+  async append(records: readonly AuditRecord[], now: number): Promise<void> {
+    let tail = this.#tail;
+    const lines: string[] = [];
+    for (let from = 0; from < records.length; from += AT_A_TIME) {
+      if (from > 0) await setImmediate();
+      const next = extend(tail, records.slice(from, from + AT_A_TIME));
+      lines.push(...next.lines);
+      tail = next.tail;
+    }
+    await this.#write({ lines, tail }, now);
   }
 
   /** Goes on from another state of the store: its sequences count from here on. */

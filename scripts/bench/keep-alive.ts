@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 
 /** One run of load against one path. */
 export interface Job {
@@ -41,9 +43,20 @@ export interface JobResult {
  * little. It understands answers with a Content-Length, which is what both programs send.
  */
 export async function drive(job: Job): Promise<JobResult> {
-  const run = new Run(job);
+  const sockets = await Promise.all(Array.from({ length: job.connections }, () => connected(job.port)));
+  await pause(SETTLE_MS);
+  const run = new Run(job, sockets);
   await run.finished();
   return run.result();
+}
+
+/** Until the server has taken in all of them: hundreds of new connections at once are another thing to measure. */
+const SETTLE_MS = 250;
+
+async function connected(port: number): Promise<Socket> {
+  const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+  await once(socket, "connect");
+  return socket;
 }
 
 class Run {
@@ -60,7 +73,7 @@ class Run {
   #firstFailure: string | undefined;
   #endedAt = 0;
 
-  constructor(job: Job) {
+  constructor(job: Job, sockets: readonly Socket[]) {
     this.#job = job;
     this.#member = `"${job.collect}":"`;
     const lines = [
@@ -70,7 +83,7 @@ class Run {
       ...job.headers,
     ];
     this.#head = `${lines.join("\r\n")}\r\nContent-Length: `;
-    this.#lanes = Array.from({ length: job.connections }, () => this.#lane());
+    this.#lanes = sockets.map((socket) => this.#lane(socket));
   }
 
   async finished(): Promise<void> {
@@ -106,9 +119,8 @@ class Run {
   }
 
   /** One connection: a request, its answer, the next. */
-  #lane(): Promise<void> {
+  #lane(socket: Socket): Promise<void> {
     return new Promise((resolve, reject) => {
-      const socket: Socket = connect({ port: this.#job.port, host: "127.0.0.1", noDelay: true });
       let sentAt = 0;
       let held = "";
       const send = (): void => {
@@ -125,7 +137,6 @@ class Run {
         if (wait > 0.5) setTimeout(write, wait);
         else write();
       };
-      socket.once("connect", send);
       socket.on("data", (chunk: Buffer) => {
         held = held === "" ? chunk.toString("latin1") : held + chunk.toString("latin1");
         const answer = whole(held);
@@ -140,6 +151,7 @@ class Run {
       });
       socket.once("error", reject);
       socket.once("close", () => reject(new Error("the server closed a connection under load")));
+      send();
     });
   }
 
