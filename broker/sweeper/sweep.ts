@@ -1,4 +1,5 @@
 import { describe } from "../background.ts";
+import type { TaskId } from "../../domain/ids.ts";
 import { inParallel } from "../leases/end.ts";
 import type { Parts } from "../parts.ts";
 import { endTask } from "../tasks/end.ts";
@@ -9,6 +10,8 @@ import type { Calls } from "./calls.ts";
 const BATCH = 50;
 /** Buckets worked on side by side: enough to keep Redis busy, few enough to leave it for requests. */
 const BUCKETS_AT_ONCE = 3;
+/** Tasks of a bucket ended side by side: each is a few scripts, one after the other. */
+const TASKS_AT_ONCE = 4;
 /** A pass stops here: what it has not come to is for the next one, which takes buckets and tasks in another order. */
 const BUDGET_MS = 900;
 /** Leases leave tasks some of it, where any are due. */
@@ -49,7 +52,7 @@ export function createSweeper(parts: Parts, calls: Calls, breakers: Breakers): S
       await endDueLeases(parts, calls, due.leases, total, stopAfter(due.tasks.length === 0 ? BUDGET_MS : LEASES_MS));
       const stop = stopAfter(BUDGET_MS);
       await inParallel(rotated(due.tasks), BUCKETS_AT_ONCE, async (bucket) => {
-        if (!stop()) total.tasks += await endDueTasks(parts, bucket);
+        total.tasks += await endDueTasks(parts, bucket, stop);
       });
       // What the tasks left due at targets is begun in the same pass: somebody may be waiting for it.
       if (total.tasks > 0) await endDueLeases(parts, calls, (await parts.store.leases.dueBuckets()).leases, total, stop);
@@ -79,17 +82,24 @@ async function endDueLeases(parts: Parts, calls: Calls, buckets: readonly number
   });
 }
 
-async function endDueTasks(parts: Parts, bucket: number): Promise<number> {
-  const due = await parts.store.tasks.due(bucket, BATCH);
-  for (const { id, by } of due) {
-    try {
-      // Whatever of it needs a call at a target is due at once, and the same pass or the next one claims it.
-      await endTask(parts, id, by, undefined, { principal: "broker" });
-    } catch (error) {
-      parts.log.warn({ taskId: id, error: describe(error) }, "task stays due");
-    }
+/** Tasks of one bucket until none is due; those that could not be ended stay due, and are for the next pass. */
+async function endDueTasks(parts: Parts, bucket: number, stop: () => boolean): Promise<number> {
+  const tried = new Set<TaskId>();
+  for (let more = true; more && !stop();) {
+    const due = await parts.store.tasks.due(bucket, BATCH);
+    const fresh = due.filter(({ id }) => !tried.has(id));
+    await inParallel(fresh, TASKS_AT_ONCE, async ({ id, by }) => {
+      tried.add(id);
+      try {
+        // Whatever of it needs a call at a target is due at once, and the same pass or the next one claims it.
+        await endTask(parts, id, by, undefined, { principal: "broker" });
+      } catch (error) {
+        parts.log.warn({ taskId: id, error: describe(error) }, "task stays due");
+      }
+    });
+    more = due.length === BATCH && fresh.length > 0;
   }
-  return due.length;
+  return tried.size;
 }
 
 /** Another order each time, so that a pass cut short by its budget does not always leave the same buckets. */

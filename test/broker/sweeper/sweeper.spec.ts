@@ -232,6 +232,14 @@ describe("the sweeper", () => {
     expect((await store.leases.counts()).byState).toMatchObject({ revoked: 600 });
   });
 
+  it("ends every due task of a workload in one pass, however many there are", async () => {
+    const clock = fakeClock();
+    await using shop = await openShop({ clock });
+    for (let run = 0; run < 130; run += 1) await shop.exchange({ evidence: await shop.evidence({ run_id: `${run}` }) });
+    clock.advance({ days: 2 });
+    expect(await shop.broker.sweep()).toMatchObject({ expired: 130, tasks: 130, more: false });
+  });
+
   it("begins the next pass at once where time alone cut one short", async () => {
     const clock = fakeClock();
     await using shop = await openShop({ clock });
