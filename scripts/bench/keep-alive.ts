@@ -27,7 +27,10 @@ export interface Job {
 
 export interface JobResult {
   readonly done: number;
+  /** Until the last answer, of whatever kind. */
   readonly ms: number;
+  /** Those that were answered before the run's time was over, a second. A refusal that is held back goes on for longer than the run. */
+  readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly failed: number;
@@ -70,6 +73,7 @@ class Run {
   #next = 0;
   #failed = 0;
   #shed = 0;
+  #inTime = 0;
   #firstFailure: string | undefined;
   #endedAt = 0;
 
@@ -94,9 +98,11 @@ class Run {
   result(): JobResult {
     const sorted = this.#latencies.toSorted((a, b) => a - b);
     const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+    const ms = this.#endedAt - this.#startedAt;
     return {
       done: sorted.length,
-      ms: this.#endedAt - this.#startedAt,
+      ms,
+      perSecond: (this.#inTime * 1000) / Math.min(ms, this.#job.ms),
       p50Ms: at(0.5),
       p99Ms: at(0.99),
       failed: this.#failed,
@@ -143,7 +149,9 @@ class Run {
         if (answer === undefined) return;
         if (this.#job.overload === true && (answer.status === 429 || answer.status === 503)) this.#shed += 1;
         else {
-          this.#latencies.push(performance.now() - sentAt);
+          const now = performance.now();
+          this.#latencies.push(now - sentAt);
+          if (now - this.#startedAt <= this.#job.ms) this.#inTime += 1;
           this.#check(held, answer);
         }
         held = "";

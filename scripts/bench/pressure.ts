@@ -96,7 +96,7 @@ class Pressure {
       pace: undefined,
       count: Math.ceil((Math.max(AT_LEAST, this.#rate * 1.5) * ms) / 1_000),
     });
-    this.#rate = (result.done * 1_000) / result.ms;
+    this.#rate = result.perSecond;
     return result;
   }
 
@@ -131,7 +131,7 @@ function rowOf(share: number, offered: number, rounds: readonly Ran[]): Pressure
   return {
     share,
     offered,
-    served: of(({ done, ms }) => (done * 1_000) / ms),
+    served: of(({ perSecond }) => perSecond),
     shed: of(({ shed, ms }) => (shed * 1_000) / ms),
     p50Ms: of(({ p50Ms }) => p50Ms),
     p99Ms: of(({ p99Ms }) => p99Ms),

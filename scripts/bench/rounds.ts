@@ -99,7 +99,7 @@ export class Rounds {
     const [cpuAfter, redisAfter] = [cpuMsOf(program.pid), await redis.cpuMs()];
     if (result.failed > 0)
       throw new Error(`${path}: ${result.failed} of ${result.done} answers of the ${lane.name} were wrong: ${result.firstFailure}`);
-    const perSecond = (result.done * 1000) / result.ms;
+    const { perSecond } = result;
     if (pace === undefined) this.#rates.set(`${path} ${lane.name}`, perSecond);
     // a peer's tokens are each client's own: those that are looked at later are asked for by who looks
     if (isIssue(path) && lane.peer === undefined) this.#bodies.keep(program, result.collected);
