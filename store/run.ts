@@ -105,21 +105,31 @@ function keysOf(place: Place): readonly [string, string] {
   return keys;
 }
 
+/** So much goes to Redis at once: it works on that while the rest is made. */
+const GATHERED = 16;
+
 /**
- * Holds back what is written to Redis until the requests that arrived together have all been looked at: one system call for all of
+ * Holds back what is written to Redis until the requests that arrived together have all been looked at: one system call for many of
  * them. A Cluster's connections are its own affair.
  */
 function gathered(client: RedisClient): () => void {
   if (client instanceof Cluster) return () => undefined;
-  let held = false;
+  let corked: typeof client.stream | undefined;
+  let held = 0;
   return () => {
-    if (held) return;
     const { stream } = client;
     if (stream === undefined || stream.destroyed) return;
-    held = true;
+    if (stream === corked) {
+      held += 1;
+      if (held % GATHERED !== 0) return;
+      stream.uncork();
+      stream.cork();
+      return;
+    }
+    [corked, held] = [stream, 0];
     stream.cork();
     setImmediate(() => {
-      held = false;
+      if (corked === stream) corked = undefined;
       stream.uncork();
     });
   };

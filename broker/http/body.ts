@@ -3,6 +3,7 @@ import type { IncomingMessage } from "node:http";
 import { StintError } from "../../domain/errors.ts";
 import { RefusedJson, parseJson } from "../../domain/json.ts";
 import { type Parameters, parseForm } from "./form.ts";
+import { inTurn } from "./in-turn.ts";
 
 /** No request body is larger. */
 export const BODY_LIMIT = 65_536;
@@ -35,7 +36,7 @@ export function readBody(request: IncomingMessage, limit: number = BODY_LIMIT): 
     const onEnd = (): void => {
       if (done) return;
       done = true;
-      resolve(chunks === undefined ? first : Buffer.concat(chunks, size));
+      inTurn(() => resolve(chunks === undefined ? first : Buffer.concat(chunks, size)));
     };
     const onGone = (): void => {
       if (done) return;
