@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { describe } from "./background.ts";
 import { readConfig, type Config } from "./config.ts";
+import { letHeapGrow } from "./heap.ts";
 import { prepare, type Prepared } from "./prepare.ts";
 import { startBroker, type Given } from "./running.ts";
 import { isCron } from "./sweeper/schedule.ts";
@@ -43,6 +44,7 @@ async function startCrew({ config, logger }: Given, prepared: Prepared): Promise
 }
 
 async function run(): Promise<void> {
+  letHeapGrow();
   const config = readConfig(process.env, { isCron });
   const logger = createLogger(config.log);
   const given: Given = { config, logger, variable: (name) => process.env[name] };

@@ -1,26 +1,28 @@
 import type { AuditRecord } from "../../domain/audit-event.ts";
 import { StintError } from "../../domain/errors.ts";
 import type { AuditStream } from "../../store/api.ts";
+import type { Breather } from "./breather.ts";
 import type { Tail } from "./chain.ts";
 import type { StreamStates } from "./export-health.ts";
 
 /** So many records of one bucket in a batch: what a batch may hold in memory is bounded. */
 const PER_BUCKET = 200;
-/** Buckets read side by side: between a few and the next, requests have their turn. */
-const TOGETHER = 8;
+/** Buckets read side by side, before others have their turn. */
+const TOGETHER = 4;
 
 /** Whether a batch may have left something behind that was there when it was read. */
 export const mayHaveLeft = (states: StreamStates, { sequences }: Tail): boolean =>
   states.some(({ firstWaiting, lastSeq }, bucket) => firstWaiting !== undefined && lastSeq > (sequences[bucket] ?? 0));
 
 /** The next records of every bucket, in the order of their times as far as each bucket's own order allows. */
-export async function collect(stream: AuditStream, states: StreamStates, tail: Tail): Promise<readonly AuditRecord[]> {
+export async function collect(stream: AuditStream, states: StreamStates, tail: Tail, breathe: Breather): Promise<readonly AuditRecord[]> {
+  const waiting = states.flatMap(({ firstWaiting }, bucket) => (firstWaiting === undefined ? [] : [{ bucket, firstWaiting }]));
   const perBucket: (readonly AuditRecord[])[] = [];
-  for (let from = 0; from < states.length; from += TOGETHER) {
-    const few = states.slice(from, from + TOGETHER).map(async ({ firstWaiting }, index) => {
-      const bucket = from + index;
-      return firstWaiting === undefined ? [] : stream.read(bucket, Math.max(tail.sequences[bucket] ?? 0, firstWaiting - 1), PER_BUCKET);
-    });
+  for (let from = 0; from < waiting.length; from += TOGETHER) {
+    if (from > 0) await breathe();
+    const few = waiting
+      .slice(from, from + TOGETHER)
+      .map(({ bucket, firstWaiting }) => stream.read(bucket, Math.max(tail.sequences[bucket] ?? 0, firstWaiting - 1), PER_BUCKET));
     perBucket.push(...(await Promise.all(few)));
   }
   const dated = perBucket.flatMap((records) => {

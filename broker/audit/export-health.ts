@@ -52,9 +52,14 @@ export class ExportHealth {
     return this.#failure !== undefined;
   }
 
+  /** How long the oldest record has waited, of those that were there at the last look. */
+  get backlogMs(): number {
+    return this.#oldestAt === undefined ? 0 : Math.max(0, this.#clock() - this.#oldestAt);
+  }
+
   status(): ExporterStatus {
     const now = this.#clock();
-    const backlogMs = this.#oldestAt === undefined ? 0 : Math.max(0, now - this.#oldestAt);
+    const { backlogMs } = this;
     const reason =
       this.#failure ?? (backlogMs > BACKLOG_MS ? `records have waited for ${Math.round(backlogMs / 1000)} s` : this.#unseen(now));
     return { healthy: reason === undefined, reason, backlogMs };

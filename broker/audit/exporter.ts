@@ -1,6 +1,7 @@
 import { StintError } from "../../domain/errors.ts";
 import { toRfc3339, type Clock } from "../../domain/time.ts";
 import type { AuditStream } from "../../store/api.ts";
+import { breather } from "./breather.ts";
 import type { Tail } from "./chain.ts";
 import { originOf } from "./checkpoint.ts";
 import { CheckpointFiles, type CheckpointKeys } from "./checkpoint-files.ts";
@@ -81,9 +82,8 @@ export class AuditExporter {
     await ownDirectory(dir);
     const { tail, acceptedStore } = await recover(dir, signed);
     this.#followed = true;
-    return tail.size === 0
-      ? undefined
-      : { storeId: acceptedStore ?? signed?.store ?? (await this.#checkpoints.claimedStore()), sequences: tail.sequences };
+    if (tail.size === 0) return undefined;
+    return { storeId: acceptedStore ?? signed?.store ?? (await this.#checkpoints.claimedStore()), sequences: tail.sequences };
   }
 
   /**
@@ -159,18 +159,18 @@ export class AuditExporter {
     let exported = 0;
     for (let round = 0; round < ROUNDS; round += 1) {
       requireForward(states, files.tail);
-      const batch = await collect(stream, states, files.tail);
+      const breathe = breather(this.#health.backlogMs);
+      const batch = await collect(stream, states, files.tail, breathe);
       if (clock() > until) throw new StintError("audit_unavailable", "The exporter's lock ran out while records were read.");
-      if (batch.length > 0) await files.append(batch, clock());
+      if (batch.length > 0) await files.append(batch, clock(), breathe);
       if (batch.length > 0 || this.#health.failing) await this.#checkpoints.sign(files.tail, files.segment, clock());
       await Promise.all(states.map((state, bucket) => this.#trim(state, bucket, files.tail)));
       exported += batch.length;
       this.#health.succeeded();
       // what came in meanwhile is for the next round: it comes within the second
       if (batch.length === 0 || !mayHaveLeft(states, files.tail)) return this.#health.caughtUp(exported);
-      const renewedAt = clock();
+      until = clock() + LOCK_MS - LOCK_MARGIN_MS;
       if ((await stream.lock(holder, LOCK_MS))?.fence !== fence) break;
-      until = renewedAt + LOCK_MS - LOCK_MARGIN_MS;
       states = await stream.states();
       this.#health.look(states);
     }

@@ -5,6 +5,7 @@ import type { AuditRecord } from "../../domain/audit-event.ts";
 import { StintError } from "../../domain/errors.ts";
 import { toRfc3339 } from "../../domain/time.ts";
 import { describe } from "../background.ts";
+import type { Breather } from "./breather.ts";
 import { extend, extendWithStore, type AcceptedStore, type Tail } from "./chain.ts";
 import { recover } from "./recover.ts";
 import { ownDirectory, segmentName, syncDirectory, type Segment } from "./segments.ts";
@@ -29,7 +30,7 @@ export interface AuditFilesOptions {
   readonly segmentBytes?: number;
 }
 
-/** Records spelt and hashed in one go, about a millisecond's work: then requests have their turn. */
+/** Records spelt and hashed in one go, about a millisecond's work. */
 const AT_A_TIME = 64;
 const SEGMENT_BYTES = 64 * 1024 * 1024;
 
@@ -75,11 +76,11 @@ export class AuditFiles implements AsyncDisposable {
   }
 
   /** Appends records behind the last one and returns when they are on the disk. */
-  async append(records: readonly AuditRecord[], now: number): Promise<void> {
+  async append(records: readonly AuditRecord[], now: number, breathe: Breather = setImmediate): Promise<void> {
     let tail = this.#tail;
     const lines: string[] = [];
     for (let from = 0; from < records.length; from += AT_A_TIME) {
-      if (from > 0) await setImmediate();
+      if (from > 0) await breathe();
       const next = extend(tail, records.slice(from, from + AT_A_TIME));
       lines.push(...next.lines);
       tail = next.tail;
