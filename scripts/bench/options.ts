@@ -31,6 +31,8 @@ export interface BenchOptions {
   readonly connections: number;
   /** `appendfsync` of the Redis beneath both programs; `off`: no append-only file. */
   readonly fsync: "always" | "everysec" | "no" | "off";
+  /** Where the broker's store stands on the HTTP paths: on the floor's Redis, behind Sentinel, or on a Cluster. */
+  readonly store: (typeof STORES)[number];
   /** Live leases for what is measured on the store alone. */
   readonly leases: number;
   /** CPU profiles of floor and broker are left here. */
@@ -48,7 +50,7 @@ export interface CommandLine extends BenchOptions {
   readonly landed: "left" | "compared" | "replaced";
 }
 
-export const USAGE = `npm run bench -- [--only issue,sweep] [--rounds 5] [--seconds 3] [--connections 32] [--fsync everysec] [--full] [--json] [--out FILE]
+export const USAGE = `npm run bench -- [--only issue,sweep] [--rounds 5] [--seconds 3] [--connections 32] [--fsync everysec] [--store single] [--full] [--json] [--out FILE]
 
   --only         issue, issue-es256, issue-rs256, introspect, revoke, sweep, memory, mark, verify, feed, x509, postgres, load, layouts, starts; several with commas
   --rounds       rounds of each program, interleaved; the median and the spread are reported
@@ -56,6 +58,7 @@ export const USAGE = `npm run bench -- [--only issue,sweep] [--rounds 5] [--seco
   --requests     length of a round in requests instead
   --connections  requests in flight
   --fsync        durability of the Redis beneath: always, everysec, no, off
+  --store        where the broker's store stands on the HTTP paths: single, sentinel (two replicas), cluster (three primaries, a replica each)
   --full         1,000,000 live leases for sweep, memory, mark, feed and starts instead of 100,000
   --profile      flame graphs and CPU profiles of floor and broker, in bench-profile or in the folder named
   --no-peers     leave out node-oidc-provider
@@ -64,6 +67,7 @@ export const USAGE = `npm run bench -- [--only issue,sweep] [--rounds 5] [--seco
   --json         print the report as JSON
   --out          where the JSON is written; bench-report.json unless told otherwise`;
 
+const STORES = ["single", "sentinel", "cluster"] as const;
 const FSYNC = ["always", "everysec", "no", "off"] as const;
 
 /** Reads the command line. Throws an Error that says what was expected. */
@@ -77,6 +81,7 @@ export function readOptions(args: readonly string[], say: (text: string) => void
       requests: { type: "string" },
       connections: { type: "string", default: "32" },
       fsync: { type: "string", default: "everysec" },
+      store: { type: "string", default: "single" },
       full: { type: "boolean", default: false },
       profile: { type: "string" },
       "no-peers": { type: "boolean", default: false },
@@ -88,6 +93,9 @@ export function readOptions(args: readonly string[], say: (text: string) => void
   });
   const fsync = FSYNC.find((name) => name === values.fsync);
   if (fsync === undefined) throw new Error(`--fsync: expected ${FSYNC.join(", ")}`);
+  const store = STORES.find((name) => name === values.store);
+  if (store === undefined) throw new Error(`--store: expected ${STORES.join(", ")}`);
+  if (store !== "single" && (values.land || values.compare)) throw new Error("--store: what was landed stood on one Redis");
   if (values.land && values.compare) throw new Error("--land and --compare: expected one of them");
   return {
     paths: pathsOf(values.only),
@@ -96,6 +104,7 @@ export function readOptions(args: readonly string[], say: (text: string) => void
     requests: values.requests === undefined ? undefined : wholeNumber("requests", values.requests),
     connections: wholeNumber("connections", values.connections),
     fsync,
+    store,
     leases: values.full ? 1_000_000 : 100_000,
     profile: values.profile,
     peers: !values["no-peers"],

@@ -14,24 +14,36 @@ export interface BenchRedis extends AsyncDisposable {
 }
 
 export async function openRedis(fsync: BenchOptions["fsync"]): Promise<BenchRedis> {
-  const args = fsync === "off" ? [] : ["--appendonly", "yes", "--appendfsync", fsync];
-  const redis: TestRedis = await startRedis({ args });
+  const redis: TestRedis = await startRedis({ args: appendOnly(fsync) });
   const client = redis.client();
-  const server = await client.info("server");
-  pin(Number(field(server, "process_id")), OTHER_CORE);
+  const server = await pinRedis(client);
   return {
     url: redis.url,
     client,
     version: field(server, "redis_version"),
-    async cpuMs() {
-      const cpu = await client.info("cpu");
-      return (Number(field(cpu, "used_cpu_user")) + Number(field(cpu, "used_cpu_sys"))) * 1000;
-    },
+    cpuMs: () => cpuMsOfRedis(client),
     async usedMemory() {
       return Number(field(await client.info("memory"), "used_memory"));
     },
     [Symbol.asyncDispose]: () => redis.stop(),
   };
+}
+
+/** The arguments of a server with that durability. */
+export const appendOnly = (fsync: BenchOptions["fsync"]): string[] =>
+  fsync === "off" ? [] : ["--appendonly", "yes", "--appendfsync", fsync];
+
+/** Moves a server to the core that the programs under test do not have; answers what it says of itself. */
+export async function pinRedis(client: Redis): Promise<string> {
+  const server = await client.info("server");
+  pin(Number(field(server, "process_id")), OTHER_CORE);
+  return server;
+}
+
+/** CPU that a server has used, in milliseconds. */
+export async function cpuMsOfRedis(client: Redis): Promise<number> {
+  const cpu = await client.info("cpu");
+  return (Number(field(cpu, "used_cpu_user")) + Number(field(cpu, "used_cpu_sys"))) * 1000;
 }
 
 const field = (info: string, name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1] ?? "";

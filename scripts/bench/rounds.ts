@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Bodies, type Suppliers } from "./bodies.ts";
+import type { BrokerStore } from "./broker-store.ts";
 import { cpuMsOf } from "./children.ts";
 import { EXPECTED, isIssue, lanesOf, type Lane } from "./lanes.ts";
 import type { HttpPath } from "./options.ts";
@@ -11,6 +12,7 @@ import { BASIC } from "./scenario.ts";
 /** Whoever takes part. The peer is measured in the same rounds, where it is wanted. */
 export interface Bench extends Suppliers {
   readonly redis: BenchRedis;
+  readonly store: BrokerStore;
   readonly floor: Program;
   readonly broker: Program;
 }
@@ -72,7 +74,7 @@ export class Rounds {
   }
 
   async #round(path: HttpPath, lane: Lane, ms: number, pace?: number): Promise<Round> {
-    const { options, redis, loader } = this.#bench;
+    const { options, redis, store, loader } = this.#bench;
     const { program } = lane;
     const limit =
       options.requests === undefined
@@ -80,7 +82,7 @@ export class Rounds {
         : { ms: 60_000, count: options.requests };
     const bodies = await this.#bodies.of(path, lane, limit.count);
     await this.#quiet();
-    const [cpuBefore, redisBefore] = [cpuMsOf(program.pid), await redis.cpuMs()];
+    const [cpuBefore, redisBefore] = [cpuMsOf(program.pid), (await redis.cpuMs()) + (await store.cpuMs())];
     const result = await loader.run({
       port: program.port,
       path: `/oauth2/${lane.route}`,
@@ -96,7 +98,7 @@ export class Rounds {
     this.#served.set(program.name, (this.#served.get(program.name) ?? 0) + result.done);
     const cpuAtEnd = cpuMsOf(program.pid);
     await this.#quiet();
-    const [cpuAfter, redisAfter] = [cpuMsOf(program.pid), await redis.cpuMs()];
+    const [cpuAfter, redisAfter] = [cpuMsOf(program.pid), (await redis.cpuMs()) + (await store.cpuMs())];
     if (result.failed > 0)
       throw new Error(`${path}: ${result.failed} of ${result.done} answers of the ${lane.name} were wrong: ${result.firstFailure}`);
     const { perSecond } = result;

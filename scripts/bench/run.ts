@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, cpus, release, tmpdir } from "node:os";
 import { join } from "node:path";
+import { openBrokerStore } from "./broker-store.ts";
 import { measureCertificates } from "./certificates.ts";
 import { checkAnswers } from "./checks.ts";
 import { canPin } from "./children.ts";
@@ -33,7 +34,13 @@ export interface BenchReport {
     readonly pinned: boolean;
   };
   readonly versions: Readonly<Record<string, string>>;
-  readonly settings: { readonly rounds: number; readonly seconds: number; readonly connections: number; readonly fsync: string };
+  readonly settings: {
+    readonly rounds: number;
+    readonly seconds: number;
+    readonly connections: number;
+    readonly fsync: string;
+    readonly store: string;
+  };
   readonly paths: readonly PathReport[];
   readonly store: StoreReport | undefined;
   readonly verify: readonly VerifyRow[];
@@ -70,11 +77,12 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
       const scenario = await createScenario();
       await using loader = await startLoader();
       await using floor = await startFloor(scenario, redis.url, options.profile);
-      await using broker = await startBroker(scenario, redis.url, folder, options.profile);
+      await using store = await openBrokerStore(options, redis);
+      await using broker = await startBroker(scenario, store.url, folder, options.profile);
       await using peer = options.peers && comparable(wanted) ? await startPeer(redis.url) : undefined;
       for (const program of [floor, broker]) await checkAnswers(program, scenario);
       options.say(`${peer === undefined ? "both" : "all three"} programs answer correctly`);
-      const rounds = new Rounds({ options, scenario, redis, loader, floor, broker, peer });
+      const rounds = new Rounds({ options, scenario, redis, store, loader, floor, broker, peer });
       paths.push(...(await rounds.measure(wanted)));
       served = rounds.served;
     } finally {
@@ -99,7 +107,13 @@ export async function benchmark(options: BenchOptions): Promise<BenchReport> {
       pinned: canPin,
     },
     versions: versions(redisVersion === "" ? (store?.redis ?? pressure?.redis ?? "") : redisVersion),
-    settings: { rounds: options.rounds, seconds: options.seconds, connections: options.connections, fsync: options.fsync },
+    settings: {
+      rounds: options.rounds,
+      seconds: options.seconds,
+      connections: options.connections,
+      fsync: options.fsync,
+      store: options.store,
+    },
     paths,
     store,
     verify,

@@ -10,6 +10,12 @@ import type { BenchReport } from "./run.ts";
 import type { StoreReport } from "./store-figures.ts";
 import type { VerifyRow } from "./verify.ts";
 
+/** Where the broker's store stands, when it is not where the floor's is. */
+const STANDS: Readonly<Record<string, string>> = {
+  sentinel: "; the broker's store is a primary with two replicas behind Sentinel, the floor's one Redis",
+  cluster: "; the broker's store is a Cluster of three primaries with a replica each, the floor's one Redis",
+};
+
 /** The report for people: ratios first, because only they travel between machines; absolute figures after. */
 export function renderTable(report: BenchReport): string {
   const { machine, versions, settings, paths, store, verify, feed, x509, postgres, pressure, profiles, layouts, starts, noisy } = report;
@@ -21,7 +27,7 @@ export function renderTable(report: BenchReport): string {
   ];
   if (paths.length > 0) {
     parts.push(
-      `${settings.rounds} interleaved rounds, ${settings.seconds} s each, ${settings.connections} connections, appendfsync ${settings.fsync}`,
+      `${settings.rounds} interleaved rounds, ${settings.seconds} s each, ${settings.connections} connections, appendfsync ${settings.fsync}${STANDS[settings.store] ?? ""}`,
     );
     parts.push("", "RATIOS to the floor of the same run (median of rounds; more is better)", ratios(paths));
     parts.push("", "PLOT: throughput of the floor's", plot(paths));

@@ -30,6 +30,20 @@ describe("the benchmark", () => {
     expect(text.indexOf("RATIOS")).toBeLessThan(text.indexOf("ABSOLUTE"));
   }, 120_000);
 
+  it.each(["sentinel", "cluster"])(
+    "measures a broker whose store is a %s",
+    async (store) => {
+      const asked = ["--requests", "100", "--rounds", "1", "--connections", "8", "--only", "issue-es256,revoke", "--no-peers"];
+      const report = await benchmark(readOptions([...asked, "--store", store], quiet));
+      for (const { broker } of report.paths) {
+        expect(broker.perSecond.median).toBeGreaterThan(0);
+        expect(broker.redisUs.median).toBeGreaterThan(0);
+      }
+      expect(renderTable(report)).toMatch(store === "cluster" ? /Cluster of three primaries/ : /behind Sentinel/);
+    },
+    120_000,
+  );
+
   it("accounts for every byte of a lease, ends all that is due and nothing else, and marks a workload", async () => {
     const report = await benchmark({ ...readOptions(["--only", "sweep,memory,mark"], quiet), leases: 2_000 });
     const { memory, sweep, mark, leases } = report.store ?? {};
@@ -66,6 +80,8 @@ describe("the benchmark's command line", () => {
     { args: ["--rounds", "0"], says: "--rounds: expected a whole number from 1" },
     { args: ["--seconds", "1.5"], says: "--seconds: expected a whole number from 1" },
     { args: ["--fsync", "sometimes"], says: "--fsync: expected always, everysec, no, off" },
+    { args: ["--store", "moon"], says: "--store: expected single, sentinel, cluster" },
+    { args: ["--store", "cluster", "--land"], says: "--store: what was landed stood on one Redis" },
     { args: ["--warp"], says: "Unknown option '--warp'" },
   ])("says what it expected instead of $args", ({ args, says }) => {
     expect(() => readOptions(args, quiet)).toThrow(says);
