@@ -31,11 +31,20 @@ export interface StreamState {
   readonly onHold: boolean;
 }
 
+/** A record that was read and not taken apart: thousands can lie in memory for a while at little cost. */
+export interface WaitingRecord {
+  /** Milliseconds. */
+  readonly at: number;
+  record(): AuditRecord;
+}
+
 export interface AuditStream {
   /** Appends a record that belongs to no other script. */
   append(bucket: number, facts: AuditFacts): Promise<void>;
   /** Records of a bucket after a sequence, in order. */
   read(bucket: number, afterSeq: number, limit: number): Promise<readonly AuditRecord[]>;
+  /** The same for whoever holds many of them. */
+  waiting(bucket: number, afterSeq: number, limit: number): Promise<readonly WaitingRecord[]>;
   /** Drops what has been exported, up to and including the sequence. */
   trim(bucket: number, uptoSeq: number): Promise<void>;
   /** Last sequence given out and, when any wait, the age of the oldest record not yet exported. */

@@ -38,7 +38,7 @@ export function extend(tail: Tail, records: readonly AuditRecord[]): { readonly 
   const lines: string[] = [];
   let head = tail.head;
   for (const record of records) {
-    const line = canonicalRecord({ ...record, prev: head });
+    const line = canonicalRecord(record, head);
     lines.push(line);
     head = lineHash(line);
     sequences[record.bucket] = record.seq;

@@ -1,6 +1,6 @@
 import type { AuditRecord } from "../../domain/audit-event.ts";
 import { StintError } from "../../domain/errors.ts";
-import type { AuditStream } from "../../store/api.ts";
+import type { AuditStream, WaitingRecord } from "../../store/api.ts";
 import type { Breather } from "./breather.ts";
 import type { Tail } from "./chain.ts";
 import type { StreamStates } from "./export-health.ts";
@@ -15,21 +15,26 @@ export const mayHaveLeft = (states: StreamStates, { sequences }: Tail): boolean 
   states.some(({ firstWaiting, lastSeq }, bucket) => firstWaiting !== undefined && lastSeq > (sequences[bucket] ?? 0));
 
 /** The next records of every bucket, in the order of their times as far as each bucket's own order allows. */
-export async function collect(stream: AuditStream, states: StreamStates, tail: Tail, breathe: Breather): Promise<readonly AuditRecord[]> {
+export async function collect(stream: AuditStream, states: StreamStates, tail: Tail, breathe: Breather): Promise<readonly WaitingRecord[]> {
   const waiting = states.flatMap(({ firstWaiting }, bucket) => (firstWaiting === undefined ? [] : [{ bucket, firstWaiting }]));
-  const perBucket: (readonly AuditRecord[])[] = [];
+  const perBucket: (readonly WaitingRecord[])[] = [];
   for (let from = 0; from < waiting.length; from += TOGETHER) {
     if (from > 0) await breathe();
     const few = waiting
       .slice(from, from + TOGETHER)
-      .map(({ bucket, firstWaiting }) => stream.read(bucket, Math.max(tail.sequences[bucket] ?? 0, firstWaiting - 1), PER_BUCKET));
+      .map(({ bucket, firstWaiting }) => stream.waiting(bucket, Math.max(tail.sequences[bucket] ?? 0, firstWaiting - 1), PER_BUCKET));
     perBucket.push(...(await Promise.all(few)));
   }
-  const dated = perBucket.flatMap((records) => {
-    let latest = "";
-    return records.map((record) => ({ record, at: (latest = record.at > latest ? record.at : latest) }));
+  const dated = perBucket.flatMap((entries) => {
+    let latest = 0;
+    return entries.map((entry) => ({ entry, at: (latest = Math.max(latest, entry.at)) }));
   });
-  return dated.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)).map(({ record }) => record);
+  return dated.sort((a, b) => a.at - b.at).map(({ entry }) => entry);
+}
+
+/** Each is taken apart when it is its turn, so that none of it outlives its line. */
+export function* opened(batch: readonly WaitingRecord[]): Generator<AuditRecord> {
+  for (const entry of batch) yield entry.record();
 }
 
 /**

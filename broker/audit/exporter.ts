@@ -5,7 +5,7 @@ import { breather } from "./breather.ts";
 import type { Tail } from "./chain.ts";
 import { originOf } from "./checkpoint.ts";
 import { CheckpointFiles, type CheckpointKeys } from "./checkpoint-files.ts";
-import { collect, mayHaveLeft, requireForward } from "./collect.ts";
+import { collect, mayHaveLeft, opened, requireForward } from "./collect.ts";
 import { ExportHealth, type ExporterStatus, type StreamStates } from "./export-health.ts";
 import { AuditFiles, type DiskWriter } from "./files.ts";
 import { recover } from "./recover.ts";
@@ -162,7 +162,7 @@ export class AuditExporter {
       const breathe = breather(this.#health.backlogMs);
       const batch = await collect(stream, states, files.tail, breathe);
       if (clock() > until) throw new StintError("audit_unavailable", "The exporter's lock ran out while records were read.");
-      if (batch.length > 0) await files.append(batch, clock(), breathe);
+      if (batch.length > 0) await files.append(opened(batch), clock(), breathe);
       if (batch.length > 0 || this.#health.failing) await this.#checkpoints.sign(files.tail, files.segment, clock());
       await Promise.all(states.map((state, bucket) => this.#trim(state, bucket, files.tail)));
       exported += batch.length;

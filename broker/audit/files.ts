@@ -76,25 +76,25 @@ export class AuditFiles implements AsyncDisposable {
   }
 
   /** Appends records behind the last one and returns when they are on the disk. */
-  async append(records: readonly AuditRecord[], now: number, breathe: Breather = setImmediate): Promise<void> {
+  async append(records: Iterable<AuditRecord>, now: number, breathe: Breather = setImmediate): Promise<void> {
     let tail = this.#tail;
-    const lines: string[] = [];
-    for (let from = 0; from < records.length; from += AT_A_TIME) {
-      if (from > 0) await breathe();
-      const next = extend(tail, records.slice(from, from + AT_A_TIME));
-      lines.push(...next.lines);
+    const data: Buffer[] = [];
+    for (const few of batches(records, AT_A_TIME)) {
+      if (data.length > 0) await breathe();
+      const next = extend(tail, few);
+      data.push(bytesOf(next.lines));
       tail = next.tail;
     }
-    await this.#write({ lines, tail }, now);
+    await this.#write(Buffer.concat(data), tail, now);
   }
 
   /** Goes on from another state of the store: its sequences count from here on. */
   acceptStore(accepted: Omit<AcceptedStore, "prev">, now: number): Promise<void> {
-    return this.#write(extendWithStore(this.#tail, accepted), now);
+    const { lines, tail } = extendWithStore(this.#tail, accepted);
+    return this.#write(bytesOf(lines), tail, now);
   }
 
-  async #write({ lines, tail }: { readonly lines: readonly string[]; readonly tail: Tail }, now: number): Promise<void> {
-    const data = Buffer.from(lines.map((line) => `${line}\n`).join(""));
+  async #write(data: Buffer, tail: Tail, now: number): Promise<void> {
     const segment = await this.#writable(now);
     try {
       await this.#writer.append(segment.handle, data);
@@ -131,6 +131,18 @@ export class AuditFiles implements AsyncDisposable {
     await this.#segment?.handle.close().catch(() => undefined);
     this.#segment = undefined;
   }
+}
+
+const bytesOf = (lines: readonly string[]): Buffer => Buffer.from(lines.map((line) => `${line}\n`).join(""));
+
+function* batches<T>(all: Iterable<T>, size: number): Generator<readonly T[]> {
+  let batch: T[] = [];
+  for (const one of all) {
+    if (batch.push(one) < size) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
 }
 
 function openSegment(path: string, flags: number): Promise<FileHandle> {

@@ -725,6 +725,10 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
       await store.audit.append(bucket, { action: "broker.started", principal: "broker" });
       const rows = await store.audit.read(bucket, 0, 10_000);
       expect(rows.map((row) => row.seq)).toEqual(rows.map((_, index) => index + 1));
+      const waiting = await store.audit.waiting(bucket, rows.length - 1, 10);
+      expect(waiting.map((entry) => ({ at: entry.at, record: entry.record() }))).toEqual([
+        { at: Date.parse(rows.at(-1)?.at ?? ""), record: rows.at(-1) },
+      ]);
       expect((await store.audit.state(bucket)).lastSeq).toBe(rows.length);
       await store.audit.trim(bucket, rows.length - 1);
       expect((await store.audit.read(bucket, 0, 10)).map((row) => row.seq)).toEqual([rows.length]);
