@@ -1,5 +1,9 @@
 import { describe, expect, it } from "@jest/globals";
+import { once } from "node:events";
+import { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
+import { readBody } from "../../../broker/http/body.ts";
 import { inTurn } from "../../../broker/http/in-turn.ts";
 
 describe("those who arrive together", () => {
@@ -40,5 +44,20 @@ describe("those who arrive together", () => {
     expect(seen).toEqual([]);
     await turn();
     expect(seen).toEqual(["second"]);
+  });
+
+  it("are requests whose bodies are complete", async () => {
+    const request = new IncomingMessage(new Socket());
+    request.headers["content-length"] = "2";
+    let text: string | undefined;
+    const read = readBody(request).then((body) => (text = body.toString()));
+    request.push("{}");
+    request.push(null);
+    await once(request, "end");
+    for (let step = 0; step < 20; step += 1) await Promise.resolve();
+    expect(text).toBeUndefined();
+    await turn();
+    await read;
+    expect(text).toBe("{}");
   });
 });
