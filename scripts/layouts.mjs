@@ -1,7 +1,7 @@
 // npm run layouts: the store's contract, and stories of whole brokers, on a primary with a replica behind Sentinel and on a Cluster of
-// three primaries with a replica each. Arguments are Jest's own.
+// three primaries with a replica each. Arguments are Jest's own. STINT_TEST_REDIS_SERVER=valkey: all of it on Valkey.
 import { join } from "node:path";
-import { ensureBuilt, ensureRedis, root, run } from "./prepare.mjs";
+import { ensureBuilt, ensureRedis, ensureValkey, root, run } from "./prepare.mjs";
 
 const STORIES = [
   "test/store/(cluster|sentinel)",
@@ -12,6 +12,7 @@ const STORIES = [
 
 await ensureBuilt();
 await ensureRedis();
+if (process.env["STINT_TEST_REDIS_SERVER"] === "valkey") await ensureValkey();
 const jest = join(root, "node_modules/jest/bin/jest.js");
 for (const layout of ["sentinel", "cluster"]) {
   console.error(`stint: stories on a ${layout}`);

@@ -113,6 +113,12 @@ export async function ensureNginx() {
   await ensure(say).catch((error) => say(`no nginx: ${error.message}`));
 }
 
+/** A real Valkey for the specs of the store on it. Not every system's packages have one: without it they are skipped, and say so. */
+export async function ensureValkey() {
+  const { ensureValkey: ensure } = await import(join(dist, "test/support/valkey.js"));
+  await ensure(say).catch((error) => say(`no valkey: ${error.message}`));
+}
+
 /** A real sshd and its clients for the specs of certificates, the same way. */
 export async function ensureSsh() {
   const { ensureSsh: ensure } = await import(join(dist, "test/support/ssh-programs.js"));

@@ -1,9 +1,10 @@
 // npm test: the whole suite, or what Jest's own arguments select, on real servers.
 import { join } from "node:path";
-import { ensureBuilt, ensureNginx, ensurePostgres, ensureRedis, ensureSsh, root, run } from "./prepare.mjs";
+import { ensureBuilt, ensureNginx, ensurePostgres, ensureRedis, ensureSsh, ensureValkey, root, run } from "./prepare.mjs";
 
 await ensureBuilt();
 await ensureRedis();
+await ensureValkey();
 await ensureNginx();
 await ensureSsh();
 await ensurePostgres();

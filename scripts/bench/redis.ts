@@ -20,7 +20,7 @@ export async function openRedis(fsync: BenchOptions["fsync"]): Promise<BenchRedi
   return {
     url: redis.url,
     client,
-    version: field(server, "redis_version"),
+    version: versionOf(server),
     cpuMs: () => cpuMsOfRedis(client),
     async usedMemory() {
       return Number(field(await client.info("memory"), "used_memory"));
@@ -44,6 +44,12 @@ export async function pinRedis(client: Redis): Promise<string> {
 export async function cpuMsOfRedis(client: Redis): Promise<number> {
   const cpu = await client.info("cpu");
   return (Number(field(cpu, "used_cpu_user")) + Number(field(cpu, "used_cpu_sys"))) * 1000;
+}
+
+/** Valkey says first which Redis it is like. */
+function versionOf(info: string): string {
+  const valkey = field(info, "valkey_version");
+  return valkey === "" ? field(info, "redis_version") : `${valkey} (Valkey)`;
 }
 
 const field = (info: string, name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1] ?? "";

@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:fs";
-import { access, chmod, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { access, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import { connect, type AddressInfo } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { privateApt, run, unpack } from "../../store/embedded/apt.ts";
+import { writeStarter } from "./fetched-program.ts";
 import { freePort } from "./redis.ts";
 
 /** Debian's nginx, and what it may lack on a bare machine. */
@@ -49,16 +50,7 @@ export async function ensureNginx(say: (text: string) => void): Promise<void> {
         if (name === "nginx") throw error;
       });
     await unpack(debs, files);
-    const program = [
-      "#!/bin/sh",
-      `here=$(dirname "$(readlink -f "$0")")/files`,
-      // behind the system's own: a C library of another release beside its loader would not start
-      `LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$(printf '%s:' "$here"/usr/lib/*-linux-gnu* "$here"/lib/*-linux-gnu*)`,
-      "export LD_LIBRARY_PATH",
-      `exec "$here/usr/sbin/nginx" "$@"`,
-    ];
-    await writeFile(join(files, "nginx"), `${program.join("\n")}\n`);
-    await chmod(join(files, "nginx"), 0o755);
+    await writeStarter(join(files, "nginx"), "usr/sbin/nginx");
     await run(join(files, "nginx"), ["-v"], files);
     await rename(files, join(cacheDir(), "nginx"));
   } finally {

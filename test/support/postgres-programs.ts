@@ -1,8 +1,9 @@
 import { constants } from "node:fs";
-import { access, chmod, lstat, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { access, chmod, lstat, mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { privateApt, run, unpack } from "../../store/embedded/apt.ts";
+import { writeStarter } from "./fetched-program.ts";
 
 /** Programs of one installation, each with its whole path. */
 export interface PostgresPrograms {
@@ -87,7 +88,7 @@ async function assemble(work: string, files: string): Promise<void> {
       await run("apt-get", [...apt, "-qq", "download", name], debs).catch(() => undefined);
     await unpack(debs, files);
   }
-  for (const name of NAMES) await writeProgram(files, version, name);
+  for (const name of NAMES) await writeStarter(join(files, name), `usr/lib/postgresql/${version}/bin/${name}`);
 }
 
 /** Everything the packages need whose name says library, for machines that lack some of it. */
@@ -107,18 +108,6 @@ async function lacksLibraries(files: string, version: string): Promise<boolean> 
 }
 
 /** A small program that finds its libraries beside itself, behind the system's own. */
-async function writeProgram(files: string, version: string, name: string): Promise<void> {
-  const program = [
-    "#!/bin/sh",
-    `here=$(dirname "$(readlink -f "$0")")/files`,
-    `LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$(printf '%s:' "$here"/usr/lib/*-linux-gnu* "$here"/lib/*-linux-gnu*)`,
-    "export LD_LIBRARY_PATH",
-    `exec "$here/usr/lib/postgresql/${version}/bin/${name}" "$@"`,
-  ];
-  await writeFile(join(files, name), `${program.join("\n")}\n`);
-  await chmod(join(files, name), 0o755);
-}
-
 const isProgram = (path: string): Promise<boolean> =>
   access(path, constants.X_OK).then(
     () => true,

@@ -9,6 +9,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Redis, type RedisOptions } from "ioredis";
 import { ensureRedisServer } from "../../store/embedded/launch.ts";
 import { eventually } from "./events.ts";
+import { findValkey } from "./valkey.ts";
 
 /** Where a client connects to; fits `new Redis(...)`. */
 export type ClientOptions = Omit<RedisOptions, "replyMapping">;
@@ -172,13 +173,29 @@ export async function freePort(): Promise<number> {
 }
 
 let found: Promise<{ readonly binary: string }> | undefined;
-/** The launcher's choice: from PATH, from the cache, else fetched. Throws when there is none. */
+
+/** From here on this file's servers are of this program. */
+export function useServer(binary: string): void {
+  found = Promise.resolve({ binary });
+}
+
+/** STINT_TEST_REDIS_SERVER, else the launcher's choice: from PATH, from the cache, else fetched. Throws when there is none. */
 function redisServer(): Promise<{ readonly binary: string }> {
+  const named = process.env["STINT_TEST_REDIS_SERVER"] ?? "";
+  if (named !== "") found ??= serverNamed(named);
   const cache = process.env["XDG_CACHE_HOME"];
   const search = { searchPath: process.env["PATH"], cacheDir: cache === undefined || cache === "" ? undefined : join(cache, "stint") };
   const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
   found ??= ensureRedisServer(search, quiet);
   return found;
+}
+
+/** A path, or `valkey` for the one that `npm test` finds or fetches. */
+async function serverNamed(named: string): Promise<{ readonly binary: string }> {
+  const binary = named === "valkey" ? await findValkey() : named;
+  if (binary === undefined)
+    throw new Error("STINT_TEST_REDIS_SERVER=valkey, and there is no valkey-server: npm test fetches one where it can");
+  return { binary };
 }
 
 async function answering(port: number, child: ChildProcess): Promise<void> {

@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process";
 import { constants } from "node:fs";
-import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { access, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { homedir, userInfo } from "node:os";
 import { delimiter, join } from "node:path";
 import { privateApt, run, unpack } from "../../store/embedded/apt.ts";
+import { ENVIRONMENT, writeStarter } from "./fetched-program.ts";
 
 /** OpenSSH's programs, by absolute path. */
 export interface SshPrograms {
@@ -117,8 +118,7 @@ export async function ensureSsh(say: (text: string) => void): Promise<void> {
     await unpack(debs, files);
     await writeFile(join(files, "environment"), ENVIRONMENT);
     for (const [name, folder] of Object.values(NAMES).map((one) => [one, one === "sshd" ? "usr/sbin" : "usr/bin"] as const)) {
-      await writeFile(join(files, name), starter(`${folder}/${name}`));
-      await chmod(join(files, name), 0o755);
+      await writeStarter(join(files, name), `${folder}/${name}`);
     }
     // most machines have most of them
     if (!(await complete(files))) {
@@ -145,10 +145,3 @@ async function complete(files: string): Promise<boolean> {
   const said = await run("sh", ["-c", `. "$0"; ldd "$@"`, join(files, "environment"), ...programs], files).catch(() => "not found");
   return !said.includes("not found");
 }
-
-/** Libraries come behind the system's own: a C library of another release beside its loader would not start. */
-const ENVIRONMENT = `here=$(dirname "$(readlink -f "$0")")/files
-LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$(printf '%s:' "$here"/usr/lib/*-linux-gnu* "$here"/lib/*-linux-gnu*)
-export LD_LIBRARY_PATH
-`;
-const starter = (program: string): string => `#!/bin/sh\n${ENVIRONMENT}exec "$here/${program}" "$@"\n`;
