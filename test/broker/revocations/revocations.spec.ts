@@ -112,6 +112,36 @@ describe("a revocation", () => {
     expect(await active(issued.credential.token)).toBe(true);
   });
 
+  it("counts once what a walk through the leases meets twice", async () => {
+    const { lease } = await shop.exchange({ grant: "database" });
+    const { revocations } = shop.broker.store;
+    const [count, endMarked] = [revocations.count.bind(revocations), revocations.endMarked.bind(revocations)];
+    const pages = new Map<number, Awaited<ReturnType<typeof endMarked>>>();
+    Object.assign(revocations, {
+      count: async (...asked: Parameters<typeof count>) => {
+        const page = await count(...asked);
+        return { ...page, leases: [...page.leases, ...page.leases] };
+      },
+      endMarked: async (...asked: Parameters<typeof endMarked>) => {
+        const [bucket, , , , , cursor] = asked;
+        const before = pages.get(bucket);
+        if (cursor === "again" && before !== undefined) return before;
+        const page = await endMarked(...asked);
+        if (page.endings.length === 0) return page;
+        pages.set(bucket, page);
+        return { ...page, nextCursor: "again" };
+      },
+    });
+    expect(await shop.broker.services.revocations.dryRun({ kind: "grant", name: "database" })).toMatchObject({
+      matched: 1,
+      leases: [{ id: lease.id }],
+    });
+    const { id } = await start({ kind: "grant", name: "database" });
+    await shop.broker.settled();
+    expect(pages.size).toBe(1);
+    expect(await shop.broker.services.revocations.get(id)).toMatchObject({ state: "done", matched: 1, ended: 1 });
+  });
+
   it("goes on after its broker died between the marks and the clean-up", async () => {
     const issued = await shop.exchange({ grant: "database" });
     const at = clock();
