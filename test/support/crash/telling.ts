@@ -93,7 +93,7 @@ export const TELLING: readonly Point[] = [
       crash: (world) =>
         withFiles(world, async (actor, dir) => {
           await world.credential();
-          const unread = actor.points.stop("audit.read", "before");
+          const unread = actor.points.stop("audit.waiting", "before");
           void exports(actor).catch(() => undefined);
           await unread.reached;
           await world.kill(actor);
@@ -121,7 +121,7 @@ export const TELLING: readonly Point[] = [
       error: (world) =>
         withFiles(world, async (actor) => {
           await world.credential();
-          const reached = actor.points.fail("audit.read", "before");
+          const reached = actor.points.fail("audit.waiting", "before");
           await exports(actor);
           await reached;
           return actor;
