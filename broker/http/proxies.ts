@@ -19,29 +19,15 @@ import type { Answer, Call, House, Route } from "./route.ts";
 /** Where a proxy asks about each request, with whatever method and, at Envoy, with the original path behind it. */
 export type ProxyRoute = Pick<Route, "path" | "access" | "handle" | "refuse">;
 
-/** Questions answered at once; more are turned away, so that a slow store does not pile up the requests of every proxy. */
-const MAX_AT_ONCE = 1_000;
 /** Header in which a proxy's own configuration says for which verifier it asks, and proves it: `name:key`. */
 const KEY_HEADER = "x-stint-verifier-key";
 
 /** `/authz/nginx`, `/authz/envoy/*` and `/authz/traefik`. Each answers every question, and every error, in its proxy's words. */
 export function proxyRoutes(): readonly ProxyRoute[] {
-  let atOnce = 0;
-  const handle =
-    (proxy: Proxy) =>
-    async (call: Call, house: House): Promise<Answer> => {
-      if (atOnce >= MAX_AT_ONCE) throw new StintError("too_many_requests", "too many questions at once", { retryAfterSeconds: 1 });
-      atOnce += 1;
-      try {
-        return await answerTo(proxy, call, house);
-      } finally {
-        atOnce -= 1;
-      }
-    };
   return PROXIES.map((proxy) => ({
     path: proxyPath(proxy),
     access: "open",
-    handle: handle(proxy),
+    handle: (call, house) => answerTo(proxy, call, house),
     refuse: (error) => rendered(proxy, unanswered(error)),
   }));
 }
