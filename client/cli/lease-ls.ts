@@ -30,7 +30,7 @@ export async function run(context: Context, options: Options): Promise<number> {
       ? undefined
       : await credentialHash(options.credential, options.credentialSha256);
   const operator = context.operator();
-  const items: LeaseView[] = [];
+  const met = new Map<string, LeaseView>();
   let cursor = options.cursor;
   for (let page = 0; page < MOST_PAGES; page += 1) {
     const query: LeaseQuery = defined({
@@ -42,20 +42,20 @@ export async function run(context: Context, options: Options): Promise<number> {
       state,
       credential_sha256: sha256,
       cursor,
-      limit: limit - items.length,
+      limit: limit - met.size,
     });
     const answer = await operator.leases(query);
-    items.push(
-      ...answer.items.filter((lease) => within === undefined || (lease.ended_at === null && Date.parse(lease.expires_at) <= within)),
-    );
+    // an index that changes while it is read may show a lease on two pages; it is one, as it was shown last
+    for (const lease of answer.items)
+      if (within === undefined || (lease.ended_at === null && Date.parse(lease.expires_at) <= within)) met.set(lease.id, lease);
     cursor = answer.next_cursor ?? undefined;
-    if (cursor === undefined || items.length >= limit) break;
+    if (cursor === undefined || met.size >= limit) break;
   }
   await printList(
     context.screen,
     {
       schema: "lease/v1",
-      items,
+      items: [...met.values()],
       columns: leaseColumns(context.screen, context.clock()),
       empty: "No lease matches.",
       nextCursor: cursor ?? null,

@@ -52,6 +52,23 @@ describe("the command line", () => {
     expect([ran.code, ran.err]).toEqual([2, expect.stringContaining("STINT_CA_FILE: /nowhere/ca.pem cannot be read (ENOENT)")]);
   });
 
+  it("shows a lease once that stands on two pages, as the later one has it", async () => {
+    const lease = (id: string, state: string): object => ({ id, state, ended_at: null, expires_at: "2099-01-01T00:00:00.000Z" });
+    const pages = [
+      { items: [lease("lease_a", "active"), lease("lease_b", "active")], next_cursor: "more" },
+      { items: [lease("lease_b", "revoking"), lease("lease_c", "active")], next_cursor: null },
+    ];
+    await using broker = await recordingServer((_, count) => ({ body: pages[count - 1] }));
+    const ran = await runCli(["lease", "ls", "--json"], { STINT_URL: broker.url, STINT_OPERATOR_TOKEN: "anybody" });
+    const { items } = JSON.parse(ran.out) as { items: { id: string; state: string }[] };
+    expect(items.map(({ id, state }) => [id, state])).toEqual([
+      ["lease_a", "active"],
+      ["lease_b", "revoking"],
+      ["lease_c", "active"],
+    ]);
+    expect(broker.received.map(({ path }) => path)).toEqual([expect.stringContaining("limit=100"), expect.stringContaining("limit=98")]);
+  });
+
   it("says when the variable for a token names no file", async () => {
     const ran = await runCli(["lease", "ls"], { STINT_OPERATOR_TOKEN_FILE: "/nowhere/token" });
     expect([ran.code, ran.err]).toEqual([2, expect.stringContaining("STINT_OPERATOR_TOKEN_FILE: /nowhere/token cannot be read (ENOENT)")]);
