@@ -12,7 +12,7 @@ export interface SshPublicKey {
 }
 
 /** A line of 8192 bits of RSA takes 1.4 KB; nobody needs more. */
-const MAX_LINE = 4096;
+export const MAX_LINE = 4096;
 const RSA_BITS = { least: 2048, most: 8192 };
 const CURVES: Readonly<Record<string, { readonly crv: string; readonly size: number }>> = {
   nistp256: { crv: "P-256", size: 32 },

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { referenceTo, span } from "../written.ts";
 import { sourceNetwork } from "./address.ts";
-import { parsePublicKey } from "./public-key.ts";
+import { MAX_LINE, parsePublicKey } from "./public-key.ts";
 import { MalformedKey } from "./wire.ts";
 
 const SECOND = 1000;
@@ -11,7 +11,7 @@ const DAY = 24 * HOUR;
 /** A line of a `.pub` file, read. */
 export const PublicKeyLine = z
   .string("must be one line of a .pub file")
-  .max(8192, "is longer than 8192 characters")
+  .max(MAX_LINE, `is longer than ${MAX_LINE} characters`)
   .transform((line, context) => {
     try {
       return parsePublicKey(line);

@@ -122,7 +122,7 @@ describe("what may be asked beside a grant", () => {
   it.each([
     ["a key that is none", { public_key: "x" }, "public_key: cannot be used: expected one line as in a .pub file"],
     ["a key of another shape", { public_key: { kty: "OKP" } }, "public_key: must be one line of a .pub file"],
-    ["an endless key", { public_key: `${KEY}${"x".repeat(9000)}` }, "public_key: is longer than 8192"],
+    ["an endless key", { public_key: `${KEY}${"x".repeat(9000)}` }, "public_key: is longer than 4096"],
     ["no principal", { principals: [] }, "principals: must hold at least one"],
     ["a command", { force_command: "id" }, "force_command"],
     ["a time", { valid_before: 1 }, "valid_before"],
