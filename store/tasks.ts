@@ -153,11 +153,12 @@ async function due(runner: Runner, bucket: number, limit: number): Promise<{ id:
   const now = runner.clock.now();
   const ids = await runner.ask((client) => client.zrangebyscore(`${placeKey(bucket)}:tdue`, "-inf", now, "LIMIT", 0, limit));
   const rows = await recordsOf(runner, bucket, "t", ids);
-  return ids.flatMap((id, index) => {
+  return ids.map((id, index) => {
     const text = rows[index];
-    if (text === null || text === undefined) return [];
+    // without a record nothing is left to end, and ending it says so
+    if (text === null || text === undefined) return { id: `task_${id}`, by: "deadline" };
     const task = readTask(id, text);
-    return [{ id: task.id, by: task.endedBy ?? (task.expiresAt <= now ? "deadline" : "heartbeat") }];
+    return { id: task.id, by: task.endedBy ?? (task.expiresAt <= now ? "deadline" : "heartbeat") };
   });
 }
 

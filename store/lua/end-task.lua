@@ -3,7 +3,10 @@
 read_facts()
 local at = instant(now, agreed)
 local task = read_task(id)
-if not task then return { "unknown" } end
+if not task then
+  redis.call("ZREM", P .. ":tdue", id) -- taken away by hand or by another life; its leases have due times of their own
+  return { "unknown" }
+end
 if task.state == "open" then
   local early = (by == "deadline" and task.expiresAt > at) or (by == "heartbeat" and (not task.heartbeatBy or task.heartbeatBy > at))
   if early and with_parent == 0 then return { "alive", pack_task(task) } end
