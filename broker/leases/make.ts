@@ -151,9 +151,9 @@ function retryAfterSeconds(error: unknown): number {
 
 /** So that whoever finds a leaked credential can name its lease. The answer does not wait; a drain does. */
 export function noteCredential(parts: Pick<Parts, "store" | "background" | "signatures">, lease: Lease, made: Issued): void {
-  const sha256 = hash("sha256", made.credential.token.reveal(), "hex");
+  const sha256 = hash("sha256", made.credential.token.reveal(), "buffer");
   if (made.credential.type === "jwt") parts.signatures.made(sha256);
-  parts.background.run("note credential", () => parts.store.leases.noteCredential(lease.id, sha256, lease.expiresAt));
+  parts.background.run("note credential", () => parts.store.leases.noteCredential(lease.id, sha256.toString("hex"), lease.expiresAt));
 }
 
 /** What the caller is told. */

@@ -17,8 +17,8 @@ export interface OwnSignatures {
   verify(
     token: string,
   ): Promise<{ readonly typ: string; readonly kid: string; readonly payload: Readonly<Record<string, unknown>> } | undefined>;
-  /** A token with this SHA-256 (hex) has just been signed here. */
-  made(sha256: string): void;
+  /** A token with this SHA-256 has just been signed here. */
+  made(sha256: Buffer): void;
 }
 
 /** Who holds a task token, and which task it speaks for. */

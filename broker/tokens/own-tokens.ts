@@ -40,7 +40,7 @@ export async function openOwn(
     const signature = Buffer.from(third, "base64url");
     // Compared back: base64url has spare bits, and one token must have one spelling, for its SHA-256 names it.
     if (signature.toString("base64url") !== third) return "bad_signature";
-    if (!verifyCompact(key, token.slice(0, token.length - third.length - 1), signature)) return "bad_signature";
+    if (!verifyCompact(key, Buffer.from(token.slice(0, token.length - third.length - 1)), signature)) return "bad_signature";
   }
   const payload = objectIn(second);
   return payload === undefined ? "malformed" : { typ, kid: key.kid, payload };

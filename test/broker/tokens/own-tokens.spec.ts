@@ -64,7 +64,7 @@ describe("our own signatures", () => {
       for (const other of others) expect(await signatures.verify(other)).toBeUndefined();
     }
     const fresh = await signatures.sign("at+jwt", { exp: 3 });
-    signatures.made(hash("sha256", fresh, "hex"));
+    signatures.made(hash("sha256", fresh, "buffer"));
     expect(await signatures.verify(fresh)).toMatchObject({ typ: "at+jwt", payload: { exp: 3 } });
     published = false;
     expect(await signatures.verify(token)).toBeUndefined();
