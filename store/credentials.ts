@@ -4,7 +4,7 @@ import { bare, credentialKey } from "./keyspace.ts";
 import type { Runner } from "./run.ts";
 
 /** Notes wait this long for others. Nobody waits for them: they are for whoever finds a credential one day. */
-const GATHER_MS = 5;
+const GATHER_MS = 25;
 const AT_ONCE = 500;
 
 type Note = readonly [key: string, lease: string, lifeMs: number];
