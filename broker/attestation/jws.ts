@@ -15,8 +15,8 @@ export interface UnverifiedToken {
   /** Names of all header members. */
   readonly headerNames: readonly string[];
   readonly claims: Claims;
-  /** `header.payload`, what the signature covers. */
-  readonly signingInput: string;
+  /** `header.payload`, what the signature covers, as bytes: they are checked, and hashed. */
+  readonly signingInput: Buffer;
   readonly signature: Buffer;
 }
 
@@ -73,7 +73,8 @@ export function parseToken(token: string): UnverifiedToken {
   const text = readText(body, "payload");
   const claims = readObject(text, "payload");
   readFrom(claims, text);
-  return { alg, kid, headerNames, claims, signingInput: token.slice(0, head.length + 1 + body.length), signature: signed };
+  const signingInput = Buffer.from(token.slice(0, head.length + 1 + body.length));
+  return { alg, kid, headerNames, claims, signingInput, signature: signed };
 }
 
 /** All tokens of one key begin alike: what has been read once, letter by letter, says the same again. */

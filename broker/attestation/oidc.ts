@@ -149,7 +149,7 @@ function principal(trust: Trust, { claims, signingInput }: UnverifiedToken, time
  * What counts as the same evidence. A single-use token is its `jti`, where it has one: two tokens with one `jti` are one. Others are
  * their content without the signature: an ECDSA signature can be rewritten into another valid one, which must not be another use.
  */
-function evidenceName(trust: Trust, { iss, sub, jti }: Claims, signingInput: string): string {
+function evidenceName(trust: Trust, { iss, sub, jti }: Claims, signingInput: Buffer): string {
   const named = trust.maxUses === 1 && typeof jti === "string" && jti !== "";
   return hash("sha256", named ? JSON.stringify([iss, sub, jti]) : signingInput, "base64url");
 }

@@ -32,17 +32,17 @@ export function signCompact(key: FastSigningKey, typ: string, claims: Readonly<R
   const input = `${headerOf(key, typ)}.${Buffer.from(JSON.stringify(claims)).toString("base64url")}`;
   const signature =
     key.alg === "ES256"
-      ? sign("sha256", Buffer.from(input), { key: key.privateKey, dsaEncoding: "ieee-p1363" })
-      : sign("sha256", Buffer.from(input), key.privateKey);
+      ? sign("sha256", Buffer.from(input, "latin1"), { key: key.privateKey, dsaEncoding: "ieee-p1363" })
+      : sign("sha256", Buffer.from(input, "latin1"), key.privateKey);
   return `${input}.${signature.toString("base64url")}`;
 }
 
-/** Whether `signature` is this key's over `input` (the first two segments and the dot between them). */
+/** Whether `signature` is this key's over `input` (the first two segments and the dot between them, as bytes). */
 export function verifyCompact(
   key: { readonly alg: FastAlgorithm; readonly publicKey: KeyObject },
-  input: string,
+  input: Buffer,
   signature: Buffer,
 ): boolean {
-  if (key.alg === "RS256") return verify("sha256", Buffer.from(input), key.publicKey, signature);
-  return signature.length === 64 && verify("sha256", Buffer.from(input), { key: key.publicKey, dsaEncoding: "ieee-p1363" }, signature);
+  if (key.alg === "RS256") return verify("sha256", input, key.publicKey, signature);
+  return signature.length === 64 && verify("sha256", input, { key: key.publicKey, dsaEncoding: "ieee-p1363" }, signature);
 }

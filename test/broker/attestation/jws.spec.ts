@@ -17,7 +17,7 @@ describe("a compact token", () => {
       kid: "k1",
       headerNames: ["alg", "kid"],
       claims: { sub: "a" },
-      signingInput: token.slice(0, token.lastIndexOf(".")),
+      signingInput: Buffer.from(token.slice(0, token.lastIndexOf("."))),
       signature: Buffer.from(token.slice(token.lastIndexOf(".") + 1), "base64url"),
     });
   });
