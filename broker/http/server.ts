@@ -1,4 +1,4 @@
-import { IncomingMessage, type Server, ServerResponse, createServer as createHttpServer } from "node:http";
+import { type Server, createServer as createHttpServer } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import type { Express } from "express";
@@ -29,22 +29,14 @@ const STALLED_MS = 30_000;
 /** Beyond this, connections that idle between requests are closed to make room, and new ones are dropped. */
 const MAX_CONNECTIONS = 20_000;
 
-/**
- * The HTTP server of an app. Requests and responses are made with the app's own prototypes: express would otherwise swap them
- * on each request, which costs V8 four times the work of a small request.
- */
+/** The HTTP server of an app. */
 export function createServer(app: Express, tls?: Tls): Server {
-  const options = {
-    ...LIMITS,
-    IncomingMessage: withPrototype(IncomingMessage, app.request),
-    ServerResponse: withPrototype(ServerResponse, app.response),
-  };
   const server =
     tls === undefined
-      ? createHttpServer(options, app)
+      ? createHttpServer(LIMITS, app)
       : createHttpsServer(
           {
-            ...options,
+            ...LIMITS,
             cert: tls.cert,
             key: tls.key,
             minVersion: "TLSv1.2",
@@ -59,20 +51,6 @@ export function createServer(app: Express, tls?: Tls): Server {
   server.on("drop", () => server.closeIdleConnections());
   server.on("clientError", refuseBroken);
   return server;
-}
-
-/**
- * A constructor like `base` whose instances have `prototype` from the start. Node's two are plain functions, called here on an
- * object that is already right: `Reflect.construct` or a class would do, but makes objects that V8 treats as slow (measured:
- * 220 us for a small request with client, against 80 so and 150 with express's own swap).
- */
-function withPrototype<C extends abstract new (...args: never[]) => object>(base: C, prototype: object): C {
-  const initialise = base as unknown as (this: object, first: unknown, second: unknown) => void;
-  const Made = function (this: object, first: unknown, second: unknown): void {
-    initialise.call(this, first, second);
-  };
-  Made.prototype = prototype;
-  return Made as unknown as C;
 }
 
 const MALFORMED = broken("400 Bad Request");

@@ -254,18 +254,10 @@ const answering =
     });
   };
 
-/** Express swaps the prototypes of every request and response otherwise, at four times the cost of a small request. */
-function withPrototype<C extends abstract new (...args: never[]) => object>(base: C, prototype: object): C {
-  const initialise = base as unknown as (this: object, first: unknown, second: unknown) => void;
-  const Made = function (this: object, first: unknown, second: unknown): void {
-    initialise.call(this, first, second);
-  };
-  Made.prototype = prototype;
-  return Made as unknown as C;
-}
-
 const app = express();
 app.disable("x-powered-by").disable("etag");
+// nothing is swapped, and V8's objects stay quick: Express's helpers are not used
+Object.assign(app, { request: IncomingMessage.prototype, response: ServerResponse.prototype });
 app.post(
   "/oauth2/token",
   answering((form) => issue(form)),
@@ -281,6 +273,5 @@ app.get("/.well-known/jwks.json", (_request, response) =>
   send(response, 200, { keys: [{ ...own.publicKey.export({ format: "jwk" }), kid: ownKid, alg: "ES256", use: "sig" }] }),
 );
 app.get("/readyz", (_request, response) => send(response, 200, {}));
-const made = { IncomingMessage: withPrototype(IncomingMessage, app.request), ServerResponse: withPrototype(ServerResponse, app.response) };
-createServer(made, app).listen(settings.port, "127.0.0.1");
+createServer(app).listen(settings.port, "127.0.0.1");
 process.once("SIGTERM", () => process.exit(0));
