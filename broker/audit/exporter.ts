@@ -10,6 +10,7 @@ import { ExportHealth, type ExporterStatus, type StreamStates } from "./export-h
 import { AuditFiles, type DiskWriter } from "./files.ts";
 import { recover } from "./recover.ts";
 import { ownDirectory } from "./segments.ts";
+import { LOCK_MS, Turn } from "./turn.ts";
 
 export interface ExporterOptions {
   readonly stream: AuditStream;
@@ -31,10 +32,6 @@ export interface StoreWitness {
   readonly sequences: readonly number[];
 }
 
-/** A holder that does not come back for so long is taken to be dead. Rounds come every second. */
-const LOCK_MS = 15_000;
-/** The lock must have this much left when a batch goes to the disk. */
-const LOCK_MARGIN_MS = 5_000;
 /** After a failure another broker, whose disk may be well, has this long to take the lock. */
 const RETRY_MS = 2_000;
 const ROUNDS = 20;
@@ -96,6 +93,7 @@ export class AuditExporter {
 
   async #accept(by: string, reason: string): Promise<void> {
     const { stream, clock, holder, storeId } = this.#options;
+    const turn = new Turn(clock, clock());
     const lock = await stream.lock(holder, LOCK_MS);
     if (lock === undefined)
       throw new StintError("audit_unavailable", "Another broker is writing the audit files just now. Try again.", {
@@ -105,7 +103,8 @@ export class AuditExporter {
     const files = await this.#filesFor(lock.fence);
     const states = await stream.states();
     const sequences = states.map(({ firstWaiting, lastSeq }) => (firstWaiting === undefined ? lastSeq : firstWaiting - 1));
-    await files.acceptStore({ accepted_store: storeId, at: toRfc3339(clock()), principal: by, reason, sequences }, clock());
+    const accepted = { accepted_store: storeId, at: toRfc3339(clock()), principal: by, reason, sequences };
+    await files.acceptStore(accepted, clock(), turn.isOurs);
     await this.#checkpoints.sign(files.tail, files.segment, clock());
     this.#retryAt = -Infinity; // what the last rounds stumbled over is settled
   }
@@ -131,11 +130,11 @@ export class AuditExporter {
       const states = await stream.states();
       this.#health.look(states);
       if (clock() < this.#retryAt) return 0;
-      const lockedAt = clock();
+      const turn = new Turn(clock, clock());
       const lock = await stream.lock(holder, LOCK_MS);
       this.#locked = lock !== undefined;
       if (lock === undefined) return await this.#stepBack();
-      return await this.#export(states, lock.fence, lockedAt);
+      return await this.#export(states, lock.fence, turn);
     } catch (error) {
       await this.#fail(error);
       return 0;
@@ -149,27 +148,27 @@ export class AuditExporter {
     return 0;
   }
 
-  async #export(first: StreamStates, fence: number, lockedAt: number): Promise<number> {
+  async #export(first: StreamStates, fence: number, turn: Turn): Promise<number> {
     const { stream, clock, holder } = this.#options;
     const takenOver = this.#open?.fence !== fence;
     const files = await this.#filesFor(fence);
     // Whoever exported before may have done so since we looked: compared with its files, what we saw would seem to have gone back.
     let states = takenOver ? await stream.states() : first;
-    let until = lockedAt + LOCK_MS - LOCK_MARGIN_MS;
     let exported = 0;
     for (let round = 0; round < ROUNDS; round += 1) {
       requireForward(states, files.tail);
       const breathe = breather(this.#health.backlogMs);
       const batch = await collect(stream, states, files.tail, breathe);
-      if (clock() > until) throw new StintError("audit_unavailable", "The exporter's lock ran out while records were read.");
-      if (batch.length > 0) await files.append(opened(batch), clock(), breathe);
+      if (!turn.hasTimeForABatch()) throw new StintError("audit_unavailable", "The exporter's lock ran out while records were read.");
+      if (batch.length > 0) await files.append(opened(batch), clock(), { breathe, ours: turn.isOurs });
+      if (!turn.isOurs()) throw new StintError("audit_unavailable", "The exporter's lock ran out while records were written.");
       if (batch.length > 0 || this.#health.failing) await this.#checkpoints.sign(files.tail, files.segment, clock());
       await Promise.all(states.map((state, bucket) => this.#trim(state, bucket, files.tail)));
       exported += batch.length;
       this.#health.succeeded();
       // what came in meanwhile is for the next round: it comes within the second
       if (batch.length === 0 || !mayHaveLeft(states, files.tail)) return this.#health.caughtUp(exported);
-      until = clock() + LOCK_MS - LOCK_MARGIN_MS;
+      turn.lengthen(clock());
       if ((await stream.lock(holder, LOCK_MS))?.fence !== fence) break;
       states = await stream.states();
       this.#health.look(states);

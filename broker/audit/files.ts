@@ -75,8 +75,12 @@ export class AuditFiles implements AsyncDisposable {
     return this.#segment?.name;
   }
 
-  /** Appends records behind the last one and returns when they are on the disk. */
-  async append(records: Iterable<AuditRecord>, now: number, breathe: Breather = setImmediate): Promise<void> {
+  /** Appends records behind the last one and returns when they are on the disk. `ours` tells whether nobody else may write here yet. */
+  async append(
+    records: Iterable<AuditRecord>,
+    now: number,
+    { breathe = setImmediate, ours = always }: { readonly breathe?: Breather; readonly ours?: () => boolean } = {},
+  ): Promise<void> {
     let tail = this.#tail;
     const data: Buffer[] = [];
     for (const few of batches(records, AT_A_TIME)) {
@@ -85,23 +89,24 @@ export class AuditFiles implements AsyncDisposable {
       data.push(bytesOf(next.lines));
       tail = next.tail;
     }
-    await this.#write(Buffer.concat(data), tail, now);
+    await this.#write(Buffer.concat(data), tail, now, ours);
   }
 
   /** Goes on from another state of the store: its sequences count from here on. */
-  acceptStore(accepted: Omit<AcceptedStore, "prev">, now: number): Promise<void> {
+  acceptStore(accepted: Omit<AcceptedStore, "prev">, now: number, ours: () => boolean = always): Promise<void> {
     const { lines, tail } = extendWithStore(this.#tail, accepted);
-    return this.#write(bytesOf(lines), tail, now);
+    return this.#write(bytesOf(lines), tail, now, ours);
   }
 
-  async #write(data: Buffer, tail: Tail, now: number): Promise<void> {
+  async #write(data: Buffer, tail: Tail, now: number, ours: () => boolean): Promise<void> {
     const segment = await this.#writable(now);
     try {
       await this.#writer.append(segment.handle, data);
       await this.#writer.sync(segment.handle);
     } catch (cause) {
-      // What a failed write or sync left behind cannot be trusted, whatever reads back: cut it off, and write it again later.
-      await segment.handle.truncate(segment.bytes).catch(() => undefined);
+      // What a failed write or sync left behind cannot be trusted, whatever reads back: cut it off, and write it again later. Unless the
+      // failure came so late that another broker may have read it, and written behind it: its records would go with ours.
+      if (ours()) await segment.handle.truncate(segment.bytes).catch(() => undefined);
       throw new StintError("audit_unavailable", `The audit file ${segment.name} could not be written: ${describe(cause)}.`, {}, { cause });
     }
     segment.bytes += data.length;
@@ -132,6 +137,8 @@ export class AuditFiles implements AsyncDisposable {
     this.#segment = undefined;
   }
 }
+
+const always = (): boolean => true;
 
 const bytesOf = (lines: readonly string[]): Buffer => Buffer.from(lines.map((line) => `${line}\n`).join(""));
 

@@ -55,6 +55,32 @@ describe("exporting", () => {
     expect(await verify()).toMatchObject({ ok: true, records: 2000 });
   });
 
+  it("cuts nothing off when its disk fails so late that another has gone on in the same directory", async () => {
+    let fail: (error: Error) => void = () => undefined;
+    let hangs = false;
+    const writer: DiskWriter = {
+      append: (handle, data) => handle.appendFile(data),
+      sync: (handle) => (hangs ? new Promise((_, reject) => (fail = reject)) : handle.datasync()),
+    };
+    const [one, two] = [test.exporter({ writer }), test.exporter()];
+    await test.say(10);
+    await one.round();
+    hangs = true;
+    await test.say(10);
+    const late = one.round();
+    await eventually("the second ten are written, and not yet synced", async () => (await lines()).length === 20);
+    test.clock.advance({ seconds: 16 });
+    await test.redis.client().del("stint:{meta}:exporter"); // for Redis, too, the lock has run out
+    await test.say(10);
+    expect(await two.round()).toBe(10);
+    fail(new Error("EIO: i/o error"));
+    await late;
+    unhealthy(one, "EIO");
+    expect(await numbers()).toEqual(upTo(30));
+    expect(await waiting()).toBe(0);
+    expect(await verify()).toMatchObject({ ok: true, records: 30 });
+  });
+
   it("names the keys beside the files, and a verifier can be made from that", async () => {
     await test.exporter().round();
     const text = await readFile(join(test.dir, "checkpoint-keys"), "utf8");
