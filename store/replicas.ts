@@ -39,12 +39,23 @@ async function sampleNodes(primaries: readonly Redis[]): Promise<string> {
   return first === undefined ? "" : String(await first.call("CLUSTER", "NODES"));
 }
 
-/** `CLUSTER NODES`: id, address, flags, id of its primary; slots from the ninth word on. */
+/**
+ * `CLUSTER NODES`: id, address, flags, id of its primary; slots from the ninth word on. A primary that died and lost its slots will be
+ * a replica when it comes back: nobody says of whom, so it is counted to whoever has fewest.
+ */
 function fewest(nodes: string): number {
   const rows = nodes.split("\n").map((line) => line.trim().split(" "));
-  const counts = rows
-    .filter(([, , flags = "", ...rest]) => flags.includes("master") && !flags.includes("fail") && rest.length > 5)
+  const primaries = rows.filter(([, , flags = ""]) => flags.includes("master"));
+  const hasSlots = (row: readonly string[]): boolean => row.length > 8;
+  const hasFailed = ([, , flags = ""]: readonly string[]): boolean => flags.includes("fail");
+  const counts = primaries
+    .filter((row) => hasSlots(row) && !hasFailed(row))
     .map(([id]) => rows.filter(([, , flags = "", primary]) => flags.includes("slave") && primary === id).length);
+  const away = primaries.filter((row) => !hasSlots(row) && hasFailed(row));
+  for (const _ of counts.length === 0 ? [] : away) {
+    const least = counts.indexOf(Math.min(...counts));
+    counts[least] = (counts[least] ?? 0) + 1;
+  }
   return counts.length === 0 ? 0 : Math.min(...counts);
 }
 

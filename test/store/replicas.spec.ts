@@ -169,3 +169,23 @@ describe("a store on a Cluster with replicas", () => {
     for (const reason of refused) expect(reason).toMatchObject(away);
   });
 });
+
+describe("a store that opens while a machine of a Cluster is away", () => {
+  it("asks for the replica that it will be, and answers nothing that no replica has", async () => {
+    await using cluster = await startCluster({ replicas: 1 });
+    await cluster.nodes[0]?.kill("SIGKILL");
+    const views = [1, 2].map((index) => new Redis({ host: "127.0.0.1", port: cluster.nodes[index]?.port ?? 0 }));
+    const takenOver = async (view: Redis): Promise<boolean> =>
+      /cluster_state:ok/.test(await view.cluster("INFO")) && /master,fail - \d+ \d+ \d+ \w+$/m.test(String(await view.cluster("NODES")));
+    await eventually("its replica has taken over", async () => (await Promise.all(views.map(takenOver))).every(Boolean), 30_000);
+    for (const view of views) view.disconnect();
+    const store = await openStore({ url: cluster.url, clock: storeClock(clock) });
+    expect(store.facts().replicas).toBe(1);
+    const others = [1, 2].map((index) => cluster.replicas[index]?.[0]);
+    for (const replica of others) replica?.signal("SIGSTOP");
+    const opened = await Promise.allSettled(Array.from({ length: 20 }, (_, index) => obtain(store, `github:${index}`)));
+    expect(opened.filter(({ status }) => status === "fulfilled")).toEqual([]);
+    for (const replica of others) replica?.signal("SIGCONT");
+    await store.close();
+  }, 60_000);
+});
