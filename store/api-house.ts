@@ -99,6 +99,10 @@ export interface FeedPage {
   readonly entries: readonly FeedEntry[];
   readonly position: number;
   readonly gap: boolean;
+  /** What stands at the position itself, where it is still kept: after a failover it may be another entry than was read there. */
+  readonly at?: FeedEntry | undefined;
+  /** The bucket has not come as far as the position. */
+  readonly wentBack?: boolean;
 }
 
 /** What has been revoked and is not yet over, bucket by bucket. A position is the number of a bucket's last entry read. */
@@ -107,6 +111,8 @@ export interface FeedStore {
   read(bucket: number, after: number, limit: number): Promise<FeedPage>;
   /** The same of several buckets, each after a position of its own; one pipeline. */
   readMany(after: ReadonlyMap<number, number>, limit: number): Promise<ReadonlyMap<number, FeedPage>>;
+  /** Leaves a hole behind what was told of a bucket and then taken back: everybody who has read that far finds a gap. */
+  skip(bucket: number, told: number): Promise<void>;
   /** Position of every bucket now; one pipeline. */
   positions(): Promise<readonly number[]>;
   /** Everything that holds in a bucket: marks, then leases a page at a time. What ends meanwhile comes after `position`. */

@@ -20,6 +20,9 @@ export function createFeedStore(runner: Runner): FeedStore {
       return page ?? { entries: [], position: after, gap: true };
     },
     readMany: (after, limit) => readMany(runner, after, limit),
+    async skip(bucket, told) {
+      await runner.run("skip-feed", bucket, { told });
+    },
     async positions() {
       const rows = await pipelined(runner, ALL_BUCKETS, (pipe, bucket) => pipe.hget(placeKey(bucket), "feed"));
       return rows.map(([feed]) => Number(feed ?? 0));
@@ -63,17 +66,20 @@ async function readMany(runner: Runner, after: ReadonlyMap<number, number>, limi
   const buckets = [...after.keys()];
   const replies = await pipelined(runner, buckets, (pipe, bucket) => {
     pipe.hget(placeKey(bucket), "feed");
-    pipe.xrange(`${placeKey(bucket)}:f`, `(${after.get(bucket) ?? 0}-0`, "+", "COUNT", limit);
+    pipe.xrange(`${placeKey(bucket)}:f`, `${after.get(bucket) ?? 0}-0`, "+", "COUNT", limit + 1);
   });
   return new Map(replies.map((reply, index) => [buckets[index] ?? 0, pageOf(reply, after.get(buckets[index] ?? 0) ?? 0)]));
 }
 
 function pageOf(reply: readonly unknown[], after: number): FeedPage {
   const last = Number(reply[0] ?? 0);
-  const rows = (reply[1] ?? []) as [string, string[]][];
+  const all = (reply[1] ?? []) as [string, string[]][];
+  const at = all[0] !== undefined && numberOf(all[0][0]) === after ? readEntry(all[0][1]) : undefined;
+  const rows = at === undefined ? all : all.slice(1);
   const first = rows[0] === undefined ? last + 1 : numberOf(rows[0][0]);
   const position = rows.length === 0 ? last : numberOf(rows.at(-1)?.[0] ?? "0-0");
-  return { entries: rows.map(([, fields]) => readEntry(fields)), position, gap: after > last || first !== after + 1 };
+  const wentBack = after > last;
+  return { entries: rows.map(([, fields]) => readEntry(fields)), position, gap: wentBack || first !== after + 1, at, wentBack };
 }
 
 const numberOf = (id: string): number => Number(id.split("-")[0]);

@@ -152,6 +152,7 @@ export const SCRIPTS = {
   "unlock-exporter": { writes: "any", args: { holder: "text" } },
   "note-uses": { writes: "room", args: { uses: "raw", said: "raw" } },
   "note-dead": { writes: "room", args: { kind: "text", id: "text", said: "raw" } },
+  "skip-feed": { writes: "any", args: { told: "number" } },
   "note-seen": { writes: "room", args: { verifier: "text", notes: "raw", max: "number", keep: "number" } },
   "swap-secret": { writes: "any", args: { target: "text", name: "text", from: "text", to: "text" } },
   "revoke-serial": { writes: "any", args: { target: "text", serial: "text", keep_until: "number" } },

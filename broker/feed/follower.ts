@@ -1,4 +1,5 @@
 import { performance } from "node:perf_hooks";
+import { isDeepStrictEqual } from "node:util";
 import { setTimeout as pause } from "node:timers/promises";
 import { BUCKETS } from "../../domain/ids.ts";
 import type { Clock } from "../../domain/time.ts";
@@ -28,13 +29,15 @@ export interface FollowerListener {
 
 /** Reads all buckets of the feed for a whole process: once a second, and a bucket at once when a hint names it. */
 export class Follower {
-  readonly #store: Pick<FeedStore, "positions" | "read" | "readMany">;
+  readonly #store: Pick<FeedStore, "positions" | "read" | "readMany" | "skip">;
   readonly #now: Clock;
   readonly #listener: FollowerListener;
   readonly #kept: FeedEntry[][] = ALL.map(() => []);
   readonly #dirty = new Set<number>();
   /** Buckets not yet read to their end since `#wanted`. */
   readonly #owed = new Set<number>();
+  /** What was told of these buckets, up to a number, and taken back since: until a hole was left there. */
+  readonly #takenBack = new Map<number, number>();
   #vector: number[];
   #asOf: number;
   #wanted: number;
@@ -98,6 +101,7 @@ export class Follower {
       const buckets = [...this.#dirty];
       this.#dirty.clear();
       if (buckets.length === BUCKETS) this.#beginRound();
+      await this.#leaveHoles();
       const pages = await this.#read(buckets);
       await this.#paced(() => this.#take(pages));
     }
@@ -128,6 +132,18 @@ export class Follower {
     for (const bucket of ALL) this.#owed.add(bucket);
   }
 
+  /** Whoever else has read what was taken back must find out, too: at another broker, or coming back later. */
+  async #leaveHoles(): Promise<void> {
+    for (const [bucket, told] of this.#takenBack) {
+      try {
+        await this.#store.skip(bucket, told);
+        this.#takenBack.delete(bucket);
+      } catch {
+        return; // the next look tries again
+      }
+    }
+  }
+
   /** In one trip; when that fails, each for itself, so that one bucket's failure keeps nothing else back. */
   async #read(buckets: readonly number[]): Promise<ReadonlyMap<number, FeedPage>> {
     try {
@@ -146,8 +162,10 @@ export class Follower {
     const found: FeedEntry[] = [];
     let gap = false;
     for (const [bucket, page] of pages) {
-      gap ||= page.gap;
-      this.#keep(bucket, page);
+      const takenBack = this.#isTakenBack(bucket, page);
+      if (takenBack) this.#takenBack.set(bucket, this.#vector[bucket] ?? 0);
+      gap ||= page.gap || takenBack;
+      this.#keep(bucket, takenBack ? { ...page, gap: true } : page);
       for (const entry of page.entries) found.push(entry);
       this.#vector[bucket] = page.position;
       if (page.entries.length >= PAGE) this.#dirty.add(bucket);
@@ -156,6 +174,12 @@ export class Follower {
     if (this.#owed.size === 0) this.#asOf = Math.max(this.#asOf, this.#wanted);
     if (gap) this.#listener.gap();
     else if (found.length > 0) this.#listener.entries(found, before);
+  }
+
+  /** A failover has lost what was told last: the number is not there any more, or was given to another entry. */
+  #isTakenBack(bucket: number, { at, wentBack }: FeedPage): boolean {
+    const told = this.#kept[bucket]?.at(-1);
+    return wentBack === true || (at !== undefined && told !== undefined && !isDeepStrictEqual(at, told));
   }
 
   #keep(bucket: number, { entries, gap }: FeedPage): void {

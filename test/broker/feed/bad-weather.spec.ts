@@ -160,6 +160,7 @@ function scripted(): {
       state.reads += 1;
       return new Map([...after].map(([bucket, from]) => [bucket, page(bucket, from, limit)]));
     },
+    skip: async () => undefined,
     positions: async () => buckets.map((entries) => entries.length),
     snapshot: async () => ({ entries: [], position: 0, nextCursor: undefined }),
     hints: async () => async () => undefined,

@@ -13,6 +13,7 @@ function quiet() {
   const feed: FeedStore = {
     read: async (_bucket, after) => ({ entries: [], position: after, gap: false }),
     readMany: async (after) => new Map([...after].map(([bucket, position]) => [bucket, { entries: [], position, gap: false }])),
+    skip: async () => undefined,
     positions: async () => Array.from({ length: BUCKETS }, () => 0),
     snapshot: async () => ({ entries: [], position: 0, nextCursor: undefined }),
     async hints() {
