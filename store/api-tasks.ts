@@ -32,7 +32,8 @@ export interface TaskStore {
   heartbeat(id: TaskId): Promise<Task | undefined>;
   /**
    * Ends the task and its children: no lease can be opened under them from the first script on; their leases end in batches of a
-   * hundred. `revoking` are those that still need a call at their target. Ending an ended task changes nothing and answers the same.
+   * hundred. `family` is the task and all that ended with it, `revoking` their leases that still need a call at their target. Ending
+   * an ended task changes nothing and answers the same.
    * By `deadline` or `heartbeat` it ends only if that has really passed (else the task comes back open).
    */
   end(
@@ -41,7 +42,7 @@ export interface TaskStore {
     outcome: TaskOutcome | undefined,
     audit: AuditFacts,
     retentionMs: number,
-  ): Promise<{ readonly task: Task; readonly children: readonly TaskId[]; readonly revoking: readonly LeaseId[] } | undefined>;
+  ): Promise<{ readonly task: Task; readonly family: ReadonlySet<TaskId>; readonly revoking: ReadonlySet<LeaseId> } | undefined>;
   /** Ids of tasks of a bucket past their deadline or heartbeat, with which it was; and of those whose ending was interrupted. */
   due(bucket: number, limit: number): Promise<readonly { readonly id: TaskId; readonly by: EndedBy }[]>;
   /** How every lease of the task stands, for its receipt. */

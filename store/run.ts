@@ -18,8 +18,10 @@ export interface Runner {
   ask<T>(work: (client: RedisClient) => Promise<T>): Promise<T>;
   /** One command about one key, answered once the replicas that must have what it wrote or read have it. */
   keep<T>(key: string, send: (client: RedisClient) => Promise<T>): Promise<T>;
-  /** Everything that was written to these places so far is on the replicas that must have it, or this throws. */
-  settled(places: readonly Place[]): Promise<void>;
+  /** Whether answers wait for replicas. */
+  waits(): boolean;
+  /** As `run`, and answered once replicas have what it wrote, though the script is one that may be lost. */
+  runKept<N extends ScriptName>(name: N, place: Place, args: ScriptArgs<N>): Promise<unknown>;
 }
 
 /** The store answers within two seconds, or says that it cannot. */
@@ -35,6 +37,11 @@ const PASSING =
 export function createRunner(client: RedisClient, clock: StoreClock, keeper: Keeper): Runner {
   const scripts = loadScripts(feedChannel(client));
   const together = gathered(client);
+  const prepared = <N extends ScriptName>(name: N, args: ScriptArgs<N>): [LoadedScript, readonly string[]] => {
+    const script = scripts.get(name);
+    if (script === undefined) throw new StintError("server_error", `no script ${name}`);
+    return [script, pack(script, Math.floor(clock.now()), clock.agreed(), args)];
+  };
   const evaluate = (script: LoadedScript, place: Place, args: readonly string[]): Promise<unknown> => {
     const [key, never] = keysOf(place);
     together();
@@ -58,16 +65,18 @@ export function createRunner(client: RedisClient, clock: StoreClock, keeper: Kee
       return await keeper.run(key, (node) => node.eval(script.text, 2, key, never, ...args));
     }
   };
+  const runKept: Runner["run"] = (name, place, args) => {
+    const [script, given] = prepared(name, args);
+    return persist(() => (keeper.needed() > 0 ? evaluateKept(script, place, given) : again(script, place, given)), performance.now());
+  };
   const keep: Runner["keep"] = (key, send) =>
     persist(() => (keeper.needed() > 0 ? keeper.run(key, send) : send(client)), performance.now());
   return {
     client,
     clock,
     async run(name, place, args) {
-      const script = scripts.get(name);
-      if (script === undefined) throw new StintError("server_error", `no script ${name}`);
-      const given = pack(script, Math.floor(clock.now()), clock.agreed(), args);
-      if (keeper.needed() > 0 && !mayBeLost(name)) return persist(() => evaluateKept(script, place, given), performance.now());
+      if (keeper.needed() > 0 && !mayBeLost(name)) return runKept(name, place, args);
+      const [script, given] = prepared(name, args);
       const started = performance.now();
       try {
         return await evaluate(script, place, given);
@@ -77,9 +86,8 @@ export function createRunner(client: RedisClient, clock: StoreClock, keeper: Kee
     },
     ask: (work) => persist(() => work(client), performance.now()),
     keep,
-    async settled(places) {
-      if (keeper.needed() > 0) await Promise.all(places.map((place) => keep(placeKey(place), (node) => node.exists(placeKey(place)))));
-    },
+    waits: () => keeper.needed() > 0,
+    runKept,
   };
 }
 

@@ -115,7 +115,16 @@ export const SCRIPTS = {
   "heartbeat-task": { writes: "any", args: { id: "text" } },
   "end-task": {
     writes: "any",
-    args: { id: "text", by: "text", outcome: "text", cursor: "text", with_parent: "number", retention: "number", said: "raw" },
+    args: {
+      id: "text",
+      by: "text",
+      outcome: "text",
+      cursor: "text",
+      with_parent: "number",
+      hide: "number",
+      retention: "number",
+      said: "raw",
+    },
   },
   "finish-task": { writes: "any", args: { id: "text", retention: "number" } },
   mark: { writes: "any", args: { scope: "text", mark: "number", said: "raw" } },
@@ -162,7 +171,8 @@ export type ScriptName = keyof typeof SCRIPTS;
 
 // What a failover may take back without breaking a promise, so that no answer waits for replicas. Ending must go on while they are away:
 // a claim, a settling or an expiry that was lost is done again by the next sweep. A beat comes again. Denials, notes of use and of
-// credentials are for people. `end-task` and `finish-task` are waited for once, behind the whole family (tasks.ts).
+// credentials are for people. `end-task` runs once more behind the whole family, and is waited for then (end-family.ts); a `finish-task`
+// that was lost leaves a task due.
 const LOSABLE: ReadonlySet<ScriptName> = new Set<ScriptName>([
   ...(["read-lease", "is-live"] as const),
   ...(["claim-due", "claim-lease", "settle-lease", "postpone-lease", "heartbeat-task", "end-task", "finish-task"] as const),

@@ -1,8 +1,8 @@
-import type { AuditFacts } from "../domain/audit-event.ts";
-import { bucketOfId, bucketOfSubject, isId, type LeaseId, type TaskId } from "../domain/ids.ts";
+import { bucketOfId, bucketOfSubject, type TaskId } from "../domain/ids.ts";
 import type { EndedBy } from "../domain/lease.ts";
-import type { Task, TaskOutcome } from "../domain/task.ts";
+import type { Task } from "../domain/task.ts";
 import type { LeaseEnding, OpenTaskOrder, Page, Refused, TaskStore } from "./api.ts";
+import { endFamily } from "./end-family.ts";
 import { denialArgs, evidenceArgs, idempotencyArgs, refused, valueHash } from "./arguments.ts";
 import { ALL_BUCKETS, bare, placeKey, recordKey } from "./keyspace.ts";
 import { readMarks, readStanding } from "./marks.ts";
@@ -11,7 +11,7 @@ import { readTask } from "./task-records.ts";
 import { texts, type Runner } from "./run.ts";
 import { cursorOf, readCursor, recordsOf, walkByScore } from "./walk.ts";
 
-/** The task half of the store: one method, one script (ending: one per hundred leases). */
+/** The task half of the store: one method, one script (ending: see end-family.ts). */
 export function createTaskStore(runner: Runner): TaskStore {
   return {
     open: (order) => open(runner, order),
@@ -24,7 +24,7 @@ export function createTaskStore(runner: Runner): TaskStore {
       const reply = texts(await runner.run("heartbeat-task", bucketOfId(id), { id: bare(id) }));
       return reply[0] === "known" ? readTask(bare(id), reply[1] ?? "") : undefined;
     },
-    end: (id, by, outcome, audit, retentionMs) => endFamily(runner, id, by, outcome, audit, retentionMs),
+    end: (id, by, outcome, audit, retentionMs) => endFamily(runner, { id, by, outcome, audit, retentionMs }),
     due: (bucket, limit) => due(runner, bucket, limit),
     endings: (id) => endings(runner, id),
   };
@@ -62,14 +62,13 @@ async function open(runner: Runner, order: OpenTaskOrder): Promise<{ outcome: "o
   // Once more, now that it exists: the parent may have ended in between, and a task that was joined is not the one entered before.
   if (order.parent !== undefined && (await enter(runner, order.parent, task.id)) === "ended") {
     if (task.parent === order.parent)
-      await endFamily(
-        runner,
-        task.id,
-        "revoked",
-        undefined,
-        { action: "task.ended", principal: "broker", parent: order.parent },
-        order.retentionMs,
-      );
+      await endFamily(runner, {
+        id: task.id,
+        by: "revoked",
+        outcome: undefined,
+        audit: { action: "task.ended", principal: "broker", parent: order.parent },
+        retentionMs: order.retentionMs,
+      });
     return refuseUnder(runner, order);
   }
   return { outcome: outcome === "joined" || outcome === "replayed" ? outcome : "opened", task };
@@ -93,60 +92,6 @@ async function refuseUnder(runner: Runner, order: OpenTaskOrder): Promise<Refuse
     ...evidenceArgs(evidence, runner.clock.now()),
   });
   return { outcome: "refused", code: "task_ended" };
-}
-
-type Ended = { task: Task; children: readonly TaskId[]; revoking: readonly LeaseId[] } | undefined;
-
-/** All of the family ends first, whatever replicas do; then their word for it is waited for, once. */
-async function endFamily(runner: Runner, ...order: [TaskId, EndedBy, TaskOutcome | undefined, AuditFacts, number]): Promise<Ended> {
-  const met = new Set<TaskId>();
-  const ended = await end(runner, ...order, met);
-  await runner.settled([...new Set([...met].map(bucketOfId))]);
-  return ended;
-}
-
-async function end(
-  runner: Runner,
-  id: TaskId,
-  by: EndedBy,
-  outcome: TaskOutcome | undefined,
-  audit: AuditFacts,
-  retentionMs: number,
-  met: Set<TaskId>,
-): Promise<Ended> {
-  const bucket = bucketOfId(id);
-  const withParent = met.size > 0 ? 1 : 0;
-  met.add(id);
-  const revoking: LeaseId[] = [];
-  let cursor = "0";
-  let task: Task;
-  do {
-    const reply = texts(
-      await runner.run("end-task", bucket, {
-        id: bare(id),
-        by,
-        outcome: outcome ?? "",
-        cursor,
-        with_parent: withParent,
-        retention: retentionMs,
-        said: JSON.stringify(audit),
-      }),
-    );
-    if (reply[0] === "unknown") return undefined;
-    task = readTask(bare(id), reply[1] ?? "");
-    if (reply[0] === "alive") return { task, children: [], revoking };
-    cursor = reply[2] ?? "0";
-    for (const lease of reply.slice(3)) revoking.push(`lease_${lease}`);
-  } while (cursor !== "0");
-  const children = (await runner.ask((client) => client.smembers(recordKey("tc", id)))).filter((child) => isId("task", child));
-  // A child ends as its parent did, whatever its own clock says; one that was joined under several, or below itself, once.
-  for (const child of children) {
-    if (met.has(child)) continue;
-    const below = await end(runner, child, by, outcome, { ...audit, parent: id }, retentionMs, met);
-    revoking.push(...(below?.revoking ?? []));
-  }
-  await runner.run("finish-task", bucket, { id: bare(id), retention: retentionMs });
-  return { task, children, revoking };
 }
 
 async function due(runner: Runner, bucket: number, limit: number): Promise<{ id: TaskId; by: EndedBy }[]> {

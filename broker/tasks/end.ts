@@ -12,8 +12,6 @@ import { receiptOf } from "./receipt.ts";
 
 /** How long an answer waits for what can be revoked now. */
 export const WAIT_MS = 2_000;
-/** Children of children of a task, in all: a walk must end. */
-const MAX_FAMILY = 10_000;
 
 type EndParts = Pick<
   Parts,
@@ -45,28 +43,7 @@ export async function endTask(
   if (ended === undefined) return undefined;
   if (ended.task.state === "ended")
     parts.events.publish("task.ended", { task: id, ended_by: ended.task.endedBy, workload: ended.task.workload });
-  return { task: ended.task, family: await familyOf(parts, id, ended.children, by, audit), revoking: ended.revoking };
-}
-
-/** The task and all below it. Children ended with it; asking again tells of theirs and changes nothing. */
-async function familyOf(
-  parts: EndParts,
-  id: TaskId,
-  children: readonly TaskId[],
-  by: EndedBy,
-  audit: AuditFacts,
-): Promise<readonly TaskId[]> {
-  const family: TaskId[] = [id];
-  const known = new Set(family);
-  const queue = [...children];
-  for (let child = queue.shift(); child !== undefined && family.length < MAX_FAMILY; child = queue.shift()) {
-    if (known.has(child)) continue;
-    known.add(child);
-    family.push(child);
-    const below = await parts.store.tasks.end(child, by, undefined, audit, parts.policy().settings.retentionMs);
-    queue.push(...(below?.children ?? []));
-  }
-  return family;
+  return { task: ended.task, family: [...ended.family], revoking: [...ended.revoking] };
 }
 
 /** Calls at the targets of what is revoking go on behind the answer; this waits for them, at most two seconds. */

@@ -1,5 +1,8 @@
 -- Ends a task: from the first call on nothing can be opened under it. Ends up to about a hundred of its leases a call; the task
--- stays in the due set until the caller has also ended its children and says so (finish-task). `with_parent` 1: its own clock is not asked.
+-- stays in the due set until the caller has also ended its children and says so (finish-task), `hide` behind now. `with_parent` 1: its
+-- own clock is not asked. Replies with the task, where to go on ("" at the end), whether it has children, and leases that need a call.
+local function process_id() return string.match(redis.call("INFO", "server"), "run_id:(%x+)") end
+
 read_facts()
 local at = instant(now, agreed)
 local task = read_task(id)
@@ -9,7 +12,7 @@ if not task then
 end
 if task.state == "open" then
   local early = (by == "deadline" and task.expiresAt > at) or (by == "heartbeat" and (not task.heartbeatBy or task.heartbeatBy > at))
-  if early and with_parent == 0 then return { "alive", pack_task(task) } end
+  if early and with_parent == 0 then return { "alive", pack_task(task), "", "0" } end
   task.state = "ended"
   task.endedAt = at
   task.endedBy = by
@@ -22,8 +25,14 @@ if task.state == "open" then
   redis.call("ZREMRANGEBYSCORE", ended, "-inf", at - retention)
   record(at, said, { task = "task_" .. id, ended_by = by, outcome = outcome ~= "" and outcome or nil })
 end
-local page = redis.call("HSCAN", P .. ":tl:" .. id, cursor, "COUNT", 100)
-local reply = { "ended", pack_task(task), page[1] }
+if hide > 0 then redis.call("ZADD", P .. ":tdue", "XX", at + hide, id) end
+-- Where a scan has come to means something to the process that said so, and nothing to another one, which orders the same fields
+-- differently: after a failover or a restart the walk begins anew.
+local process, from = string.match(cursor, "^(%x+):(%d+)$")
+if process and process ~= process_id() then from = nil end
+local page = redis.call("HSCAN", P .. ":tl:" .. id, from or "0", "COUNT", 100)
+local next_cursor = page[1] ~= "0" and process_id() .. ":" .. page[1] or ""
+local reply = { "ended", pack_task(task), next_cursor, tostring(redis.call("EXISTS", P .. ":tc:" .. id)) }
 local closed, revoking = {}, {}
 for i = 1, #page[2], 2 do
   if page[2][i + 1] == "" then

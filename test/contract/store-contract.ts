@@ -377,7 +377,7 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         const pending = await obtain(subject, { task: { kind: "task", id: made.task.id }, ...OUTSIDE });
         await store.tasks.end(made.task.id, "exit", "failure", TASK_ENDED, RETENTION);
         const again = await store.tasks.end(made.task.id, "complete", "success", TASK_ENDED, RETENTION);
-        expect(again).toMatchObject({ task: { endedBy: "exit", outcome: "failure" }, revoking: [pending] });
+        expect(again).toMatchObject({ task: { endedBy: "exit", outcome: "failure" }, revoking: new Set([pending]) });
         const endings = await store.tasks.endings(made.task.id);
         expect(Object.fromEntries(endings.map((ending) => [ending.leaseId, ending.outcome]))).toEqual({
           [made.lease.id]: "revoked",

@@ -151,8 +151,7 @@ const release =
 async function taskEnded(world: World, id: TaskId, by: "complete" | "deadline" | "heartbeat"): Promise<void> {
   const done = await world.store.tasks.end(id, by, undefined, { action: "task.ended", principal: "test" }, RETENTION);
   if (done?.task.state !== "ended") return;
-  const family = new Set([id, ...done.children]);
-  for (const known of world.leases) if (family.has(known.task)) known.ended = true;
+  for (const known of world.leases) if (done.family.has(known.task)) known.ended = true;
 }
 
 const endTask =
