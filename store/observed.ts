@@ -13,16 +13,19 @@ const WORK = { none: "read", room: "open", any: "end" } as const;
 /** The runner, telling of each script how long it took; as it is where nobody listens. */
 export function observed(runner: Runner, observe: ObserveScript | undefined): Runner {
   if (observe === undefined) return runner;
-  const run: Runner["run"] = (name, place, args) => {
+  const tell = (name: ScriptName, reply: Promise<unknown>): Promise<unknown> => {
     const started = performance.now();
-    const reply = runner.run(name, place, args);
     reply.then(
       () => observe(workOf(name), "answered", performance.now() - started),
       () => observe(workOf(name), "failed", performance.now() - started),
     );
     return reply;
   };
-  return { ...runner, run };
+  return {
+    ...runner,
+    run: (name, place, args) => tell(name, runner.run(name, place, args)),
+    runKept: (name, place, args) => tell(name, runner.runKept(name, place, args)),
+  };
 }
 
 const workOf = (name: ScriptName): ScriptWork => WORK[SCRIPTS[name].writes];
