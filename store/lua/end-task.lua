@@ -26,24 +26,35 @@ if task.state == "open" then
   record(at, said, { task = "task_" .. id, ended_by = by, outcome = outcome ~= "" and outcome or nil })
 end
 if hide > 0 then redis.call("ZADD", P .. ":tdue", "XX", at + hide, id) end
--- Where a scan has come to means something to the process that said so, and nothing to another one, which orders the same fields
--- differently: after a failover or a restart the walk begins anew.
+-- A small hash comes whole, whatever is asked for: then the next hundred behind the id of the last one. No offset would do, for what
+-- has ended makes a hash large, and its order another. Where a scan has come to means something to the process that said so only:
+-- after a failover or a restart the walk begins anew.
 local process, from = string.match(cursor, "^(%x+):(%d+)$")
 if process and process ~= process_id() then from = nil end
 local page = redis.call("HSCAN", P .. ":tl:" .. id, from or "0", "COUNT", 100)
-local next_cursor = page[1] ~= "0" and process_id() .. ":" .. page[1] or ""
+local leases, next_cursor = {}, ""
+for i = 1, #page[2], 2 do
+  if page[2][i + 1] == "" then leases[#leases + 1] = page[2][i] end
+end
+if page[1] ~= "0" then
+  next_cursor = process_id() .. ":" .. page[1]
+elseif not from then
+  local after = string.match(cursor, "^>(.*)$") or ""
+  table.sort(leases)
+  local first = 1
+  while leases[first] and leases[first] <= after do first = first + 1 end
+  if leases[first + 100] then next_cursor = ">" .. leases[first + 99] end
+  leases = { unpack(leases, first, math.min(first + 99, #leases)) }
+end
 local reply = { "ended", pack_task(task), next_cursor, tostring(redis.call("EXISTS", P .. ":tc:" .. id)) }
 local closed, revoking = {}, {}
-for i = 1, #page[2], 2 do
-  if page[2][i + 1] == "" then
-    local lease_id = page[2][i]
-    local lease = read_lease(lease_id)
-    if lease then
-      local how = finish(lease_id, lease, at, task.endedBy)
-      if how == "closed" then closed[#closed + 1] = "lease_" .. lease_id end
-      if how == "revoking" then revoking[#revoking + 1] = "lease_" .. lease_id end
-      if lease[STATE] == "r" or lease[STATE] == "s" then reply[#reply + 1] = lease_id end
-    end
+for _, lease_id in ipairs(leases) do
+  local lease = read_lease(lease_id)
+  if lease then
+    local how = finish(lease_id, lease, at, task.endedBy)
+    if how == "closed" then closed[#closed + 1] = "lease_" .. lease_id end
+    if how == "revoking" then revoking[#revoking + 1] = "lease_" .. lease_id end
+    if lease[STATE] == "r" or lease[STATE] == "s" then reply[#reply + 1] = lease_id end
   end
 end
 write_closed(at)
