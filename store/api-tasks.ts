@@ -45,6 +45,6 @@ export interface TaskStore {
   ): Promise<{ readonly task: Task; readonly family: ReadonlySet<TaskId>; readonly revoking: ReadonlySet<LeaseId> } | undefined>;
   /** Ids of tasks of a bucket past their deadline or heartbeat, with which it was; and of those whose ending was interrupted. */
   due(bucket: number, limit: number): Promise<readonly { readonly id: TaskId; readonly by: EndedBy }[]>;
-  /** How every lease of the task stands, for its receipt. */
-  endings(id: TaskId): Promise<readonly LeaseEnding[]>;
+  /** How every lease of the task stands, for its receipt, about a thousand a page. */
+  endings(id: TaskId): AsyncIterable<readonly LeaseEnding[]>;
 }

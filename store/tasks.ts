@@ -5,11 +5,15 @@ import type { LeaseEnding, OpenTaskOrder, Page, Refused, TaskStore } from "./api
 import { endFamily } from "./end-family.ts";
 import { denialArgs, evidenceArgs, idempotencyArgs, refused, valueHash } from "./arguments.ts";
 import { ALL_BUCKETS, bare, placeKey, recordKey } from "./keyspace.ts";
+import { fieldsOf } from "./lease-list.ts";
 import { readMarks, readStanding } from "./marks.ts";
 import { endingOf, readEnding } from "./records.ts";
 import { readTask } from "./task-records.ts";
 import { texts, type Runner } from "./run.ts";
 import { cursorOf, readCursor, recordsOf, walkByScore } from "./walk.ts";
+
+/** Leases of a task that are read at once. */
+const ENDINGS = 1_000;
 
 /** The task half of the store: one method, one script (ending: see end-family.ts). */
 export function createTaskStore(runner: Runner): TaskStore {
@@ -107,18 +111,26 @@ async function due(runner: Runner, bucket: number, limit: number): Promise<{ id:
   });
 }
 
-async function endings(runner: Runner, id: TaskId): Promise<LeaseEnding[]> {
+async function* endings(runner: Runner, id: TaskId): AsyncGenerator<readonly LeaseEnding[]> {
   const bucket = bucketOfId(id);
-  const rows = Object.entries(await runner.ask((client) => client.hgetall(recordKey("tl", id))));
-  const alive = rows.filter(([, text]) => text === "").map(([lease]) => lease);
-  const records = await recordsOf(runner, bucket, "l", alive);
-  const marks = alive.length === 0 ? {} : await readMarks(runner, bucket);
-  const standing = new Map(alive.map((lease, index) => [lease, records[index] ?? ""]));
-  return rows.flatMap(([lease, text]) => {
-    if (text !== "") return [readEnding(`lease_${lease}`, text)];
-    const record = standing.get(lease) ?? "";
-    return record === "" ? [] : [endingOf(readStanding(lease, record, marks))];
-  });
+  const key = recordKey("tl", id);
+  let cursor = "0";
+  do {
+    const [next, flat] = await runner.ask((client) => client.hscan(key, cursor, "COUNT", ENDINGS));
+    const ids = fieldsOf(flat);
+    const texts = new Map(ids.map((lease, index) => [lease, flat[2 * index + 1] ?? ""]));
+    const alive = ids.filter((lease) => texts.get(lease) === "");
+    const records = await recordsOf(runner, bucket, "l", alive);
+    const marks = alive.length === 0 ? {} : await readMarks(runner, bucket);
+    const standing = new Map(alive.map((lease, index) => [lease, records[index] ?? ""]));
+    yield ids.flatMap((lease) => {
+      const text = texts.get(lease) ?? "";
+      if (text !== "") return [readEnding(`lease_${lease}`, text)];
+      const record = standing.get(lease) ?? "";
+      return record === "" ? [] : [endingOf(readStanding(lease, record, marks))];
+    });
+    cursor = next;
+  } while (cursor !== "0");
 }
 
 /** Open tasks by what is due first, then ended ones by when they ended. */

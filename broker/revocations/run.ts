@@ -1,10 +1,10 @@
 import type { AuditFacts } from "../../domain/audit-event.ts";
-import type { LeaseId, RevocationId } from "../../domain/ids.ts";
+import type { LeaseId, RevocationId, TaskId } from "../../domain/ids.ts";
 import type { LeaseEnding, RevocationJob } from "../../store/api.ts";
 import { endingOf } from "../../store/records.ts";
 import { endAllNow, inParallel } from "../leases/end.ts";
 import type { Parts } from "../parts.ts";
-import { endTask } from "../tasks/end.ts";
+import { endingsOf, endTask } from "../tasks/end.ts";
 import { RECEIPT_LEASES } from "../tasks/receipt.ts";
 import type { PlacedMark, Target } from "./selector.ts";
 
@@ -30,12 +30,8 @@ export async function runJob(parts: Parts, job: RevocationJob, target: Target, i
   const count: Count = { matched: 0, ended: 0, listed: job.endings.length };
   const audit: AuditFacts = { action: "lease.ended", principal: job.by, revocation: job.id, reason: job.reason };
   if (target.kind === "marks") await runMarks(parts, job, target.marks, audit, count, inForce);
-  else {
-    const ended = target.kind === "lease" ? await endOneLease(parts, target.id, audit) : await endOneTask(parts, job, target.id);
-    await note(parts, job.id, count, ended.endings, "cleaning", parts.now());
-    inForce();
-    await endAllNow(parts, ended.revoking);
-  }
+  else if (target.kind === "lease") await runLease(parts, job, target.id, audit, count, inForce);
+  else await runTask(parts, job, target.id, count, inForce);
   const done = { state: "done" as const, matched: Math.max(count.matched, job.matched), ended: Math.max(count.ended, job.ended) };
   await parts.store.revocations.progress(job.id, retention(parts), done);
   await parts.store.audit.append(HOUSE_BUCKET, {
@@ -52,22 +48,36 @@ const retention = (parts: Parts): number => parts.policy().settings.retentionMs;
 /** Records that belong to no bucket stand in the first. */
 const HOUSE_BUCKET = 0;
 
-interface Ended {
-  readonly endings: readonly LeaseEnding[];
-  readonly revoking: readonly LeaseId[];
-}
-
-async function endOneLease(parts: Parts, id: LeaseId, audit: AuditFacts): Promise<Ended> {
+async function runLease(
+  parts: Parts,
+  job: RevocationJob,
+  id: LeaseId,
+  audit: AuditFacts,
+  count: Count,
+  inForce: () => void,
+): Promise<void> {
   const lease = await parts.store.leases.end(id, "revoked", audit);
-  if (lease === undefined) return { endings: [], revoking: [] };
-  return { endings: [endingOf({ lease })], revoking: lease.state === "revoking" ? [id] : [] };
+  await note(parts, job.id, count, lease === undefined ? [] : [endingOf({ lease })], "cleaning", parts.now());
+  inForce();
+  if (lease?.state === "revoking") await endAllNow(parts, [id]);
 }
 
-async function endOneTask(parts: Parts, job: RevocationJob, id: Extract<Target, { readonly kind: "task" }>["id"]): Promise<Ended> {
+/** In force as soon as as many of its leases are noted as a receipt names; the rest is counted behind that. */
+async function runTask(parts: Parts, job: RevocationJob, id: TaskId, count: Count, inForce: () => void): Promise<void> {
   const ending = await endTask(parts, id, "revoked", undefined, { principal: job.by });
-  const endings: LeaseEnding[] = [];
-  for (const member of ending?.family ?? []) endings.push(...(await parts.store.tasks.endings(member)));
-  return { endings, revoking: ending?.revoking ?? [] };
+  let page: LeaseEnding[] = [];
+  let inForceAt: number | undefined;
+  const noteAll = async (): Promise<void> => {
+    await note(parts, job.id, count, page, "cleaning", inForceAt === undefined ? (inForceAt = parts.now()) : undefined);
+    page = [];
+    inForce();
+  };
+  for await (const { endings } of endingsOf(parts, ending?.family ?? [])) {
+    for (const each of endings) page.push(each);
+    if (page.length >= RECEIPT_LEASES) await noteAll();
+  }
+  if (page.length > 0 || inForceAt === undefined) await noteAll();
+  await endAllNow(parts, ending?.revoking ?? []);
 }
 
 async function runMarks(

@@ -8,7 +8,7 @@ import { endAllNow } from "../leases/end.ts";
 import type { Parts } from "../parts.ts";
 import { pause } from "../sweeper/schedule.ts";
 import type { Receipt } from "./api.ts";
-import { receiptOf } from "./receipt.ts";
+import { RECEIPT_LEASES, ReceiptDraft } from "./receipt.ts";
 
 /** How long an answer waits for what can be revoked now. */
 export const WAIT_MS = 2_000;
@@ -60,17 +60,31 @@ export async function revokeWithin(parts: EndParts, revoking: readonly LeaseId[]
 
 /** The receipt of a task that ended, with all that ended under it, as it stands now. */
 export async function receiptFor(parts: EndParts, task: Task, family: readonly TaskId[]): Promise<Receipt> {
-  const endings: LeaseEnding[] = [];
-  for (const id of family) endings.push(...(await parts.facts.settled(id, await parts.store.tasks.endings(id))));
-  return receiptOf({ task: task.id, endedBy: task.endedBy }, endings, parts.now());
+  const draft = new ReceiptDraft();
+  for await (const { id, endings } of endingsOf(parts, family)) draft.add(await parts.facts.settled(id, endings), parts.now());
+  return draft.finish({ task: task.id, endedBy: task.endedBy });
+}
+
+/** How the leases of these tasks stand, page by page: nobody knows how many there are. */
+export async function* endingsOf(
+  parts: Pick<Parts, "store">,
+  family: readonly TaskId[],
+): AsyncGenerator<{ readonly id: TaskId; readonly endings: readonly LeaseEnding[] }> {
+  for (const id of family) {
+    for await (const endings of parts.store.tasks.endings(id)) yield { id, endings };
+  }
 }
 
 /** Waits for what can be revoked now, and for verifiers that are about to say that they know; two seconds at most. */
 export async function settle(parts: EndParts, { family, revoking }: TaskEnding): Promise<void> {
   const verifiers = async (): Promise<void> => {
-    const endings: LeaseEnding[] = [];
-    for (const id of family) endings.push(...(await parts.store.tasks.endings(id)));
-    await parts.facts.awaited(endings);
+    // All ended at nearly the same time: whoever knows of these knows of the rest, or hears of it next.
+    const first: LeaseEnding[] = [];
+    for await (const { endings } of endingsOf(parts, family)) {
+      for (const ending of endings) first.push(ending);
+      if (first.length >= RECEIPT_LEASES) break;
+    }
+    await parts.facts.awaited(first);
   };
   await Promise.all([revokeWithin(parts, revoking), verifiers()]);
 }

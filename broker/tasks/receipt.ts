@@ -44,24 +44,52 @@ function deadByOf(ending: LeaseEnding, outcome: LeaseOutcome): number | undefine
   return (ending.endedAt ?? ending.expiresAt) + (ending.tookMs ?? 0);
 }
 
+interface Receipted {
+  readonly task?: TaskId;
+  readonly revocation?: RevocationId;
+  readonly endedBy: EndedBy | undefined;
+}
+
+/** A receipt while its leases are read, page by page: it names the first of them, and weighs all. */
+export class ReceiptDraft {
+  readonly #leases: ReceiptLease[] = [];
+  #more = 0;
+  #settled = true;
+  #deadBy: number | undefined;
+
+  add(endings: readonly LeaseEnding[], now: number): void {
+    for (const ending of endings) {
+      const lease = receiptLease(ending, now);
+      if (this.#leases.length < RECEIPT_LEASES) this.#leases.push(lease);
+      else this.#more += 1;
+      if (UNSETTLED.has(lease.outcome)) this.#settled = false;
+      if (lease.deadBy !== undefined && (this.#deadBy === undefined || lease.deadBy > this.#deadBy)) this.#deadBy = lease.deadBy;
+    }
+  }
+
+  /** `more` counts ended leases that were not added. */
+  finish(what: Receipted, beyond: { readonly more: number; readonly settled: boolean } = { more: 0, settled: true }): Receipt {
+    const settled = beyond.settled && this.#settled;
+    return {
+      task: what.task,
+      revocation: what.revocation,
+      endedBy: what.endedBy,
+      settled,
+      leases: this.#leases,
+      deadBy: settled ? this.#deadBy : undefined,
+      more: beyond.more + this.#more,
+    };
+  }
+}
+
 /** The receipt of a task or a revocation as it stands at `now`. `more` counts ended leases that are not among `endings`. */
 export function receiptOf(
-  what: { readonly task?: TaskId; readonly revocation?: RevocationId; readonly endedBy: EndedBy | undefined },
+  what: Receipted,
   endings: readonly LeaseEnding[],
   now: number,
-  beyond: { readonly more: number; readonly settled: boolean } = { more: 0, settled: true },
+  beyond?: { readonly more: number; readonly settled: boolean },
 ): Receipt {
-  const all = endings.map((ending) => receiptLease(ending, now));
-  const settled = beyond.settled && all.every((lease) => !UNSETTLED.has(lease.outcome));
-  let deadBy: number | undefined;
-  for (const lease of all) if (lease.deadBy !== undefined && (deadBy === undefined || lease.deadBy > deadBy)) deadBy = lease.deadBy;
-  return {
-    task: what.task,
-    revocation: what.revocation,
-    endedBy: what.endedBy,
-    settled,
-    leases: all.slice(0, RECEIPT_LEASES),
-    deadBy: settled ? deadBy : undefined,
-    more: beyond.more + Math.max(0, all.length - RECEIPT_LEASES),
-  };
+  const draft = new ReceiptDraft();
+  draft.add(endings, now);
+  return draft.finish(what, beyond);
 }
