@@ -32,6 +32,8 @@ export interface RevocationJob {
   readonly ended: number;
   readonly inForceAt: number | undefined;
   readonly lockId: LockId | undefined;
+  /** When somebody last noted progress: whoever runs it is alive. */
+  readonly notedAt?: number;
   readonly endings: readonly LeaseEnding[];
 }
 
@@ -43,17 +45,21 @@ export interface RevocationStore {
   list(cursor: string | undefined, limit: number): Promise<Page<RevocationJob>>;
   /** Jobs that are not done, for whichever broker finds them. */
   unfinished(): Promise<readonly RevocationJob[]>;
+  /** Notes how far a job has come; answers its totals. */
   progress(
     id: RevocationId,
     retentionMs: number,
     change: {
       readonly state?: RevocationJob["state"];
+      /** Totals, where one walk meets all that the job covers; smaller ones than before are not heard. */
       readonly matched?: number;
       readonly ended?: number;
+      /** What a page of the clean-up closed, and what of it waits for a target. Several walks may go on: each lease counts once. */
+      readonly page?: { readonly closed: readonly LeaseId[]; readonly waiting: readonly LeaseId[] };
       readonly inForceAt?: number;
       readonly endings?: readonly LeaseEnding[];
     },
-  ): Promise<void>;
+  ): Promise<{ readonly matched: number; readonly ended: number }>;
   /** An instant not before anything that was opened in these buckets so far: what a mark on all of them is to hold. One pipeline. */
   instant(buckets: readonly number[]): Promise<number>;
   /** Writes the mark into one bucket; answers the instant it holds there: `at`, or a later one that stands already. May be repeated. */

@@ -28,18 +28,25 @@ export function createRevocationStore(runner: Runner): RevocationStore {
       return jobs.filter((job) => job !== undefined && job.state !== "done").map((job) => job as RevocationJob);
     },
     async progress(id, retentionMs, change) {
-      await runner.run("append-revocation", bucketOfId(id), {
-        id: bare(id),
-        state: change.state ?? "",
-        matched: change.matched ?? -1,
-        ended: change.ended ?? -1,
-        in_force_at: change.inForceAt ?? 0,
-        endings:
-          change.endings === undefined || change.endings.length === 0
-            ? ""
-            : JSON.stringify(change.endings.map((ending) => JSON.stringify(ending))),
-        retention: retentionMs,
-      });
+      const { closed = [], waiting = [] } = change.page ?? {};
+      const [matched, ended] = texts(
+        await runner.run("append-revocation", bucketOfId(id), {
+          id: bare(id),
+          state: change.state ?? "",
+          matched: change.matched ?? 0,
+          ended: change.ended ?? 0,
+          first: closed[0] === undefined ? "" : bare(closed[0]),
+          closed: closed.length,
+          in_force_at: change.inForceAt ?? 0,
+          waiting: waiting.length === 0 ? "" : JSON.stringify(waiting.map(bare)),
+          endings:
+            change.endings === undefined || change.endings.length === 0
+              ? ""
+              : JSON.stringify(change.endings.map((ending) => JSON.stringify(ending))),
+          retention: retentionMs,
+        }),
+      );
+      return { matched: Number(matched), ended: Number(ended) };
     },
     async instant(buckets) {
       const rows = await pipelined(runner, buckets, (pipe, bucket) => pipe.hget(placeKey(bucket), "hw"));

@@ -18,7 +18,7 @@ import { once } from "./once.ts";
 import { runJob } from "./run.ts";
 import { resolve, resolveStored, type Resolved, type Target } from "./selector.ts";
 
-/** Jobs younger than this are left to the broker that began them. */
+/** A job of which somebody noted something less long ago is left to whoever that was. */
 const TAKE_OVER_MS = 10_000;
 
 /** The service, and what the rest of the broker needs of it. */
@@ -140,7 +140,7 @@ export function createRevocations(parts: Parts, tokens: TaskTokens): Revocations
     },
     async resume() {
       for (const job of await parts.store.revocations.unfinished()) {
-        if (running.has(job.id) || parts.now() - job.at < TAKE_OVER_MS) continue;
+        if (running.has(job.id) || parts.now() - Math.max(job.at, job.notedAt ?? 0) < TAKE_OVER_MS) continue;
         const resolved = await resolveStored(parts, tokens, job.selector).catch((error: unknown) => gone(error));
         if (resolved === undefined) await parts.store.revocations.progress(job.id, parts.policy().settings.retentionMs, { state: "done" });
         else await run(job, resolved);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { newId, subjectBits } from "../../domain/ids.ts";
+import { newId, subjectBits, type LeaseId } from "../../domain/ids.ts";
+import type { RevocationJob } from "../../store/api.ts";
 import { openStore, type OpenedStore } from "../../store/open.ts";
 import { fakeClock, type FakeClock } from "../support/clock.ts";
 import { denialOf, freshEvidence, openOrder, principalOf, storeClock, taskOrder } from "../support/orders.ts";
@@ -87,7 +88,7 @@ describe("a script that runs again because its reply was lost", () => {
     expect((await store.audit.state(3)).lastSeq).toBe(before + 2);
   });
 
-  it("lists an ending once", async () => {
+  const aJob = async (): Promise<RevocationJob> => {
     const job = {
       id: newId("rev", clock()),
       state: "marking",
@@ -102,6 +103,22 @@ describe("a script that runs again because its reply was lost", () => {
       endings: [],
     } as const;
     await store.revocations.create(job, RETENTION);
+    return job;
+  };
+
+  it("counts a page of a revocation once", async () => {
+    const job = await aJob();
+    const ids = (count: number): LeaseId[] => Array.from({ length: count }, () => newId("lease", clock()));
+    const page = { closed: ids(60), waiting: ids(40) };
+    await store.revocations.progress(job.id, RETENTION, {}); // the script is known from here on
+    proxy.loseNextReply();
+    expect(await store.revocations.progress(job.id, RETENTION, { page })).toEqual({ matched: 100, ended: 60 });
+    const next = { closed: ids(10), waiting: [...page.waiting, ...ids(5)] };
+    expect(await store.revocations.progress(job.id, RETENTION, { page: next })).toEqual({ matched: 115, ended: 70 });
+  });
+
+  it("lists an ending once", async () => {
+    const job = await aJob();
     const ending = {
       leaseId: newId("lease", clock()),
       issuer: "jwt",
