@@ -7,16 +7,19 @@ local at = instant(now, agreed)
 local where, after = string.match(cursor, "^([^:]*):(.*)$")
 local ids, more = {}, false
 if subject ~= "" then
-  local page = redis.call("HSCAN", P .. ":w:" .. subject, where or "0", "COUNT", limit)
+  local here = process_id()
+  local scanned, process = string.match(where or "", "^(%d+)@(%x+)$")
+  if process ~= here then scanned = "0" end
+  local page = redis.call("HSCAN", P .. ":w:" .. subject, scanned, "COUNT", limit)
   local first, last = 1, #page[2]
-  if page[1] == "0" and (where or "0") == "0" then -- a small index comes whole, whatever is asked for
+  if page[1] == "0" and scanned == "0" then -- a small index comes whole, whatever is asked for
     for i = 1, last, 2 do
       if page[2][i] == after then first = i + 2 end
     end
     last = math.min(last, first + 2 * limit - 1)
   end
   for i = first, last, 2 do ids[#ids + 1] = page[2][i] end
-  where, more = page[1], page[1] ~= "0" or last < #page[2]
+  where, more = page[1] .. "@" .. here, page[1] ~= "0" or last < #page[2]
 else
   local due = P .. ":due"
   local known = after and tonumber(redis.call("ZSCORE", due, after) or "") == tonumber(where) and redis.call("ZRANK", due, after)

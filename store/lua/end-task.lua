@@ -1,8 +1,6 @@
 -- Ends a task: from the first call on nothing can be opened under it. Ends up to about a hundred of its leases a call; the task
 -- stays in the due set until the caller has also ended its children and says so (finish-task), `hide` behind now. `with_parent` 1: its
 -- own clock is not asked. Replies with the task, where to go on ("" at the end), whether it has children, and leases that need a call.
-local function process_id() return string.match(redis.call("INFO", "server"), "run_id:(%x+)") end
-
 read_facts()
 local at = instant(now, agreed)
 local task = read_task(id)
@@ -27,8 +25,7 @@ if task.state == "open" then
 end
 if hide > 0 then redis.call("ZADD", P .. ":tdue", "XX", at + hide, id) end
 -- A small hash comes whole, whatever is asked for: then the next hundred behind the id of the last one. No offset would do, for what
--- has ended makes a hash large, and its order another. Where a scan has come to means something to the process that said so only:
--- after a failover or a restart the walk begins anew.
+-- has ended makes a hash large, and its order another.
 local process, from = string.match(cursor, "^(%x+):(%d+)$")
 if process and process ~= process_id() then from = nil end
 local page = redis.call("HSCAN", P .. ":tl:" .. id, from or "0", "COUNT", 100)

@@ -55,6 +55,10 @@ local function announce(kind, name, instant_or_end, grant)
   news[#news + 1] = entry
 end
 
+-- Where HSCAN has come to means something to the process that said so, and nothing to another one, which has the same fields in another
+-- order: after a failover or a restart a walk begins anew.
+local function process_id() return string.match(redis.call("INFO", "server"), "run_id:(%x+)") end
+
 -- A lease in a script's hands is a list; these are its places.
 local STATE, SUBJECT, WORKLOAD, TRUST, GRANT, ISSUER, TASK, OPENED, EXPIRES, MAX_EXPIRES, CLASS, COMPUTES, KEY =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13

@@ -3,6 +3,7 @@ import { bucketOfSubject, type LeaseId } from "../../domain/ids.ts";
 import type { MarkScope } from "../../store/api.ts";
 import { openStore, type OpenedStore } from "../../store/open.ts";
 import { fakeClock } from "../support/clock.ts";
+import { eventually } from "../support/events.ts";
 import { openOrder, storeClock } from "../support/orders.ts";
 import { startRedis } from "../support/redis.ts";
 
@@ -55,6 +56,24 @@ describe("the walk behind a mark", () => {
     },
     30_000,
   );
+
+  it("meets all leases of a workload though Redis starts anew between two pages", async () => {
+    await using redis = await startRedis({ aof: true });
+    const clock = fakeClock();
+    const store = await openStore({ url: redis.url, clock: storeClock(clock) });
+    const orders = Array.from({ length: 900 }, () => openOrder(clock, SUBJECT, OUTSIDE));
+    await Promise.all(orders.map((order) => store.leases.open(order)));
+    const scope = { kind: "workload", name: SUBJECT } as const;
+    const at = await store.revocations.mark(BUCKET, scope, clock() + 1, SAID);
+    let pages = 0;
+    const met = await walk(store, scope, at, async () => {
+      if ((pages += 1) !== 4) return;
+      await redis.restart();
+      await eventually("Redis is back", () => store.ping().then(() => true));
+    });
+    expect(orders.filter(({ leaseId }) => !met.has(leaseId))).toEqual([]);
+    await store.close();
+  }, 30_000);
 
   it("meets all that it covers of those that are due in one instant, while others of that instant leave", async () => {
     await using redis = await startRedis();
