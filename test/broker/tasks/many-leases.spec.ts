@@ -23,13 +23,13 @@ describe("a task of very many leases", () => {
       idempotency: undefined,
       origin: origin(),
     });
-    const admin = shop.broker.redis.client();
+    const { client } = shop.broker.store;
     for (let from = 0; from < LEASES; from += 5_000) {
       const rows: string[] = [];
       // as `write_closed` leaves them; the last to end is the last to die
       for (let index = from; index < from + 5_000; index++)
         rows.push(String(index).padStart(26, "0"), JSON.stringify(["jwt", "revoked", "e", clock(), clock() + index, 1, "", "deploy", 1]));
-      await admin.hset(recordKey("tl", task.id), ...rows);
+      await client.hset(recordKey("tl", task.id), ...rows);
     }
     const receipt = await tasks.complete({ taskId: task.id, taskToken, outcome: "success", by: "complete", origin: origin() });
     expect(receipt).toMatchObject({ settled: true, more: LEASES - RECEIPT_LEASES, deadBy: clock() + LEASES - 1 });
