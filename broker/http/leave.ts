@@ -2,6 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { Server as NetServer, type Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import { pause } from "../sweeper/schedule.ts";
+import { cutConnections } from "./connections.ts";
 
 /** How a server takes its leave. */
 export interface Leaving {
@@ -52,7 +53,7 @@ export async function leave(server: Server, { lameMs, withinMs, shared }: Leavin
   server.closeIdleConnections();
   await Promise.race([closed, pause(withinMs, over.signal)]);
   over.abort();
-  server.closeAllConnections();
+  cutConnections(server);
   await closed;
 }
 

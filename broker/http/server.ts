@@ -2,6 +2,7 @@ import { type Server, createServer as createHttpServer } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import type { Express } from "express";
+import { noteConnections } from "./connections.ts";
 
 /** What our own TLS listener needs, as PEM. With `clientCa` clients may present certificates. */
 export interface Tls {
@@ -24,6 +25,8 @@ const LIMITS = {
   requireHostHeader: true,
 };
 
+/** A TLS handshake may take as long. Node's headersTimeout begins after it. */
+const HANDSHAKE_MS = 10_000;
 /** A connection on which nothing moves for so long is cut off: an answer that is not read, or one that does not come. */
 const STALLED_MS = 30_000;
 /** Beyond this, connections that idle between requests are closed to make room, and new ones are dropped. */
@@ -39,6 +42,7 @@ export function createServer(app: Express, tls?: Tls): Server {
             ...LIMITS,
             cert: tls.cert,
             key: tls.key,
+            handshakeTimeout: HANDSHAKE_MS,
             minVersion: "TLSv1.2",
             ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: false }),
           },
@@ -49,7 +53,10 @@ export function createServer(app: Express, tls?: Tls): Server {
   server.setTimeout(STALLED_MS);
   server.maxConnections = MAX_CONNECTIONS;
   server.on("drop", () => server.closeIdleConnections());
+  noteConnections(server);
   server.on("clientError", refuseBroken);
+  // nobody would hear an answer: it waits for the handshake, and the connection would wait with it for ever
+  server.on("tlsClientError", (_error: Error, socket: Duplex) => socket.destroy());
   return server;
 }
 
