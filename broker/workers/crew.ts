@@ -102,9 +102,9 @@ export class Crew {
       member.worker.on("message", (message: unknown) => {
         if (!isMessage(message)) return;
         const said = message as FromWorker;
-        if (said.say === "here") member.say({ say: "begin", socketPath: this.#options.socketPath });
+        if (said.say === "here") member.begin(this.#options.socketPath);
         else if (said.say === "serving") {
-          member.serving = true;
+          member.serves();
           resolve(said);
           member.say({ say: "watched", watched: this.#watchedElsewhere(member) });
         } else if (said.say === "failed") reject(new WorkerFailed(said.message, said.exitCode));

@@ -15,12 +15,31 @@ export class Member {
   watched = false;
   unanswered = 0;
   lastWord: Snapshot | undefined;
+  readonly #missed = new Map<ToWorker["say"], ToWorker>();
 
   constructor(worker: Worker) {
     this.worker = worker;
   }
 
+  /** Lets it start. The only thing that it hears before it serves. */
+  begin(socketPath: string | undefined): void {
+    this.#send({ say: "begin", socketPath });
+  }
+
+  /** It serves, and hears: what was said meanwhile it is told now. */
+  serves(): void {
+    this.serving = true;
+    for (const message of this.#missed.values()) this.#send(message);
+    this.#missed.clear();
+  }
+
+  /** Says it as soon as it serves: the last of each kind, for one reload reads all that came before it. */
   say(message: ToWorker): void {
+    if (this.serving) this.#send(message);
+    else this.#missed.set(message.say, message);
+  }
+
+  #send(message: ToWorker): void {
     if (this.worker.isConnected()) this.worker.send(message, () => undefined); // one that is gone has no ears, and `exit` says so
   }
 

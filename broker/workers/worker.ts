@@ -108,7 +108,12 @@ function relayEvents({ broker: { events } }: Running): (message: Relayed) => voi
 
 function begun(): Promise<Extract<ToWorker, { say: "begin" }>> {
   return new Promise((resolve) => {
-    process.once("message", (message: unknown) => resolve(message as Extract<ToWorker, { say: "begin" }>));
+    const hear = (message: unknown): void => {
+      if (!isMessage(message) || message.say !== "begin") return;
+      process.off("message", hear);
+      resolve(message as Extract<ToWorker, { say: "begin" }>);
+    };
+    process.on("message", hear);
     // what is sent before somebody listens is lost
     void tell({ say: "here" });
   });

@@ -1,0 +1,52 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
+import { createLogger } from "../../../broker/telemetry/logger.ts";
+import { Crew } from "../../../broker/workers/crew.ts";
+import { eventually } from "../../support/events.ts";
+
+const TOY = join(import.meta.dirname, "../../support/toy-worker.js");
+
+describe("a crew of two", () => {
+  let folder: string;
+  let crew: Crew;
+  let log: string;
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), "stint-crew-"));
+    log = "";
+    const logger = createLogger({ level: "info", format: "json", write: (line) => (log += line) });
+    crew = new Crew({ count: 2, exec: TOY, socketPath: join(folder, "told"), logger });
+    await crew.start();
+  });
+  afterEach(async () => {
+    await crew.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** Which workers have noted this, in order. */
+  function noted(what: string): readonly number[] {
+    const path = join(folder, "told");
+    const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
+    return lines.filter((line) => line.endsWith(` ${what}`)).map((line) => Number.parseInt(line, 10));
+  }
+
+  it("tells a worker that is still starting to reload, once it can hear", async () => {
+    await eventually("the second is on its way", () => noted("begin").length === 2);
+    expect(noted("serving")).toHaveLength(1);
+    crew.reload();
+    crew.reload();
+    const second = await eventually("the second serves", () => noted("serving")[1]);
+    await eventually("it was told", () => noted("reload").includes(second));
+    expect(noted("reload").filter((pid) => pid === second)).toHaveLength(1);
+  });
+
+  it("tells a worker that is still starting to stop, once it can hear", async () => {
+    await eventually("the second is on its way", () => noted("begin").length === 2);
+    expect(noted("serving")).toHaveLength(1);
+    const startedAt = performance.now();
+    await crew.stop();
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(new Set(noted("stop"))).toEqual(new Set(noted("begin")));
+  });
+});
