@@ -1,20 +1,27 @@
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
 
-const open = new WeakMap<object, Set<Socket>>();
+const connections = new WeakMap<object, Set<Socket>>();
 
-/** Notes every connection from its first moment on: Node's own list has only those whose TLS handshake is done. */
-export function noteConnections(server: Server): void {
-  const sockets = new Set<Socket>();
-  open.set(server, sockets);
+/**
+ * Beyond so many connections, those that idle between requests are closed to make room, and new ones are dropped. Each counts from its
+ * first moment on; Node's own list has only those whose TLS handshake is done. Not by `maxConnections`: what a worker of a cluster
+ * refuses by that, the primary process offers again at once, for ever.
+ */
+export function boundConnections(server: Server, most: number): void {
+  const open = new Set<Socket>();
+  connections.set(server, open);
   server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+    if (open.size <= most) return;
+    server.closeIdleConnections();
+    socket.destroy();
   });
 }
 
 /** Cuts off all that are open. */
 export function cutConnections(server: Server): void {
   server.closeAllConnections();
-  for (const socket of open.get(server) ?? []) socket.destroy();
+  for (const socket of connections.get(server) ?? []) socket.destroy();
 }

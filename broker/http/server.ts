@@ -2,7 +2,7 @@ import { type Server, createServer as createHttpServer } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import type { Express } from "express";
-import { noteConnections } from "./connections.ts";
+import { boundConnections } from "./connections.ts";
 
 /** What our own TLS listener needs, as PEM. With `clientCa` clients may present certificates. */
 export interface Tls {
@@ -29,7 +29,6 @@ const LIMITS = {
 const HANDSHAKE_MS = 10_000;
 /** A connection on which nothing moves for so long is cut off: an answer that is not read, or one that does not come. */
 const STALLED_MS = 30_000;
-/** Beyond this, connections that idle between requests are closed to make room, and new ones are dropped. */
 const MAX_CONNECTIONS = 20_000;
 
 /** The HTTP server of an app. */
@@ -51,9 +50,7 @@ export function createServer(app: Express, tls?: Tls): Server {
   // beyond this Node drops headers silently; our own guard refuses far fewer
   server.maxHeadersCount = 0;
   server.setTimeout(STALLED_MS);
-  server.maxConnections = MAX_CONNECTIONS;
-  server.on("drop", () => server.closeIdleConnections());
-  noteConnections(server);
+  boundConnections(server, MAX_CONNECTIONS);
   server.on("clientError", refuseBroken);
   // nobody would hear an answer: it waits for the handshake, and the connection would wait with it for ever
   server.on("tlsClientError", (_error: Error, socket: Duplex) => socket.destroy());

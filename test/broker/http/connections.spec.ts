@@ -6,7 +6,9 @@ import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import express from "express";
 import { leave } from "../../../broker/http/leave.ts";
 import { createServer } from "../../../broker/http/server.ts";
+import { startBounded } from "../../support/bounded-worker.ts";
 import { eventually } from "../../support/events.ts";
+import { freePort } from "../../support/redis.ts";
 import { selfSigned } from "../../support/self-signed.ts";
 
 const LOCALHOST = selfSigned("localhost", { days: 9 });
@@ -60,4 +62,36 @@ describe("a connection to a listener with TLS of its own", () => {
     await leave(server, AT_ONCE);
     expect(await count()).toBe(0);
   });
+});
+
+describe("connections beyond the limit", () => {
+  it.each([1, 2])("make room at those that idle, with %d processes behind one listener", async (processes) => {
+    const [port, connections] = [await freePort(), 4];
+    await using _ = await startBounded(processes, { port, connections });
+    const idle: Socket[] = [];
+    for (let index = 0; index < processes * connections; index += 1) idle.push((await ask(port)).socket);
+    const heard: (string | undefined)[] = [];
+    await eventually("each has turned one away, and closed those that idled", async () => {
+      const { answer, socket } = await ask(port);
+      heard.push(answer);
+      socket.destroy();
+      return idle.every(({ destroyed }) => destroyed);
+    });
+    expect(heard).toContain(undefined);
+    const { answer, socket } = await ask(port);
+    expect(answer).toBe("HTTP/1.1 200 OK");
+    socket.destroy();
+  });
+
+  /** A connection, and the first line of what it hears to a request: undefined when it is closed without a word, or hears nothing. */
+  async function ask(port: number): Promise<{ readonly socket: Socket; readonly answer: string | undefined }> {
+    const socket = connect(port, "127.0.0.1").on("error", () => undefined);
+    const answer = new Promise<string | undefined>((resolve) => {
+      socket.once("data", (data: Buffer) => resolve(data.toString().split("\r\n")[0]));
+      socket.once("close", () => resolve(undefined));
+      setTimeout(() => resolve(undefined), 3_000).unref();
+    });
+    socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    return { socket, answer: await answer };
+  }
 });
