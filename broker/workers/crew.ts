@@ -110,6 +110,11 @@ export class Crew {
         } else if (said.say === "failed") reject(new WorkerFailed(said.message, said.exitCode));
         else this.#heard(member, said);
       });
+      member.worker.on("error", (error: unknown) => {
+        if (member.worker.process.pid !== undefined) return; // of one that was forked `exit` tells all
+        this.#members.delete(member);
+        reject(new WorkerFailed(error instanceof Error ? error.message : String(error), 1));
+      });
       member.worker.once("exit", (code, signal) => {
         reject(new WorkerFailed(`a worker ended with ${signal ?? code} before it served`, code === 78 ? 78 : 1));
         this.#gone(member, code, signal);

@@ -1,3 +1,4 @@
+import cluster from "node:cluster";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -49,4 +50,17 @@ describe("a crew of two", () => {
     expect(performance.now() - startedAt).toBeLessThan(5_000);
     expect(new Set(noted("stop"))).toEqual(new Set(noted("begin")));
   });
+
+  it("outlives a fork that fails, and tries again", async () => {
+    await bothServe();
+    cluster.setupPrimary({ cwd: join(folder, "nowhere") });
+    const [victim = 0] = noted("serving");
+    process.kill(victim, "SIGKILL");
+    await eventually("it failed", () => log.includes("worker could not be started; it is tried again"));
+    expect(log).toContain("ENOENT");
+    cluster.setupPrimary({ cwd: process.cwd() });
+    await eventually("a new one", () => noted("serving").length === 3);
+  });
+
+  const bothServe = () => eventually("both serve", () => noted("serving").length === 2);
 });
