@@ -53,7 +53,7 @@ export class Crew {
   /** Resolves when one worker serves and the others are on their way. Throws `WorkerFailed` when the first cannot serve. */
   async start(): Promise<Serving> {
     const serving = await this.#join();
-    for (let count = 1; count < this.#options.count; count += 1) void this.#keep();
+    this.#fill();
     this.#alive = setInterval(() => this.#askAlive(), ASK_ALIVE_MS);
     return serving;
   }
@@ -70,7 +70,8 @@ export class Crew {
     const { logger } = this.#options;
     try {
       for (const member of [...this.#members].filter(({ serving, leaving }) => serving && !leaving)) {
-        await this.#join();
+        if (!this.#members.has(member)) continue; // it has ended meanwhile, and is replaced for that
+        if (!this.#stopping) await this.#join();
         if (this.#stopping) return;
         await member.dismiss();
       }
@@ -79,6 +80,7 @@ export class Crew {
       logger.error({ error: error instanceof Error ? error.message : String(error) }, "workers not replaced; those that serve stay");
     } finally {
       this.#rolling = false;
+      this.#fill();
     }
   }
 
@@ -120,6 +122,11 @@ export class Crew {
         this.#gone(member, code, signal);
       });
     });
+  }
+
+  /** Starts as many as are missing: one that ends while there are more than enough, as in a roll, is not replaced at once. */
+  #fill(): void {
+    for (let missing = this.#options.count - this.#members.size; missing > 0; missing -= 1) void this.#keep();
   }
 
   /** As `join`, but again and again until there is one that serves, or as many as there should be. */

@@ -2,12 +2,24 @@ import cluster from "node:cluster";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import { createLogger } from "../../../broker/telemetry/logger.ts";
 import { Crew } from "../../../broker/workers/crew.ts";
 import { eventually } from "../../support/events.ts";
 
 const TOY = join(import.meta.dirname, "../../support/toy-worker.js");
+
+/** Longer than a worker that nobody needs would take to appear. */
+const STEADY_MS = 600;
+
+function runs(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 describe("a crew of two", () => {
   let folder: string;
@@ -62,5 +74,26 @@ describe("a crew of two", () => {
     await eventually("a new one", () => noted("serving").length === 3);
   });
 
+  it.each(["just before", "in the course of"])("replaces one that dies %s a roll", async (when) => {
+    await bothServe();
+    const [first = 0, second = 0] = noted("serving");
+    if (when === "just before") {
+      process.kill(first, "SIGKILL");
+      await eventually("it is seen, and a pause comes before its successor", () => log.includes("worker ended; it is replaced"));
+    }
+    const rolling = crew.roll();
+    if (when === "in the course of") {
+      const successor = await eventually("a successor", () => noted("serving")[2]);
+      await eventually("the next one is on its way", () => noted("begin").length === 4);
+      process.kill(successor, "SIGKILL");
+    }
+    await rolling;
+    const gone = new Set([first, second]);
+    await eventually("two new ones", () => alive().length === 2 && alive().every((pid) => !gone.has(pid)));
+    await pause(STEADY_MS);
+    expect(alive()).toHaveLength(2);
+  });
+
+  const alive = () => noted("serving").filter(runs);
   const bothServe = () => eventually("both serve", () => noted("serving").length === 2);
 });
