@@ -2,11 +2,15 @@ import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { KeyView } from "../../../broker/services.ts";
 import { readiness } from "../../../client/doctor/broker.ts";
+import { operated } from "../../../client/doctor/operator.ts";
+import { OperatorClient } from "../../../client/operator-client.ts";
 import { systemClock } from "../../../domain/time.ts";
 import { fakeClock } from "../../support/clock.ts";
 import { FEED_DOCUMENTS } from "../../support/feed-shop.ts";
 import { startHttp } from "../../support/http.ts";
+import { memoryServices, OPERATORS } from "../../support/memory-services.ts";
 import { startRedis } from "../../support/redis.ts";
 import { DATABASE, openShop, request, type Shop } from "../../support/shop.ts";
 import { fileKind, testTarget } from "../../support/test-issuers.ts";
@@ -104,6 +108,23 @@ describe("a broker in trouble", () => {
     expect(found.map(({ check, status, what }) => [check, status, what])).toEqual(checks.map((name) => [name, "fail", `${name} is ill`]));
     expect(found.filter(({ next }) => next === undefined || next.length < 20)).toEqual([]);
     expect(found.map(({ next }) => next)[2]).toContain("noeviction");
+  });
+
+  it("whose token keys do not rotate, or are gone; the checkpoints' key, which has no end, is no trouble", async () => {
+    const key = (alg: string, days: number): KeyView => {
+      const at = systemClock() - days * 86_400_000;
+      return { kid: alg.padEnd(43, "k"), alg, state: "active", createdAt: at, activeAt: at, retiredAt: undefined, destroyAt: undefined };
+    };
+    const found = async (...all: readonly KeyView[]) => {
+      await using http = await startHttp({ keys: { ...memoryServices(fakeClock()).keys, list: async () => all } });
+      const operator = new OperatorClient({ url: http.url, fetch, clock: systemClock, timeoutMs: 5_000 }, OPERATORS.viewer);
+      const finding = (await operated(operator, systemClock())).find(({ check }) => check === "keys");
+      return [finding?.status, finding?.what];
+    };
+    const old = key("Ed25519", 400);
+    expect(await found(key("ES256", 10), old)).toEqual(["ok", "ES256 sign"]);
+    expect(await found(key("ES256", 32), old)).toEqual(["warn", expect.stringContaining("the ES256 key has signed since")]);
+    expect(await found(old)).toEqual(["fail", "no signing key is active"]);
   });
 
   it("without an append-only file is warned of, and well otherwise", async () => {
