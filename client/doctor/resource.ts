@@ -42,7 +42,10 @@ export function judgeBare({ status, challenge }: Heard): readonly Finding[] {
   return [refused, ok("challenge", challenge)];
 }
 
-/** Whether a token that nobody may honour is refused. */
+/** Too many requests, or too slow ones: whatever was sent with them. */
+const NOT_OF_TOKENS: ReadonlySet<number> = new Set([408, 429]);
+
+/** Whether a token that nobody may honour is refused, where a request without one is answered 401. */
 export function judgeForged(name: string, { status, challenge }: Heard): Finding {
   if (status < 300)
     return bad("forged", `it honours ${name}`, {
@@ -52,6 +55,12 @@ export function judgeForged(name: string, { status, challenge }: Heard): Finding
   if (status >= 500)
     return bad("forged", `it answers ${status} to ${name}`, {
       next: "A bad token is the client's mistake: answer 401. Its log says what broke.",
+    });
+  const invalid = /\berror="invalid_token"/.test(challenge);
+  if (status > 401 && status < 500 && !invalid && !NOT_OF_TOKENS.has(status))
+    return bad("forged", `it believes ${name}, and answers ${status} for another reason`, {
+      why: "Without a token it says 401, so this one got past that: one that claims more, a scope for instance, may open it.",
+      next: "Verify signature, issuer, audience and times before anything that a token says is looked at.",
     });
   if (status !== 401 && status !== 400)
     return warn("forged", `it answers ${status} to ${name}`, {

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { createVerifier } from "../../../client/verify/index.ts";
 import { protect, resourceMetadataHandler } from "../../../client/verify/express.ts";
+import { systemClock } from "../../../domain/time.ts";
 import { freePort } from "../../support/redis.ts";
 import { DEPLOY_KEY, openShop, type Shop } from "../../support/shop.ts";
 import { examine } from "./reading.ts";
@@ -94,6 +95,21 @@ describe("a resource server", () => {
     const ran = await verify();
     expect([ran.code, ran.of("forged").map(({ status }) => status)]).toEqual([9, ["fail", "fail", "fail", "fail"]]);
     expect(ran.of("forged")[1]?.what).toBe("it honours an unsigned token (alg none)");
+  });
+
+  it("that believes whatever is written in a token, and misses only a scope, fails", async () => {
+    await api((request, response, next) => {
+      const written = request.headers.authorization?.split(".")[1];
+      if (written === undefined) return void response.status(401).set("www-authenticate", 'Bearer error="invalid_token"').end();
+      const { scope, exp } = JSON.parse(Buffer.from(written, "base64url").toString()) as { scope: string; exp: number };
+      if (exp * 1_000 < systemClock()) return void response.status(403).set("www-authenticate", 'Bearer error="invalid_token"').end();
+      if (!scope.split(" ").includes("deploy:write"))
+        return void response.status(403).set("www-authenticate", 'Bearer error="insufficient_scope"').end();
+      next();
+    });
+    const ran = await verify();
+    expect([ran.code, ran.of("forged").map(({ status }) => status)]).toEqual([9, ["ok", "fail", "fail", "warn"]]);
+    expect(ran.of("forged")[1]?.what).toBe("it believes an unsigned token (alg none), and answers 403 for another reason");
   });
 
   it("that never hears of revocations is found to honour what was given back", async () => {
