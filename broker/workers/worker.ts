@@ -14,6 +14,8 @@ const LAST_MS = 10_000;
 
 /** One of several processes that serve: does what the primary process says, and reports to it. Resolves when it serves. */
 export async function runWorker(given: Given): Promise<void> {
+  // A terminal signals the whole group and a service manager may; what concerns all comes from the primary process.
+  for (const signal of ["SIGHUP", "SIGUSR2", "SIGTERM", "SIGINT"] as const) process.on(signal, () => undefined);
   const { config, logger } = given;
   const { socketPath } = await begun();
   let running: Running;
@@ -40,9 +42,7 @@ export async function runWorker(given: Given): Promise<void> {
       process.exit(1);
     }
   };
-  // A terminal signals the whole group and a service manager may; what concerns all comes from the primary process.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop());
-  for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => undefined);
   process.on("message", (message: unknown) => {
     if (isMessage(message)) obey(message as ToWorker, { running, waiting, relay, stop });
   });

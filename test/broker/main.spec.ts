@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
@@ -152,4 +153,40 @@ describe("the broker's process", () => {
     await eventually("the reload is refused", () => broker.err().includes("configuration refused; what was in force stays"));
     expect((await ready()).status).toBe(200);
   });
+
+  describe("that is signalled while it starts", () => {
+    const startingUp = async (env: Readonly<Record<string, string>> = {}) => {
+      const broker = run(env);
+      const found = (): string | undefined => /"socket":"([^"]+)".*"embedded Redis started"/.exec(broker.err())?.[1];
+      const socket = await eventually("its Redis runs", found);
+      return { broker, redisAnswers: () => answers(socket) };
+    };
+
+    it.each(["1", "2"])("stops once it has started, and its Redis with it (workers: %s)", async (workers) => {
+      const { broker, redisAnswers } = await startingUp({ STINT_WORKERS: workers });
+      expect(await redisAnswers()).toBe(true);
+      broker.child.kill("SIGTERM");
+      expect(await broker.exited).toBe(0);
+      expect(broker.err()).toContain('"broker stopped"');
+      expect(await redisAnswers()).toBe(false);
+      expect(broker.out()).toContain("admin token, shown this once");
+    });
+
+    it("reads its configuration again at SIGHUP, and is not ended by SIGUSR2", async () => {
+      const { broker } = await startingUp();
+      broker.child.kill("SIGUSR2");
+      broker.child.kill("SIGHUP");
+      expect((await ready()).status).toBe(200);
+      await eventually("it was reloaded", () => broker.err().includes("configuration reloaded"));
+      expect(broker.err()).not.toContain("nothing to replace");
+    });
+  });
 });
+
+/** Whether somebody listens on a unix socket. */
+async function answers(path: string): Promise<boolean> {
+  const socket = connect(path);
+  const heard = await Promise.race([once(socket, "connect").then(() => true), once(socket, "close").then(() => false)]).catch(() => false);
+  socket.destroy();
+  return heard;
+}
