@@ -39,8 +39,8 @@ export interface AppOptions {
   readonly served: (what: Served) => void;
 }
 
-/** Text of all metrics and its content type. */
-export type Scrape = () => Promise<{ readonly contentType: string; readonly text: string }>;
+/** Text of all metrics and its content type; undefined when other processes have figures too, and they cannot be had. */
+export type Scrape = () => Promise<{ readonly contentType: string; readonly text: string } | undefined>;
 
 /** The whole HTTP outside. Serve it with `createServer`. */
 export function createApp(services: Services, options: AppOptions): Express {
@@ -54,10 +54,11 @@ export function createMetricsApp(services: Services, options: AppOptions, scrape
     path: "/metrics",
     access: "open",
     summary: "All metrics.",
-    answers: { 200: z.string() },
+    answers: { 200: z.string(), 503: null },
     async handle() {
-      const { contentType, text } = await scrape();
-      return { status: 200, body: text, type: contentType };
+      const scraped = await scrape();
+      if (scraped === undefined) return { status: 503, body: "not all workers' figures can be had\n", type: "text/plain; charset=utf-8" };
+      return { status: 200, body: scraped.text, type: scraped.contentType };
     },
   });
   return appOf([...healthRoutes, metrics], services, options);

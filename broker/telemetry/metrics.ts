@@ -52,9 +52,9 @@ export interface Metrics extends Meter {
   feed(subscribers: number, lagSeconds: number): void;
   /** Processes that serve together with this one, itself counted, and how many of them have ended unasked so far. */
   workers(serving: number, lost: number): void;
-  /** OpenMetrics text; with what other processes have counted, where there are any. */
-  render(others?: readonly Snapshot[]): Promise<{ readonly contentType: string; readonly body: string }>;
-  /** All of it, to be added up by another process. */
+  /** OpenMetrics text; given what processes have counted, the sum of that, and of this one nothing but what `workers` was told. */
+  render(all?: readonly Snapshot[]): Promise<{ readonly contentType: string; readonly body: string }>;
+  /** All of it, to be added up. */
   snapshot(): Promise<Snapshot>;
 }
 
@@ -77,12 +77,16 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ...endingMetrics(registry),
     ...stateMetrics(registry),
     snapshot: () => snapshotOf(registry),
-    render: async (others = []) => {
-      const shown = others.length === 0 ? registry : together([await snapshotOf(registry), ...others]);
+    render: async (all) => {
+      const shown = all === undefined ? registry : together([await ofWorkers(registry), ...all]);
       return { contentType: shown.contentType, body: await shown.metrics() };
     },
   };
 }
+
+/** How many there are is known to one, and told: of these figures the first one counts. */
+const ofWorkers = async (registry: Registry): Promise<Snapshot> =>
+  (await snapshotOf(registry)).filter(({ name }) => name.startsWith("stint_worker"));
 
 /** What routes have; anything else is refused, and is one label. */
 const METHODS: ReadonlySet<string> = new Set(["GET", "POST", "DELETE", "HEAD", "OPTIONS"]);

@@ -27,13 +27,13 @@ export function stateMetrics(registry: Registry): StateMetrics {
   const clock = gauge(registry, "stint_clock_offset_seconds", "Our clock less the store's.");
   const subscribers = gauge(registry, "stint_feed_subscribers", "Verifiers that are connected to this broker's feed.", { together: "sum" });
   const feedLag = gauge(registry, "stint_feed_lag_seconds", "How old the knowledge is that this broker gives to verifiers.");
-  const serving = gauge(registry, "stint_workers", "Processes that serve.");
+  const serving = gauge(registry, "stint_workers", "Processes that serve.", { together: "first" });
   serving.set(1);
   const lost = new Counter({
     name: "stint_worker_exits_total",
     help: "Serving processes that ended unasked and were replaced.",
     registers: [registry],
-    aggregator: "max",
+    aggregator: "first",
   });
   const checks = gauge(registry, "stint_check_ok", "1 while this check of /readyz does not fail.", { labels: ["check"], together: "min" });
   return {

@@ -77,7 +77,10 @@ function obey(message: ToWorker, { running, waiting, relay, stop }: Hands): void
   }
 }
 
-/** Metrics of all workers, by way of the primary process; our own alone when it does not answer. */
+/**
+ * Metrics of all workers, by way of the primary process. Ours are shown as they were told: were they newer, and we ended before we tell
+ * again, the sum would fall. Without the others' they would fall too, so there are none when no answer comes.
+ */
 function scrapeAll(own: Metrics, waiting: Map<number, (gathered: Gathered) => void>): Scrape {
   let count = 0;
   return async () => {
@@ -85,12 +88,14 @@ function scrapeAll(own: Metrics, waiting: Map<number, (gathered: Gathered) => vo
     const id = count;
     const over = new AbortController();
     const gathered = new Promise<Gathered>((resolve) => void waiting.set(id, resolve));
-    await tell({ say: "gather", id, snapshot: await own.snapshot() });
+    const snapshot = await own.snapshot();
+    await tell({ say: "gather", id, snapshot });
     const answer = await Promise.race([gathered, pause(GATHER_MS, over.signal)]);
     over.abort();
     waiting.delete(id);
-    if (answer !== undefined) own.workers(answer.serving, answer.lost);
-    const { contentType, body } = await own.render(answer?.others);
+    if (answer === undefined) return undefined;
+    own.workers(answer.serving, answer.lost);
+    const { contentType, body } = await own.render([snapshot, ...answer.others]);
     return { contentType, text: body };
   };
 }

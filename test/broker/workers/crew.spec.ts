@@ -34,6 +34,7 @@ describe("a crew of two", () => {
   });
   afterEach(async () => {
     await crew.stop();
+    cluster.setupPrimary({ cwd: process.cwd() });
     rmSync(folder, { recursive: true, force: true });
   });
 
