@@ -1,8 +1,9 @@
 import cluster from "node:cluster";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "../telemetry/logger.ts";
+import { killHanging } from "./hanging.ts";
 import { Ledger } from "./ledger.ts";
-import { Member } from "./member.ts";
+import { Member, WorkerFailed } from "./member.ts";
 import { isMessage, type FromWorker, type Serving, type ToWorker } from "./messages.ts";
 
 export interface CrewOptions {
@@ -13,23 +14,11 @@ export interface CrewOptions {
   readonly logger: Logger;
 }
 
-/** A worker that could not serve, and with what code it ended. */
-export class WorkerFailed extends Error {
-  override readonly name = "WorkerFailed";
-  readonly exitCode: number;
-  constructor(message: string, exitCode: number) {
-    super(message);
-    this.exitCode = exitCode;
-  }
-}
-
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5_000;
 /** A worker that lived this long did not die of its start. */
 const STEADY_MS = 10_000;
-const ASK_ALIVE_MS = 5_000;
-/** After so many questions without an answer a worker hangs, and is replaced. */
-const UNANSWERED = 6;
+
 /**
  * The processes that serve: forked on one listener, which stays open as long as one of them lives. One that ends unasked is
  * replaced, after a pause that grows while it keeps happening. No worker leads: duties are divided by the store's claims and locks.
@@ -38,7 +27,7 @@ export class Crew {
   readonly #options: CrewOptions;
   readonly #ledger = new Ledger<Member>();
   readonly #members = new Set<Member>();
-  #alive: NodeJS.Timeout | undefined;
+  #hanging: NodeJS.Timeout | undefined;
   #retryMs = FIRST_RETRY_MS;
   #lost = 0;
   #stopping = false;
@@ -54,7 +43,7 @@ export class Crew {
   async start(): Promise<Serving> {
     const serving = await this.#join();
     this.#fill();
-    this.#alive = setInterval(() => this.#askAlive(), ASK_ALIVE_MS);
+    this.#hanging = killHanging(this.#serving);
     return serving;
   }
 
@@ -87,7 +76,7 @@ export class Crew {
   /** Lets all of them end what is under way. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    clearInterval(this.#alive);
+    clearInterval(this.#hanging);
     await Promise.all([...this.#members].map((member) => member.dismiss()));
   }
 
@@ -202,14 +191,5 @@ export class Crew {
 
   #tellAll(message: ToWorker): void {
     for (const member of this.#members) member.say(message);
-  }
-
-  /** Counted in questions, not in time: after a suspended machine nobody is blamed for the pause. */
-  #askAlive(): void {
-    for (const member of this.#serving()) {
-      if (member.unanswered >= UNANSWERED) member.worker.process.kill("SIGKILL");
-      member.unanswered += 1;
-      member.say({ say: "alive?" });
-    }
   }
 }

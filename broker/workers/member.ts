@@ -6,6 +6,16 @@ import type { ToWorker } from "./messages.ts";
 /** A worker that was told to stop is killed after this long. */
 const STOP_MS = 11_000;
 
+/** A worker that could not serve, and with what code it ended. */
+export class WorkerFailed extends Error {
+  override readonly name = "WorkerFailed";
+  readonly exitCode: number;
+  constructor(message: string, exitCode: number) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
 /** One worker process, as the primary process sees it. */
 export class Member {
   readonly worker: Worker;
