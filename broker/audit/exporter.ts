@@ -47,7 +47,7 @@ export class AuditExporter {
   #open: { readonly files: AuditFiles; readonly fence: number } | undefined;
   #locked = false;
   #followed = false;
-  #running: Promise<number> | undefined;
+  #queued: Promise<number> | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #retryAt = -Infinity;
 
@@ -109,12 +109,13 @@ export class AuditExporter {
     this.#retryAt = -Infinity; // what the last rounds stumbled over is settled
   }
 
-  /** The duty: exports what waits, if it is this broker's turn. Never throws; `status` tells. Returns how many records it exported. */
+  /** The duty: exports what waits by now, behind a round under way, if it is this broker's turn. Never throws. Returns how many it exported. */
   round(): Promise<number> {
-    this.#running ??= this.#alone(() => this.#round()).finally(() => {
-      this.#running = undefined;
+    this.#queued ??= this.#alone(() => {
+      this.#queued = undefined;
+      return this.#round();
     });
-    return this.#running;
+    return this.#queued;
   }
 
   /** One at a time in this process, too. */

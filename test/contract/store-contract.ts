@@ -663,11 +663,18 @@ export function storeContract(name: string, start: () => Promise<Server>): void 
         const before = (await store.feed.positions())[bucket] ?? 0;
         const at = await store.revocations.mark(bucket, scope, clock(), MARKED);
         await store.revocations.endMarked(bucket, scope, at, ENDED, 100, undefined);
-        expect(await store.feed.read(bucket, before, 100)).toEqual({
-          entries: [{ kind: "mark", scope, at }],
-          position: before + 1,
+        const page = await store.feed.read(bucket, before, 100);
+        expect(page).toMatchObject({ position: before + 1, gap: false, wentBack: false });
+        expect(page.entries).toEqual([{ kind: "mark", scope, at }]);
+        // who comes back finds what it read last, and what is missing where a hole was left
+        expect(await store.feed.read(bucket, page.position, 100)).toMatchObject({
+          entries: [],
           gap: false,
+          at: { kind: "mark", scope, at },
         });
+        await store.feed.skip(bucket, page.position);
+        expect(await store.feed.read(bucket, page.position, 100)).toMatchObject({ entries: [], gap: true, wentBack: false });
+        expect((await store.feed.read(bucket, page.position + 9, 100)).wentBack).toBe(true);
         expect((await store.feed.snapshot(bucket, undefined, 1000)).entries).toContainEqual({ kind: "mark", scope, at });
       });
       it("forgets what has expired, says when it has forgotten what was asked for, and hints at what is new", async () => {

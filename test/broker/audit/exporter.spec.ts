@@ -81,6 +81,25 @@ describe("exporting", () => {
     expect(await verify()).toMatchObject({ ok: true, records: 30 });
   });
 
+  it("exports what waits when it is asked, though a round that looked before is still under way", async () => {
+    let finish: () => void = () => undefined;
+    let hangs = true;
+    const writer: DiskWriter = {
+      append: (handle, data) => handle.appendFile(data),
+      sync: (handle) => (hangs ? new Promise((resolve) => (finish = resolve)) : handle.datasync()),
+    };
+    const exporter = test.exporter({ writer });
+    await test.say(5);
+    const first = exporter.round();
+    await eventually("it waits for its disk", async () => (await lines()).length === 5);
+    await test.say(2);
+    const [second, third] = [exporter.round(), exporter.round()];
+    hangs = false;
+    finish();
+    expect(await Promise.all([first, second, third])).toEqual([5, 2, 2]);
+    expect(await waiting()).toBe(0);
+  });
+
   it("names the keys beside the files, and a verifier can be made from that", async () => {
     await test.exporter().round();
     const text = await readFile(join(test.dir, "checkpoint-keys"), "utf8");
